@@ -1,0 +1,21 @@
+"""What a plug-in package offers, as one value behind the entry-point group ``jobrunner.plugins``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+ENTRY_POINT_GROUP = "jobrunner.plugins"
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """The parts a plug-in brings; each part is named as ``module:attribute`` and imported when used.
+
+    ``commands`` maps a top-level command name to a click command, ``routes`` names tables of HTTP
+    routes that ``serve`` mounts, ``loops`` names background loops that ``serve`` runs.
+    """
+
+    name: str
+    commands: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    routes: tuple[str, ...] = ()
+    loops: tuple[str, ...] = ()

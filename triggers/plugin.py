@@ -1,0 +1,5 @@
+"""The value that jobrunner finds through the entry-point group ``jobrunner.plugins``."""
+
+from jobrunner.plugins import Plugin
+
+plugin = Plugin(name="triggers")
