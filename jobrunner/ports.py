@@ -1,0 +1,442 @@
+"""What the rules and loops need from the rest of the world, promised in prose.
+
+Every implementation of a port is held to one body of tests (``tests/contract``).
+Instants are Unix seconds (float, UTC), durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jobrunner.core.records import (
+    Abort,
+    Attempt,
+    AttemptKey,
+    Execution,
+    ExecutionChange,
+    ExitStatus,
+    Job,
+    Scope,
+    Task,
+)
+from jobrunner.core.states import AttemptState, TaskState
+
+# ---------------------------------------------------------------- time and names
+
+
+class Clock(Protocol):
+    """``now`` is wall time (Unix seconds) for records; ``monotonic`` never jumps."""
+
+    def now(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+
+class Ids(Protocol):
+    """Names that nobody has used before."""
+
+    def uid(self) -> str: ...
+
+    def suffix(self) -> str:
+        """Five characters for ``{job}-{suffix}``, in the contract's alphabet."""
+        ...
+
+
+# ---------------------------------------------------------------- backends
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file that a container sees, read-only. ``content`` never reaches a log or a label."""
+
+    path: str
+    content: bytes = field(repr=False)
+    mode: int = 0o444
+
+
+@dataclass(frozen=True, slots=True)
+class Tmpfs:
+    """An in-memory directory of a container; ``size`` in bytes, ``None`` for no limit of its own."""
+
+    path: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A directory or file of the machine that a container sees."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LogLimits:
+    """How much of an attempt's output is kept, both streams together: the first ``head`` bytes
+    and at least the last ``tail`` bytes; what lies between is dropped and counted."""
+
+    head: int = 16 * 1024 * 1024
+    tail: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchTemplate:
+    """What all attempts of one execution share. Backends may cache by ``execution``.
+
+    Without ``image``: ``command + args`` is the argv of a process. With: ``command`` replaces the
+    entrypoint and ``args`` the image's command; a ``command`` without ``args`` drops the image's
+    command. ``env`` is complete except for what each attempt adds.
+    """
+
+    execution: str
+    execution_name: str
+    job_name: str
+    project: str
+    region: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    working_dir: str | None = None
+    image: str | None = None
+    cpus: float | None = None
+    memory: int | None = None
+    secret_files: tuple[SecretFile, ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    network: str | None = None
+    init: bool = False
+    timeout: float | None = None
+    grace: float = 10.0
+    log_dir: str = ""
+    log_limits: LogLimits = field(default_factory=LogLimits)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSpec:
+    """One launch. ``env`` is laid over the template's. ``lease`` is the epoch of the execution's
+    lease; ``log`` is the path of the attempt's log without its suffix (:mod:`jobrunner.lib.framelog`)."""
+
+    key: AttemptKey
+    template: LaunchTemplate
+    lease: int
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """Answer to a launch. ``handle`` finds the attempt again, from any later runner."""
+
+    handle: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vanished:
+    """The backend cannot say how the attempt ended, and it does not run any more."""
+
+    detail: str = ""
+
+
+Sighting = Running | ExitStatus | Vanished
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that bears our mark. ``sighting`` is Vanished when it was surely or possibly
+    started and nobody knows its end (its leftovers are dead by then)."""
+
+    key: AttemptKey
+    handle: str
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``ok`` says whether attempts can be launched now; ``detail`` what was seen; ``hint`` what to do."""
+
+    ok: bool
+    detail: str
+    hint: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+Progress = Callable[[str], None]
+
+
+class Backend(Protocol):
+    """Where attempts run. Knows attempts; never jobs, retries or the store.
+
+    A backend is opened by its first use, belongs to one event loop, and is closed once.
+    """
+
+    name: str
+
+    async def probe(self) -> Health:
+        """Says what is there. Never raises."""
+        ...
+
+    async def prepare(self, image: str | None, progress: Progress) -> str | None:
+        """Makes ``image`` available and returns the reference to pin for the whole execution (a
+        digest, or an image id where there is none). Raises LaunchFailed(permanent=…) with the
+        contract's reason (``ContainerMissing``, ``ContainerPermissionDenied``, …)."""
+        ...
+
+    async def launch(self, spec: LaunchSpec) -> Launched:
+        """Starts the attempt, once per ``spec.key``: asked again it answers with the same handle.
+        Raises LaunchFailed. A smaller lease than one already seen for the execution is refused."""
+        ...
+
+    async def wait(self, handle: str) -> ExitStatus:
+        """Returns when the attempt has ended, its whole tree is gone and its log is complete. May
+        be cancelled and called again, by this runner or a later one. Raises AttemptVanished."""
+        ...
+
+    async def stop(self, handle: str, *, grace: float) -> None:
+        """TERM to the whole tree, ``grace`` seconds, KILL to the whole tree. Returns at once after
+        the order is placed; the end is seen by ``wait``. Idempotent; a shorter grace wins."""
+        ...
+
+    async def inspect(self, handle: str) -> Sighting: ...
+
+    async def discard(self, handle: str) -> None:
+        """Removes what remains of an ended attempt, its exit record included. Called after the
+        end is stored durably. Idempotent."""
+        ...
+
+    async def fence(self, execution: str, lease: int) -> None:
+        """From now on every launch for ``execution`` under a smaller lease is refused."""
+        ...
+
+    def discover(self) -> AsyncIterator[Found]:
+        """Everything of this home that bears our mark, running or ended, known or orphan."""
+        ...
+
+    async def close(self) -> None:
+        """Lets go without touching what runs."""
+        ...
+
+
+# ---------------------------------------------------------------- secrets
+
+
+class Secrets(Protocol):
+    def read(self, secret: str, version: str) -> bytes:
+        """The content of a version (``latest`` or a number). Raises NotFound."""
+        ...
+
+
+# ---------------------------------------------------------------- store
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A guarded transition of one attempt: from the stored state ``expect`` to ``attempt``."""
+
+    expect: AttemptState
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """All writes of one turn of the executor's loop for one execution; one transaction.
+
+    ``execution`` is the new row (its lease names the writer); ``opened`` are new attempts in
+    STARTING; ``tasks`` are new values of task rows; ``abandoned`` sets every task that is still
+    Pending, with no live attempt, to that state in one statement; ``changes`` are (kind, data)
+    entries for the feed.
+    """
+
+    execution: Execution
+    opened: Sequence[Attempt] = ()
+    moved: Sequence[Move] = ()
+    tasks: Sequence[Task] = ()
+    abandoned: TaskState | None = None
+    at: float = 0.0
+    changes: Sequence[tuple[str, Mapping[str, str]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Everything a runner needs to carry on with an execution."""
+
+    execution: Execution
+    tasks: Sequence[Task]
+    live: Sequence[Attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``after`` is the last item's position of the page before (opaque), ``limit`` at most."""
+
+    limit: int = 100
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What is kept: ended executions per job, seconds, bytes of logs."""
+
+    executions_per_job: int = 1000
+    max_age: float = 30 * 86400.0
+    max_log_bytes: int = 10 * 1024**3
+
+
+class Store(Protocol):
+    """Durable state. Each method is one transaction and blocks; values in, values out.
+
+    Names are unique per (project, region). NotFound, AlreadyExists, Conflict and StaleWrite say
+    what is wrong; StoreFault is for the database itself.
+    """
+
+    # jobs
+    def create_job(self, job: Job) -> None:
+        """Raises AlreadyExists."""
+        ...
+
+    def replace_job(self, job: Job, *, expect_version: int) -> None:
+        """Writes the row if its resource version is still ``expect_version``; else Conflict."""
+        ...
+
+    def get_job(self, scope: Scope, name: str) -> Job: ...
+
+    def list_jobs(
+        self, scope: Scope | None, *, hidden: bool = False, page: Page | None = None
+    ) -> Sequence[Job]:
+        """By project, region and name. ``None`` means every scope. ``page.after`` is the name."""
+        ...
+
+    def job_names(self, scope: Scope) -> Sequence[str]: ...
+
+    def delete_job(self, scope: Scope, name: str) -> Job:
+        """Removes the job and all its executions; returns what it was."""
+        ...
+
+    # executions
+    def create_execution(self, execution: Execution) -> Execution:
+        """Writes the execution with all its tasks, keeps the job's count and latest execution,
+        appends ``created`` to the feed. With an idempotency key that its job has already used the
+        earlier execution is returned and nothing is written. AlreadyExists if the name is taken."""
+        ...
+
+    def get_execution(self, scope: Scope, name: str) -> Execution: ...
+
+    def get_execution_by_uid(self, uid: str) -> Execution: ...
+
+    def list_executions(
+        self, scope: Scope | None, *, job: str | None = None, hidden: bool = False,
+        page: Page | None = None,
+    ) -> Sequence[Execution]:
+        """Newest first. ``page.after`` is an execution's uid."""
+        ...
+
+    def execution_names(self, scope: Scope) -> Sequence[str]: ...
+
+    def delete_execution(self, uid: str) -> None: ...
+
+    def request_abort(self, uid: str, abort: Abort) -> Execution:
+        """Stores the wish if there is none yet; the first one wins. Refused if already settled."""
+        ...
+
+    def aborts_for(self, owner: str) -> Sequence[tuple[str, Abort]]:
+        """Wishes on unsettled executions whose lease ``owner`` holds; cheap enough to poll."""
+        ...
+
+    # driving
+    def claim(self, uid: str, owner: str, *, now: float, ttl: float) -> Execution:
+        """Takes the lease under the next epoch, if it is free, expired or already ``owner``'s.
+        Refused (naming the holder) if another's lease is alive, or if the execution is settled."""
+        ...
+
+    def claimable(self, *, now: float, limit: int = 100) -> Sequence[str]:
+        """Uids of unsettled executions whose lease is free or expired, oldest first."""
+        ...
+
+    def heartbeat(self, owner: str, *, now: float, ttl: float) -> int:
+        """Prolongs every lease that ``owner`` holds on unsettled executions; returns how many."""
+        ...
+
+    def release(self, uid: str, owner: str) -> None:
+        """Gives the lease up; nothing happens if it is somebody else's."""
+        ...
+
+    def load(self, uid: str) -> Loaded: ...
+
+    def record(self, turn: Turn) -> None:
+        """The only writer of states. Checks that ``turn.execution.lease`` (owner and epoch) is
+        still the stored one and that every move finds its expected state; otherwise StaleWrite,
+        and nothing is written. An abort wish stored meanwhile is kept."""
+        ...
+
+    # reads
+    def list_tasks(
+        self, execution: str, *, states: Iterable[TaskState] | None = None,
+        page: Page | None = None,
+    ) -> Sequence[Task]:
+        """By index. ``page.after`` is the index as text."""
+        ...
+
+    def get_task(self, execution: str, index: int) -> Task: ...
+
+    def list_attempts(self, execution: str, *, index: int | None = None) -> Sequence[Attempt]:
+        """By index and number."""
+        ...
+
+    def changes(self, after: int, *, limit: int = 1000) -> Sequence[ExecutionChange]: ...
+
+    # keeping house
+    def expired(self, retention: Retention, *, now: float) -> Sequence[Execution]:
+        """Settled executions that age or count says may go, oldest first."""
+        ...
+
+    def settled_oldest_first(self, *, limit: int) -> Sequence[Execution]: ...
+
+    def facts(self) -> Mapping[str, str]:
+        """Kind, version, size and place of the database, for people; no secrets."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- logs
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """Bytes as they were read from one stream (1 standard output, 2 standard error) at ``at``.
+    ``dropped`` > 0 marks a gap of that many bytes before this chunk (``data`` may be empty)."""
+
+    at: float
+    stream: int
+    data: bytes
+    dropped: int = 0
+
+
+class LogStore(Protocol):
+    """Output of attempts, by attempt. Exact order within a stream."""
+
+    def path_for(self, key: AttemptKey) -> str:
+        """Where a backend writes the attempt's log; the directory exists when this returns."""
+        ...
+
+    def dir_for(self, execution: str) -> str: ...
+
+    def chunks(self, key: AttemptKey) -> Iterator[LogChunk]:
+        """What is there now, from the beginning."""
+        ...
+
+    def tail(self, key: AttemptKey, size: int) -> bytes:
+        """At least the last ``size`` bytes of output, both streams in order of arrival, if there are."""
+        ...
+
+    def delete(self, execution: str) -> None: ...
+
+    def size(self, execution: str) -> int: ...
