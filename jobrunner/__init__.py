@@ -1,3 +1,3 @@
-"""jobrunner runs things: jobs, executions, tasks and attempts; it may never import triggers."""
+"""jobrunner runs things: jobs, executions, tasks, attempts. It never imports triggers."""
 
 __version__ = "0.1.0"

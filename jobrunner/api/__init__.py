@@ -1,1 +1,1 @@
-"""The HTTP face in Cloud Run v1 and v2 shapes; may import service and what is below, not web or client."""
+"""The HTTP face in Cloud Run shapes. May import service and below, not web or client."""

@@ -1,1 +1,1 @@
-"""Where attempts run, one file each, strangers to one another; may import ports and what is below."""
+"""Where attempts run, one file each, strangers to one another. May import ports and below."""

@@ -1,1 +1,1 @@
-"""The command line (parse, call client or service, print); may import everything, and nothing heavy at start."""
+"""The command line: parse, call, print. May import everything below, nothing heavy at start."""

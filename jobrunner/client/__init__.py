@@ -1,1 +1,1 @@
-"""The typed client of our own API; may import service and what is below, not api or web."""
+"""The typed client of our own API. May import service and below, not api or web."""

@@ -1,1 +1,1 @@
-"""The loops that claim, plan, launch, reap and recover; may import ports and what is below."""
+"""The loops that claim, plan, launch, reap and recover. May import ports and below."""

@@ -1,1 +1,1 @@
-"""The use cases, one transaction each, called by every face; may import ports and what is below."""
+"""The use cases, one transaction each, called by every face. May import ports and below."""

@@ -1,1 +1,1 @@
-"""Durable state on SQLite and PostgreSQL, table classes private to this room; may import ports and what is below."""
+"""Durable state on SQLite and PostgreSQL, table classes private. May import ports and below."""

@@ -1,1 +1,1 @@
-"""The dashboard pages, which read through service; may import service and what is below, not api or client."""
+"""The dashboard pages, reading through service. May import service and below, not api or client."""

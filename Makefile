@@ -1,0 +1,23 @@
+# The habits of this house, one short target each. CONTRIBUTING.md says when to use which.
+PYTHON ?= python
+
+.PHONY: check test format lock
+
+check:
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+
+test:
+	$(PYTHON) -m pytest -q
+
+format:
+	ruff check --fix .
+	ruff format .
+
+# The versions that CI and the README's commands use. `make lock ARGS=--upgrade` moves all of them.
+lock:
+	CUSTOM_COMPILE_COMMAND='make lock' pip-compile -q --all-extras --strip-extras --no-emit-index-url \
+	  --no-emit-options --no-emit-find-links --no-emit-trusted-host --unsafe-package jobrunner \
+	  --no-allow-unsafe -o requirements.lock pyproject.toml $(ARGS)
