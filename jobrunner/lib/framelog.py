@@ -1,0 +1,169 @@
+"""The file format of one attempt's output: timed chunks of two streams, bounded in size.
+
+``BASE.log`` holds the first ``head`` bytes of output; when it is full, ``BASE.t1``, ``BASE.t2``, …
+follow, each of half the tail's size, and the oldest is removed when a fourth is begun: at least the
+last ``tail`` bytes stay, the disk is bounded, memory is not used at all. Nothing is created before
+the first byte of output.
+
+A frame is ``>dBI`` (Unix seconds, stream, length) and its bytes. Streams are 1 (standard output)
+and 2 (standard error); stream 0 opens a tail file and carries ``>Q``, the number of output bytes
+that came before it, from which a reader tells how many are missing. A torn last frame is ignored.
+Standard library only: the supervisor process writes these files too.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+HEADER = struct.Struct(">dBI")
+OFFSET = struct.Struct(">Q")
+HEAD_SUFFIX = ".log"
+MARK = 0
+KEPT_SEGMENTS = 3
+
+
+class Frame(NamedTuple):
+    """``stream`` 1 or 2 with ``data``; ``dropped`` bytes are missing right before it."""
+
+    at: float
+    stream: int
+    data: bytes
+    dropped: int = 0
+
+
+class FrameWriter:
+    """Appends frames. Not safe for use by two writers at once.
+
+    A write error (disk full) loses output, never the task: it is counted in ``lost`` and the
+    file stays readable. ``written`` counts all output bytes offered.
+    """
+
+    def __init__(self, base: str, *, head: int, tail: int) -> None:
+        self._base = base
+        self._head = head
+        self._segment_size = max(tail // 2, 1)
+        self._fd = -1
+        self._segment = 0
+        self._used = 0
+        self.written = 0
+        self.lost = 0
+
+    def write(self, at: float, stream: int, data: bytes) -> None:
+        try:
+            self._write(at, stream, data)
+        except OSError:
+            self.lost += len(data)
+        self.written += len(data)
+
+    def _write(self, at: float, stream: int, data: bytes) -> None:
+        if self._fd < 0:
+            self._fd = self._open(self._base + HEAD_SUFFIX)
+        elif self._used >= (self._segment_size if self._segment else self._head):
+            self._next_segment(at)
+        frame = HEADER.pack(at, stream, len(data)) + data
+        done = os.write(self._fd, frame)
+        if done != len(frame):
+            size = os.fstat(self._fd).st_size
+            os.ftruncate(self._fd, size - done)
+            raise OSError("short write")
+        self._used += len(data)
+
+    def _next_segment(self, at: float) -> None:
+        fd = self._open(f"{self._base}.t{self._segment + 1}")
+        os.write(fd, HEADER.pack(at, MARK, OFFSET.size) + OFFSET.pack(self.written))
+        os.close(self._fd)
+        self._fd = fd
+        self._segment += 1
+        self._used = 0
+        oldest = self._segment - KEPT_SEGMENTS
+        if oldest >= 1:
+            os.unlink(f"{self._base}.t{oldest}")
+
+    @staticmethod
+    def _open(path: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        return os.open(path, flags, 0o600)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class FrameReader:
+    """Reads what is there, and, called again, what came since: good for following a live file."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._segment = 0
+        self._position = 0
+        self._seen = 0
+
+    def read(self) -> Iterator[Frame]:
+        """Yields every complete frame not yielded before, in the order of writing."""
+        while True:
+            yield from self._read_file()
+            following = self._following_segment()
+            if following is None:
+                return
+            # A frame may have been completed between our last read and the birth of its successor.
+            yield from self._read_file()
+            self._segment, self._position = following, 0
+
+    def _path(self) -> str:
+        return self._base + (f".t{self._segment}" if self._segment else HEAD_SUFFIX)
+
+    def _following_segment(self) -> int | None:
+        folder, name = os.path.split(self._base)
+        prefix = name + ".t"
+        try:
+            found = [
+                int(entry[len(prefix) :])
+                for entry in os.listdir(folder or ".")
+                if entry.startswith(prefix) and entry[len(prefix) :].isdigit()
+            ]
+        except FileNotFoundError:
+            return None
+        later = [number for number in found if number > self._segment]
+        return min(later, default=None)
+
+    def _read_file(self) -> Iterator[Frame]:
+        try:
+            file = open(self._path(), "rb")
+        except FileNotFoundError:
+            return
+        with file:
+            file.seek(self._position)
+            while True:
+                header = file.read(HEADER.size)
+                if len(header) < HEADER.size:
+                    return
+                at, stream, length = HEADER.unpack(header)
+                data = file.read(length)
+                if len(data) < length:
+                    return
+                self._position += HEADER.size + length
+                if stream == MARK:
+                    offset = OFFSET.unpack(data)[0]
+                    if offset > self._seen:
+                        yield Frame(at, 1, b"", dropped=offset - self._seen)
+                        self._seen = offset
+                    continue
+                self._seen += length
+                yield Frame(at, stream, data)
+
+
+def read_frames(base: str) -> Iterator[Frame]:
+    """Every frame of a log, from the beginning. Nothing for a log that does not exist."""
+    return FrameReader(base).read()
+
+
+def remove(base: str) -> None:
+    """Deletes the files of a log. Nothing happens where there are none."""
+    folder, name = os.path.split(base)
+    for entry in os.listdir(folder):
+        if entry == name + HEAD_SUFFIX or entry.startswith(name + ".t"):
+            os.unlink(os.path.join(folder, entry))
