@@ -1,0 +1,1 @@
+"""The tests of this house, in tiers: one directory is one tier and one pytest marker."""

@@ -1,0 +1,39 @@
+"""Markers from directories, asynchronous tests, and a guard around the user's own data."""
+
+import asyncio
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["tests.support.fixtures"]
+
+TIERS = ("unit", "contract", "integration", "wire", "samples", "rules")
+HERE = Path(__file__).parent
+
+
+def pytest_configure() -> None:
+    for name in [name for name in os.environ if name.startswith(("JOBRUNNER_", "CLOUD_RUN_"))]:
+        if not name.startswith("JOBRUNNER_TEST_"):
+            del os.environ[name]
+    # A test that writes state must ask for the fixture `home`; without it nothing can be created.
+    os.environ["JOBRUNNER_HOME"] = "/dev/null/ask-for-the-fixture-home"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tier = item.path.relative_to(HERE).parts[0]
+        if tier not in TIERS:
+            raise pytest.UsageError(f"{item.path} is in no tier: tests live in {', '.join(TIERS)}")
+        item.add_marker(getattr(pytest.mark, tier))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run ``async def`` tests, each on an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
