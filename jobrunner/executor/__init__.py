@@ -1,1 +1,1 @@
-"""The loops that claim, plan, launch, reap and recover. May import ports and below."""
+"""The async loops: claim, plan, launch, reap, recover. May import core, ports, errors and lib."""

@@ -1,1 +1,28 @@
-"""The use cases, one transaction each, called by every face. May import ports and below."""
+"""Use cases, one transaction each; every face (command line, API) calls these. May import core,
+ports, errors and lib; never a concrete store or backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jobrunner.ports import Clock, Ids, LogStore, Store
+from jobrunner.service.executions import AdHoc, Executions
+from jobrunner.service.jobs import Jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """All use cases over one store."""
+
+    jobs: Jobs
+    executions: Executions
+    store: Store
+    logs: LogStore
+
+
+def make_service(store: Store, logs: LogStore, clock: Clock, ids: Ids, *, actor: str) -> Service:
+    jobs = Jobs(store, clock, ids, actor=actor)
+    return Service(jobs, Executions(store, logs, jobs, clock, ids, actor=actor), store, logs)
+
+
+__all__ = ["AdHoc", "Executions", "Jobs", "Service", "make_service"]
