@@ -1,7 +1,7 @@
 # The habits of this house, one short target each. CONTRIBUTING.md says when to use which.
 PYTHON ?= python
 
-.PHONY: check test format lock
+.PHONY: check test format docs lock
 
 check:
 	ruff check .
@@ -15,6 +15,10 @@ test:
 format:
 	ruff check --fix .
 	ruff format .
+
+# Links, indexes, and the commands that the documents promise.
+docs:
+	$(PYTHON) -m pytest -q tests/rules/test_documents.py
 
 # The versions that CI and the README's commands use. `make lock ARGS=--upgrade` moves all of them.
 lock:

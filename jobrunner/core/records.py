@@ -81,15 +81,18 @@ class AbortKind:
     FAIL_FAST = "fail-fast"
     RULE = "retry-rule"
     DEADLINE = "deadline"
+    LAUNCH = "launch"
 
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """A stored wish to end the execution early. ``message`` is for people."""
+    """A stored wish to end the execution early. ``message`` is for people, ``reason`` a CamelCase
+    word of the contract where there is one."""
 
     kind: str
     at: float
     message: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

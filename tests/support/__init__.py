@@ -1,1 +1,1 @@
-"""What several tiers of tests share: the real components of this machine, and fixtures over them."""
+"""What several tiers of tests share: what this machine has, and fixtures over it."""

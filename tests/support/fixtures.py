@@ -44,7 +44,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _unprivileged() -> tuple[list[str], int, int]:
-    """A command prefix that drops root (the server refuses it) and dies with us; and who we become."""
+    """A command prefix that drops root, which PostgreSQL refuses, and ends with us; who it runs as."""
     prefix = ["setpriv", "--pdeathsig", "INT"]
     if os.geteuid() != 0:
         return prefix, os.geteuid(), os.getegid()
@@ -204,7 +204,7 @@ def busybox_image(docker_socket: str) -> str:
 
 @pytest.fixture(scope="session")
 def registry() -> Iterator[str]:
-    """The ``host:port`` of an empty image registry on loopback, which engines accept without TLS."""
+    """The ``host:port`` of an empty image registry on loopback, where engines ask for no TLS."""
     require("registry")
     root = Path(tempfile.mkdtemp(prefix="jr-reg-", dir="/tmp"))
     address = f"127.0.0.1:{free_port()}"
@@ -215,7 +215,7 @@ def registry() -> Iterator[str]:
     )
     with (root / "registry.log").open("wb") as sink:
         server = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "docker-registry", "serve", str(root / "config.yml")],
+            ["setpriv", "--pdeathsig", "KILL", "docker-registry", "serve", f"{root}/config.yml"],
             stdin=subprocess.DEVNULL, stdout=sink, stderr=sink,
         )  # fmt: skip
     try:
