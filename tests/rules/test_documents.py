@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,7 @@ def test_the_lock_pins_versions_and_names_no_place() -> None:
 def test_the_lock_covers_every_direct_dependency() -> None:
     locked = set(re.findall(r"^([a-z0-9.-]+)==", (ROOT / "requirements.lock").read_text(), re.M))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    wanted = list(chain(project["dependencies"], *project["optional-dependencies"].values()))
     names = {re.split(r"[^A-Za-z0-9._-]", wish)[0].lower() for wish in wanted}
     assert names - locked - {project["name"]} == set()
 

@@ -1,4 +1,4 @@
-"""Plug-ins are found through an entry point, so the arrow between the two packages stays one way."""
+"""Plug-ins are found through an entry point, so the arrow between two packages stays one way."""
 
 import ast
 from importlib.metadata import entry_points

@@ -44,7 +44,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def _unprivileged() -> tuple[list[str], int, int]:
-    """A command prefix that drops root, which PostgreSQL refuses, and ends with us; who it runs as."""
+    """A command prefix that drops root, which PostgreSQL refuses, and ends with us; its user."""
     prefix = ["setpriv", "--pdeathsig", "INT"]
     if os.geteuid() != 0:
         return prefix, os.geteuid(), os.getegid()
