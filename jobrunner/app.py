@@ -1,0 +1,233 @@
+"""Puts the pieces together: the only file that names concrete stores and backends.
+
+Heavy pieces are imported where they are first needed: a read must start like a command line tool.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from jobrunner.core.records import Abort, AbortKind, Execution
+from jobrunner.core.states import SETTLED_EXECUTIONS
+from jobrunner.errors import Interrupted, Refused, RunnerFault
+from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.ids import RandomIds
+from jobrunner.ports import Backend, LogStore, Retention, Store
+from jobrunner.service import Service, make_service
+from jobrunner.service.retention import HouseKeeping
+from jobrunner.settings import Settings
+from jobrunner.store import open_store
+from jobrunner.store.logs import FileLogs
+
+if TYPE_CHECKING:
+    from jobrunner.executor.executor import Executor
+    from jobrunner.executor.observer import Observer
+
+WAIT_POLL_SECONDS = 0.2
+DISK_CHECK_SECONDS = 600.0
+CANCEL_MESSAGE = "Cancelled by user."
+
+
+class App:
+    """One home, opened. Use as a context manager; belongs to one thread."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.clock = SystemClock()
+        self.ids = RandomIds()
+        self.logs: LogStore = FileLogs(settings.logs_dir)
+        self.service: Service = make_service(
+            store, self.logs, self.clock, self.ids, actor=settings.user
+        )
+        self.interrupted = False
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{self.ids.suffix()}"
+
+    @classmethod
+    def open(cls, settings: Settings) -> App:
+        """Opens the home and its database, creating or upgrading them. Raises StoreFault."""
+        try:
+            os.makedirs(settings.home, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RunnerFault(
+                f"The home directory {settings.home} cannot be used: {error.strerror}.",
+                hint="Set JOBRUNNER_HOME to a directory you may write to.",
+            ) from None
+        return cls(settings, open_store(settings.database_url))
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.store.close()
+
+    # ------------------------------------------------------------ driving
+
+    def drive(
+        self,
+        execution: Execution,
+        *,
+        observer: Observer,
+        base_env: Mapping[str, str] | None = None,
+        interrupts: bool = True,
+    ) -> Execution:
+        """Drives ``execution`` to its end and returns it.
+
+        With ``interrupts`` the first SIGINT, SIGTERM or SIGHUP cancels it (TERM, grace, KILL), the
+        second kills at once; ``interrupted`` is set then. Raises Refused if somebody alive drives
+        it already, Interrupted if another runner took it over meanwhile.
+        """
+        import asyncio
+
+        asyncio.run(self._drive(execution, observer, base_env, interrupts=interrupts))
+        ended = self.store.get_execution_by_uid(execution.uid)
+        self._keep_house()
+        return ended
+
+    def drive_again(self, execution: Execution, *, observer: Observer) -> Execution:
+        """Takes up an execution whose runner went away, and drives it to its end."""
+        if execution.state in SETTLED_EXECUTIONS:
+            raise Refused(f"Execution '{execution.name}' has ended: there is nothing to continue.")
+        return self.drive(execution, observer=observer)
+
+    def cancel(self, execution: Execution, *, observer: Observer) -> Execution:
+        """Stores the wish and sees it carried out: by whoever drives the execution, or, if nobody
+        does, here."""
+        wished = self.service.executions.cancel(execution.scope, execution.name)
+        if self.is_driven(wished):
+            return self.wait(wished, timeout=None, observer=observer)
+        return self.drive(wished, observer=observer)
+
+    def wait(
+        self,
+        execution: Execution,
+        *,
+        timeout: float | None,
+        observer: Observer | None = None,
+    ) -> Execution:
+        """Returns when the execution has ended. Raises Interrupted when nobody drives it any more
+        and Refused when ``timeout`` seconds have passed."""
+        until = None if timeout is None else self.clock.monotonic() + timeout
+        while True:
+            current = self.store.get_execution_by_uid(execution.uid)
+            if current.state in SETTLED_EXECUTIONS:
+                return current
+            if not self.is_driven(current):
+                raise Interrupted(
+                    f"Execution '{current.name}' was interrupted: nobody drives it.",
+                    hint=f"Continue it with: jobrunner executions continue {current.name}",
+                )
+            if until is not None and self.clock.monotonic() >= until:
+                raise Refused(
+                    f"Execution '{current.name}' had not ended after {timeout:g} seconds."
+                )
+            time.sleep(WAIT_POLL_SECONDS)
+
+    def is_driven(self, execution: Execution) -> bool:
+        """Whether a living runner holds the execution's lease."""
+        lease = execution.lease
+        return lease is not None and lease.until > self.clock.now()
+
+    async def _drive(
+        self,
+        execution: Execution,
+        observer: Observer,
+        base_env: Mapping[str, str] | None,
+        *,
+        interrupts: bool,
+    ) -> None:
+        from jobrunner.executor.executor import Executor
+        from jobrunner.executor.launching import Launcher
+        from jobrunner.executor.signals import handling
+        from jobrunner.executor.limits import machine_limits
+
+        from jobrunner.store.secrets import FileSecrets
+
+        machine = machine_limits()
+        opened: dict[str, Backend] = {}
+
+        def backend(name: str) -> Backend:
+            if name not in opened:
+                opened[name] = self.backend(name)
+            return opened[name]
+
+        executor = Executor(
+            store=self.store,
+            backends=backend,
+            launcher=Launcher(
+                logs=self.logs,
+                secrets=FileSecrets(self.settings.secrets_dir),
+                environ=os.environ if base_env is None else base_env,
+                machine_memory=machine.memory,
+                machine_cpus=machine.cpus,
+            ),
+            clock=self.clock,
+            owner=self.owner,
+            limits=machine.for_slots(self.settings.slots),
+            observer=observer,
+        )
+        try:
+            with handling(self._on_signal(executor), enabled=interrupts):
+                await executor.run(execution.uid)
+        finally:
+            for one in opened.values():
+                await one.close()
+        if execution.uid in executor.lost:
+            raise Interrupted(
+                f"Another runner took execution '{execution.name}' over.",
+                hint=f"Follow it with: jobrunner executions wait {execution.name}",
+            )
+
+    def _on_signal(self, executor: Executor) -> Callable[[], None]:
+        def interrupt() -> None:
+            if self.interrupted:
+                executor.hurry()
+                return
+            self.interrupted = True
+            executor.abort(Abort(AbortKind.CANCEL, self.clock.now(), CANCEL_MESSAGE, "Cancelled"))
+
+        return interrupt
+
+    # ------------------------------------------------------------ pieces
+
+    def backend(self, name: str) -> Backend:
+        """A backend by name, not yet opened."""
+        if name == "process":
+            from jobrunner.backends.process import ProcessBackend
+
+            return ProcessBackend(self.settings.home)
+        if name == "docker":
+            from jobrunner.backends.docker import DockerBackend
+
+            return DockerBackend(self.settings.home)
+        raise RunnerFault(f"There is no backend '{name}'.")
+
+    def prune(
+        self, *, dry_run: bool = False, retention: Retention | None = None
+    ) -> Sequence[Execution]:
+        """Applies retention now; returns what went (or would go)."""
+        house = HouseKeeping(self.store, self.logs, self.clock, retention or Retention())
+        return house.prune(dry_run=dry_run)
+
+    def _keep_house(self) -> None:
+        """Retention after a run; the disk is measured at most every ten minutes."""
+        stamp = os.path.join(self.settings.home, "pruned")
+        now = self.clock.now()
+        try:
+            due = now - os.stat(stamp).st_mtime >= DISK_CHECK_SECONDS
+        except FileNotFoundError:
+            due = True
+        if due:
+            with open(stamp, "wb"):
+                os.utime(stamp, (now, now))
+        HouseKeeping(self.store, self.logs, self.clock, Retention()).prune(disk=due)

@@ -1,0 +1,362 @@
+"""The loop that drives executions: collect facts, plan, store, act, and again.
+
+One turn stores everything that happened since the last one, and every start that follows from it,
+in one transaction per execution; only then are the starts, stops and discards carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jobrunner.core.admission import Ask, Capacity, admit
+from jobrunner.core.records import Abort, AbortKind, Attempt, AttemptKey, Execution, ExitStatus
+from jobrunner.core.states import AttemptState
+from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed, StaleWrite
+from jobrunner.executor.crashpoints import crash_point
+from jobrunner.executor.driver import (
+    AbortFact,
+    Driver,
+    ExitedFact,
+    Fact,
+    LaunchedFact,
+    LaunchFailedFact,
+    VanishedFact,
+)
+from jobrunner.executor.launching import Launcher
+from jobrunner.executor.observer import Observer
+from jobrunner.executor.recovery import survey
+from jobrunner.executor.snapshots import make_snapshot
+from jobrunner.ports import Backend, Clock, Found, Launched, Running, Store, Vanished
+
+LEASE_SECONDS = 15.0
+HEARTBEAT_SECONDS = 5.0
+ABORT_POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one runner may keep alive at once. ``memory`` in bytes, for containers only."""
+
+    slots: int = 64
+    memory: int | None = None
+
+
+class Executor:
+    """Drives the executions given to it until they are settled.
+
+    ``backends`` gives a backend by name, made on first use. ``launcher`` turns an execution and an
+    attempt key into a launch. Belongs to one event loop; the store is called in it.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        backends: Callable[[str], Backend],
+        launcher: Launcher,
+        clock: Clock,
+        owner: str,
+        limits: Limits,
+        observer: Observer,
+    ) -> None:
+        self._store = store
+        self._backend = backends
+        self._launcher = launcher
+        self._clock = clock
+        self._owner = owner
+        self._limits = limits
+        self._observer = observer
+        self._drivers: dict[str, Driver] = {}
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hurry = False
+        self._preparing: asyncio.Future[int] | None = None
+        self._dirty: set[str] = set()
+        self.lost: dict[str, StaleWrite] = {}
+        """Executions another runner has taken over, by uid."""
+
+    # ------------------------------------------------------------ from outside
+
+    async def run(self, *uids: str) -> None:
+        """Claims the executions, carries on where they are, and returns when all are settled or
+        taken over (see ``lost``). Raises Refused if somebody alive drives one of them."""
+        house_keeping = asyncio.create_task(self._keep_house())
+        try:
+            for uid in uids:
+                await self._adopt(uid)
+            while self._drivers:
+                await self._turns()
+        finally:
+            house_keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await house_keeping
+            while self._tasks:
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def abort(self, abort: Abort) -> None:
+        """Stores the wish for every execution driven here and begins to carry it out."""
+        for uid, driver in list(self._drivers.items()):
+            if not driver.snapshot.settled and driver.execution.abort is None:
+                stored = self._store.request_abort(uid, abort)
+                self._fact(driver, AbortFact(stored.abort or abort))
+        if self._preparing is not None:
+            self._preparing.cancel()
+
+    def hurry(self) -> None:
+        """Whatever is being stopped is killed now; no grace."""
+        self._hurry = True
+        for driver in self._drivers.values():
+            for attempt in driver.snapshot.live.values():
+                if attempt.state is AttemptState.STOPPING:
+                    self._order_stop(driver, attempt)
+
+    # ------------------------------------------------------------ adoption
+
+    async def _adopt(self, uid: str) -> None:
+        now = self._clock.now()
+        claimed = self._store.claim(uid, self._owner, now=now, ttl=LEASE_SECONDS)
+        crash_point("claimed")
+        backend = self._backend(claimed.backend)
+        loaded = self._store.load(uid)
+        snapshot, fresh = make_snapshot(loaded)
+        self._drivers[uid] = driver = Driver(snapshot, order=claimed.created_at)
+        self._dirty.add(uid)
+        if claimed.abort is None:
+            preparing = asyncio.ensure_future(self._prepare(driver, backend))
+            self._preparing = preparing
+            try:
+                driver.memory = await preparing
+            except LaunchFailed as error:
+                driver.facts.append(
+                    AbortFact(Abort(AbortKind.LAUNCH, now, error.message, error.reason))
+                )
+            except asyncio.CancelledError:
+                if not driver.facts:
+                    raise
+            finally:
+                self._preparing = None
+        if not fresh:
+            await self._recover(driver, backend)
+        crash_point("recovered")
+
+    async def _prepare(self, driver: Driver, backend: Backend) -> int:
+        """Pins the image and compiles the template; returns the memory to reserve per attempt."""
+        execution = driver.execution
+        wanted = self._launcher.image_of(execution)
+
+        def tell(message: str) -> None:
+            self._observer.preparing(execution, message)
+
+        pinned = await backend.prepare(wanted, tell) if wanted is not None else None
+        if pinned is not None and pinned != execution.image_digest:
+            driver.snapshot.execution = replace(execution, image_digest=pinned)
+        template = self._launcher.compile(driver.execution, warn=self._observer.warning)
+        return template.memory or 0 if template.image is not None else 0
+
+    async def _recover(self, driver: Driver, backend: Backend) -> None:
+        """Asks the backend what it still has and takes up every thread."""
+        lease = driver.execution.lease
+        assert lease is not None
+        await backend.fence(driver.uid, lease.epoch)
+        found, remains = await survey(backend, driver.snapshot)
+        for item in remains:
+            self._spawn(self._remove(backend, item))
+        for attempt in list(driver.snapshot.live.values()):
+            self._take_up(driver, backend, attempt, found.get(attempt.key))
+
+    def _take_up(
+        self, driver: Driver, backend: Backend, attempt: Attempt, found: Found | None
+    ) -> None:
+        key = attempt.key
+        if found is None and attempt.handle is None:
+            if attempt.state is AttemptState.STOPPING:
+                error = LaunchFailed("It was stopped before it was launched.", permanent=False)
+                driver.facts.append(LaunchFailedFact(key, error))
+            else:
+                self._spawn(self._launch(driver, backend, key))
+            return
+        if found is None or isinstance(found.sighting, Vanished):
+            detail = found.sighting.detail if found and isinstance(found.sighting, Vanished) else ""
+            driver.facts.append(VanishedFact(key, detail))
+            if found is not None:
+                self._spawn(self._remove(backend, found))
+            return
+        if attempt.handle is None:
+            since = found.sighting.since if isinstance(found.sighting, Running) else None
+            if isinstance(found.sighting, ExitStatus):
+                since = found.sighting.started_at
+            at = since if since is not None else attempt.claimed_at
+            driver.facts.append(LaunchedFact(key, Launched(found.handle, at)))
+        self._spawn(self._await_end(driver, backend, key, found.handle))
+        if attempt.state is AttemptState.STOPPING and attempt.handle is not None:
+            self._order_stop(driver, replace(attempt, handle=found.handle))
+
+    @staticmethod
+    async def _remove(backend: Backend, found: Found) -> None:
+        if isinstance(found.sighting, Running):
+            await backend.stop(found.handle, grace=0.0)
+            with contextlib.suppress(AttemptVanished):
+                await backend.wait(found.handle)
+        await backend.discard(found.handle)
+
+    # ------------------------------------------------------------ turns
+
+    async def _turns(self) -> None:
+        if not self._dirty:
+            await self._sleep()
+        self._wake.clear()
+        now = self._clock.now()
+        dirty, self._dirty = self._dirty, set()
+        due = [d for uid, d in self._drivers.items() if uid in dirty or self._is_due(d, now)]
+        drafts = [(driver, driver.take_facts(now)) for driver in due]
+        grants = self._admit(now)
+        waiting = {uid for uid in grants if uid not in dirty}
+        for uid in waiting:
+            if (driver := self._drivers[uid]) not in due:
+                drafts.append((driver, driver.take_facts(now)))
+        for driver, draft in drafts:
+            driver.plan_turn(draft, now, grants.get(driver.uid, 0))
+            turn = driver.finish_turn(draft, now)
+            if turn is None:
+                continue
+            settled = driver.snapshot.settled
+            crash_point("before-settle" if settled else "before-record")
+            try:
+                self._store.record(turn)
+            except StaleWrite as error:
+                self.lost[driver.uid] = error
+                del self._drivers[driver.uid]
+                continue
+            crash_point("after-settle" if settled else "after-record")
+            self._carry_out(driver, draft.orders.launch, draft.orders.stop, draft.orders.discard)
+            self._observer.turn(
+                turn.execution, turn.opened, [move.attempt for move in turn.moved], turn.tasks
+            )
+            if settled:
+                del self._drivers[driver.uid]
+                self._store.release(driver.uid, self._owner)
+                self._observer.settled(driver.execution)
+        if self._drivers:
+            # Facts of the same burst share the next turn.
+            await asyncio.sleep(0)
+
+    @staticmethod
+    def _is_due(driver: Driver, now: float) -> bool:
+        wake = driver.snapshot.wake_at()
+        return wake is not None and wake <= now
+
+    async def _sleep(self) -> None:
+        instants = [w for d in self._drivers.values() if (w := d.snapshot.wake_at()) is not None]
+        timeout = max(0.0, min(instants) - self._clock.now()) if instants else None
+        if timeout is None:
+            await self._wake.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout)
+
+    def _admit(self, now: float) -> Mapping[str, int]:
+        drivers = self._drivers.values()
+        live = sum(len(d.snapshot.live) for d in drivers)
+        memory = self._limits.memory
+        if memory is not None:
+            memory -= sum(len(d.snapshot.live) * d.memory for d in drivers)
+        asks = [
+            Ask(d.uid, d.snapshot.wanted(now), len(d.snapshot.live), d.memory, d.order)
+            for d in drivers
+        ]
+        return admit(asks, Capacity(max(0, self._limits.slots - live), memory))
+
+    def _carry_out(
+        self, driver: Driver, launch: list[AttemptKey], stop: list[Attempt], discard: list[str]
+    ) -> None:
+        backend = self._backend(driver.execution.backend)
+        for key in launch:
+            self._spawn(self._launch(driver, backend, key))
+        for attempt in stop:
+            self._order_stop(driver, attempt)
+        for handle in discard:
+            self._spawn(self._discard(backend, handle))
+
+    # ------------------------------------------------------------ acting
+
+    async def _launch(self, driver: Driver, backend: Backend, key: AttemptKey) -> None:
+        crash_point("before-launch")
+        try:
+            spec = self._launcher.spec(driver.execution, key)
+            answer = await backend.launch(spec)
+        except LaunchFailed as error:
+            self._fact(driver, LaunchFailedFact(key, error))
+            return
+        except BackendFault as error:
+            failed = LaunchFailed(error.message, permanent=False, hint=error.hint)
+            self._fact(driver, LaunchFailedFact(key, failed))
+            return
+        crash_point("after-launch")
+        self._fact(driver, LaunchedFact(key, answer))
+        await self._await_end(driver, backend, key, answer.handle)
+
+    async def _await_end(
+        self, driver: Driver, backend: Backend, key: AttemptKey, handle: str
+    ) -> None:
+        try:
+            status = await backend.wait(handle)
+        except AttemptVanished as error:
+            self._fact(driver, VanishedFact(key, error.message))
+        else:
+            self._fact(driver, ExitedFact(key, status))
+
+    def _order_stop(self, driver: Driver, attempt: Attempt) -> None:
+        if attempt.handle is not None:
+            grace = 0.0 if self._hurry else self._launcher.grace_of(driver.execution)
+            backend = self._backend(driver.execution.backend)
+            self._spawn(self._stop(backend, attempt.handle, grace))
+
+    @staticmethod
+    async def _stop(backend: Backend, handle: str, grace: float) -> None:
+        crash_point("before-stop")
+        with contextlib.suppress(AttemptVanished):
+            await backend.stop(handle, grace=grace)
+        crash_point("after-stop")
+
+    @staticmethod
+    async def _discard(backend: Backend, handle: str) -> None:
+        crash_point("before-discard")
+        await backend.discard(handle)
+        crash_point("after-discard")
+
+    # ------------------------------------------------------------ inside
+
+    def _fact(self, driver: Driver, fact: Fact) -> None:
+        driver.facts.append(fact)
+        self._dirty.add(driver.uid)
+        self._wake.set()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._observer.warning(f"A background step failed: {error}")
+
+    async def _keep_house(self) -> None:
+        """Prolongs the leases and looks for wishes that others have stored."""
+        next_beat = self._clock.monotonic() + HEARTBEAT_SECONDS
+        while True:
+            await asyncio.sleep(ABORT_POLL_SECONDS)
+            for uid, abort in self._store.aborts_for(self._owner):
+                driver = self._drivers.get(uid)
+                if driver is not None and driver.execution.abort is None:
+                    self._fact(driver, AbortFact(abort))
+            if self._clock.monotonic() >= next_beat:
+                next_beat = self._clock.monotonic() + HEARTBEAT_SECONDS
+                self._store.heartbeat(self._owner, now=self._clock.now(), ttl=LEASE_SECONDS)
+
+
+__all__ = ["Executor", "Limits"]

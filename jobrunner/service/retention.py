@@ -1,0 +1,47 @@
+"""What may go: executions over count or age, then the oldest until the logs fit on their share of
+the disk. Only ended executions; their logs go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from jobrunner.core.records import Execution
+from jobrunner.ports import Clock, LogStore, Retention, Store
+
+OLDEST_BATCH = 1000
+
+
+class HouseKeeping:
+    def __init__(self, store: Store, logs: LogStore, clock: Clock, retention: Retention) -> None:
+        self._store = store
+        self._logs = logs
+        self._clock = clock
+        self._retention = retention
+
+    def prune(self, *, dry_run: bool = False, disk: bool = True) -> Sequence[Execution]:
+        """Removes what may go and returns it. ``disk`` false leaves the disk cap alone: measuring
+        it costs a look at every log."""
+        gone = list(self._store.expired(self._retention, now=self._clock.now()))
+        if disk:
+            taken = {execution.uid for execution in gone}
+            gone += list(self._over_disk(taken))
+        if not dry_run:
+            for execution in gone:
+                # Logs first: a crash in between leaves a listed execution without logs, which the
+                # next round removes, and never logs that nobody lists.
+                self._logs.delete(execution.uid)
+                self._store.delete_execution(execution.uid)
+            self._store.prune_changes(self._clock.now() - self._retention.max_age)
+        return gone
+
+    def _over_disk(self, taken: set[str]) -> Iterator[Execution]:
+        total = self._logs.total_size()
+        if total <= self._retention.max_log_bytes:
+            return
+        for execution in self._store.settled_oldest_first(limit=OLDEST_BATCH):
+            if total <= self._retention.max_log_bytes:
+                return
+            size = self._logs.size(execution.uid)
+            total -= size
+            if size and execution.uid not in taken:
+                yield execution
