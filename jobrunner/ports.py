@@ -311,10 +311,13 @@ class Store(Protocol):
     def list_jobs(
         self, scope: Scope | None, *, hidden: bool = False, page: Page | None = None
     ) -> Sequence[Job]:
-        """By project, region and name. ``None`` means every scope. ``page.after`` is the name."""
+        """By project, region and name. ``None`` means every scope. ``page.after`` is the name;
+        with every scope it is ``PROJECT/REGION/NAME``."""
         ...
 
-    def job_names(self, scope: Scope) -> Sequence[str]: ...
+    def job_names(self, scope: Scope) -> Sequence[str]:
+        """Without the hidden ones."""
+        ...
 
     def delete_job(self, scope: Scope, name: str) -> Job:
         """Removes the job and all its executions; returns what it was."""
@@ -340,7 +343,10 @@ class Store(Protocol):
 
     def execution_names(self, scope: Scope) -> Sequence[str]: ...
 
-    def delete_execution(self, uid: str) -> None: ...
+    def delete_execution(self, uid: str) -> None:
+        """Removes the execution with its tasks and attempts, and a hidden job with its last
+        execution. Its changes stay in the feed."""
+        ...
 
     def request_abort(self, uid: str, abort: Abort) -> Execution:
         """Stores the wish if there is none yet; the first one wins. Refused if already settled."""
@@ -390,9 +396,21 @@ class Store(Protocol):
         """By index and number."""
         ...
 
-    def changes(self, after: int, *, limit: int = 1000) -> Sequence[ExecutionChange]: ...
+    def changes(self, after: int, *, limit: int = 1000) -> Sequence[ExecutionChange]:
+        """Entries of the feed whose position is above ``after``, in order of position. Positions
+        become visible in their order, so a reader that remembers the last one misses none."""
+        ...
+
+    def project_number(self, project: str) -> int:
+        """The number that stands for a project id; given out at first asking, and kept."""
+        ...
 
     # keeping house
+    def prune_changes(self, before: float) -> int:
+        """Removes entries of the feed older than ``before``; returns how many. Positions are
+        never used again."""
+        ...
+
     def expired(self, retention: Retention, *, now: float) -> Sequence[Execution]:
         """Settled executions that age or count says may go, oldest first."""
         ...
@@ -420,6 +438,14 @@ class LogChunk:
     dropped: int = 0
 
 
+class LogReader(Protocol):
+    """Reads one attempt's log step by step; holds no file open between two calls."""
+
+    def read(self) -> Iterator[LogChunk]:
+        """Everything complete that was not yielded before; nothing for a log without output."""
+        ...
+
+
 class LogStore(Protocol):
     """Output of attempts, by attempt. Exact order within a stream."""
 
@@ -433,6 +459,10 @@ class LogStore(Protocol):
         """What is there now, from the beginning."""
         ...
 
+    def reader(self, key: AttemptKey) -> LogReader:
+        """For following an attempt that still writes."""
+        ...
+
     def tail(self, key: AttemptKey, size: int) -> bytes:
         """At least the last ``size`` bytes of output, both streams in order of arrival, if there are."""
         ...
@@ -440,3 +470,7 @@ class LogStore(Protocol):
     def delete(self, execution: str) -> None: ...
 
     def size(self, execution: str) -> int: ...
+
+    def total_size(self) -> int:
+        """Bytes on disk of all executions together."""
+        ...

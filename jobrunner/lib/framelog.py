@@ -3,7 +3,8 @@
 ``BASE.log`` holds the first ``head`` bytes of output; when it is full, ``BASE.t1``, ``BASE.t2``, …
 follow, each of half the tail's size, and the oldest is removed when a fourth is begun: at least the
 last ``tail`` bytes stay, the disk is bounded, memory is not used at all. Nothing is created before
-the first byte of output.
+the first byte of output. ``BASE.t1`` is emptied instead of removed: while it is missing a reader
+knows, without listing a directory that may hold the logs of 10,000 tasks, that there is no tail.
 
 A frame is ``>dBI`` (Unix seconds, stream, length) and its bytes. Streams are 1 (standard output)
 and 2 (standard error); stream 0 opens a tail file and carries ``>Q``, the number of output bytes
@@ -79,7 +80,9 @@ class FrameWriter:
         self._segment += 1
         self._used = 0
         oldest = self._segment - KEPT_SEGMENTS
-        if oldest >= 1:
+        if oldest == 1:
+            os.truncate(f"{self._base}.t1", 0)
+        elif oldest > 1:
             os.unlink(f"{self._base}.t{oldest}")
 
     @staticmethod
@@ -117,6 +120,15 @@ class FrameReader:
         return self._base + (f".t{self._segment}" if self._segment else HEAD_SUFFIX)
 
     def _following_segment(self) -> int | None:
+        if self._segment == 0:
+            if not os.path.exists(f"{self._base}.t1"):
+                return None
+        elif self._segment > 1:
+            following = self._segment + 1
+            if os.path.exists(f"{self._base}.t{following}"):
+                return following
+            if os.path.exists(self._path()):
+                return None
         folder, name = os.path.split(self._base)
         prefix = name + ".t"
         try:
