@@ -1,0 +1,538 @@
+"""One small door to SQLite and PostgreSQL: the same constant statements, run close to the driver.
+
+A caller writes SQL once, with ``?`` for parameters, and hands over a function; the database calls
+it inside one transaction and commits, or rolls everything back. Reads see one snapshot.
+
+::
+
+    db = connect("sqlite:////home/me/.jobrunner/jobrunner.db")
+    db.write(lambda s: s.executemany("UPDATE t SET a = ? WHERE b = ?", rows))
+
+Every failure is a :class:`DatabaseError` whose message a person can act on and which never holds
+a password. An object may be used from several threads: its transactions take turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import psycopg
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+BUSY_SECONDS = 30.0
+"""How long a statement waits for a lock that somebody else holds."""
+
+OLDEST_SQLITE = (3, 35, 0)
+"""The first one with ``RETURNING``."""
+
+FORMS = (
+    "sqlite:////absolute/path.db",
+    "sqlite:///:memory:",
+    "postgresql://USER:PASSWORD@HOST:PORT/DATABASE",
+)
+
+
+class Fault(StrEnum):
+    """What kind of thing went wrong."""
+
+    BUSY = "busy"
+    FULL = "full"
+    UNREACHABLE = "unreachable"
+    UNWRITABLE = "unwritable"
+    NOT_A_DATABASE = "not a database"
+    DAMAGED = "damaged"
+    INTEGRITY = "integrity"
+    NO_TABLE = "no table"
+    COLLISION = "collision"
+    BAD_URL = "bad url"
+    OTHER = "other"
+
+
+class DatabaseError(Exception):
+    """``message`` says what happened, ``hint`` what to do (may be empty)."""
+
+    def __init__(self, fault: Fault, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.message = message
+        self.hint = hint
+
+
+class Cursor(Protocol):
+    """The part of a driver's cursor that both drivers share."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Row | None: ...
+
+    def fetchall(self) -> list[Row]: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
+
+
+class Session(Protocol):
+    """An open transaction."""
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor: ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
+        """Runs ``sql`` for each row; returns how many rows of the table were touched in all."""
+        ...
+
+
+class Database(Protocol):
+    """One connection, opened by :func:`connect`."""
+
+    kind: str
+    place: str
+    """Where it is, for people: a path, or host, port and name; no secrets."""
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        """Calls ``work`` on one consistent snapshot. Raises DatabaseError."""
+        ...
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        """Calls ``work`` in a transaction that is durable when this returns; if ``work`` raises,
+        nothing was written. ``work`` may be called again after a collision with another writer,
+        so it must have no effect but on the session. Raises DatabaseError."""
+        ...
+
+    def lock_schema(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps every other process from changing the schema of this database."""
+        ...
+
+    def run_script(self, script: str) -> None:
+        """Runs several statements, which bring their own BEGIN and COMMIT."""
+        ...
+
+    def facts(self) -> Mapping[str, str]: ...
+
+    def dbapi(self) -> Any:
+        """A new connection of the driver to the same database, for the migrations."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def connect(url: str) -> Database:
+    """Opens ``url``, one of :data:`FORMS`. Raises DatabaseError."""
+    scheme, mark, rest = url.partition("://")
+    if mark and scheme == "sqlite":
+        return SqliteDatabase(_sqlite_path(rest))
+    if mark and scheme in ("postgresql", "postgres"):
+        return PostgresDatabase(url)
+    shown = f"{scheme}://…" if mark else "(no scheme)"
+    raise DatabaseError(
+        Fault.BAD_URL,
+        f"the database URL {shown} is of no known kind; allowed forms: {', '.join(FORMS)}",
+    )
+
+
+def _sqlite_path(rest: str) -> str:
+    if rest in ("", "/", ":memory:", "/:memory:"):
+        return ":memory:"
+    if not rest.startswith("//"):
+        raise DatabaseError(
+            Fault.BAD_URL,
+            f"the database URL sqlite://{rest} is not an absolute path; write {FORMS[0]}"
+            " (four slashes)",
+        )
+    return rest[1:]
+
+
+# ------------------------------------------------------------------------------------ SQLite
+
+_BY_SQLITE_NAME = {
+    "SQLITE_BUSY": Fault.BUSY,
+    "SQLITE_LOCKED": Fault.BUSY,
+    "SQLITE_FULL": Fault.FULL,
+    "SQLITE_CANTOPEN": Fault.UNWRITABLE,
+    "SQLITE_READONLY": Fault.UNWRITABLE,
+    "SQLITE_PERM": Fault.UNWRITABLE,
+    "SQLITE_NOTADB": Fault.NOT_A_DATABASE,
+    "SQLITE_CORRUPT": Fault.DAMAGED,
+    "SQLITE_IOERR": Fault.DAMAGED,
+    "SQLITE_CONSTRAINT": Fault.INTEGRITY,
+}
+
+_SQLITE_SAYS: dict[Fault, tuple[str, str]] = {
+    Fault.BUSY: (
+        f"the database {{place}} was kept locked by another process for {BUSY_SECONDS:.0f} s",
+        "look for a process that hangs while it holds the file: fuser -v {place}",
+    ),
+    Fault.FULL: (
+        "the disk is full: the database {place} cannot be written",
+        "free some space on the disk of {place}; nothing that was stored before is lost",
+    ),
+    Fault.UNWRITABLE: (
+        "the database {place} cannot be opened for writing: {detail}",
+        "check that the directory exists and that you may write to it and to the file",
+    ),
+    Fault.NOT_A_DATABASE: (
+        "the file {place} is not a SQLite database",
+        "name another file, or move this one away",
+    ),
+    Fault.DAMAGED: (
+        "the database {place} cannot be read or written: {detail}",
+        "check the disk, then restore the last backup: docs/reference/state.md says how",
+    ),
+}
+
+
+class SqliteDatabase:
+    """A file in WAL mode with ``synchronous=FULL``, or memory."""
+
+    kind = "sqlite"
+
+    def __init__(self, path: str) -> None:
+        self.place = path
+        self._lock = threading.RLock()
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            oldest = ".".join(map(str, OLDEST_SQLITE))
+            raise DatabaseError(
+                Fault.OTHER,
+                f"the SQLite of this Python is {sqlite3.sqlite_version}; {oldest} is needed",
+                "use a newer Python, or PostgreSQL",
+            )
+        try:
+            self._connection = self._open()
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        except OSError as error:
+            raise self._say(Fault.UNWRITABLE, error.strerror or str(error)) from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self.place != ":memory:":
+            os.makedirs(os.path.dirname(self.place), mode=0o700, exist_ok=True)
+            # Environment literals are stored: nobody else reads them. SQLite gives the files
+            # beside this one the same mode.
+            os.close(os.open(self.place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        connection: sqlite3.Connection = self.dbapi()
+        try:
+            self._wal(connection)
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _wal(self, connection: sqlite3.Connection) -> None:
+        if self.place == ":memory:":
+            return
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            # The switch wants the file for itself and does not wait for its turn.
+            with self.lock_schema():
+                connection.execute("PRAGMA journal_mode=WAL")
+
+    def dbapi(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self.place, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor:
+        return self._connection.execute(sql, params)
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
+        return self._connection.executemany(sql, rows).rowcount
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        return self._transact("BEGIN", work)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        return self._transact("BEGIN IMMEDIATE", work)
+
+    def _transact(self, begin: str, work: Callable[[Session], T]) -> T:
+        with self._lock:
+            connection = self._connection
+            try:
+                connection.execute(begin)
+                try:
+                    result = work(self)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    # A full disk has rolled back already.
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+                return result
+            except sqlite3.Error as error:
+                raise self._explain(error) from error
+            except UnicodeEncodeError as error:
+                raise _not_text(error) from error
+
+    @contextlib.contextmanager
+    def lock_schema(self) -> Iterator[None]:
+        if self.place == ":memory:":
+            yield
+            return
+        try:
+            lock = os.open(self.place + ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._say(Fault.UNWRITABLE, error.strerror or str(error)) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    def run_script(self, script: str) -> None:
+        with self._lock:
+            try:
+                self._connection.executescript(script)
+            except sqlite3.Error as error:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise self._explain(error) from error
+
+    def facts(self) -> Mapping[str, str]:
+        with self._lock:
+            (mode,) = self._connection.execute("PRAGMA journal_mode").fetchone()
+        size = 0
+        if self.place != ":memory:":
+            for end in ("", "-wal"):
+                with contextlib.suppress(OSError):
+                    size += os.stat(self.place + end).st_size
+        return {
+            "kind": "SQLite",
+            "version": sqlite3.sqlite_version,
+            "place": self.place,
+            "size": str(size),
+            "journal_mode": str(mode),
+        }
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _explain(self, error: sqlite3.Error) -> DatabaseError:
+        # The extended names (SQLITE_IOERR_WRITE) begin with the plain one.
+        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
+        fault = _BY_SQLITE_NAME.get(name, Fault.OTHER)
+        if str(error).startswith("no such table"):
+            fault = Fault.NO_TABLE
+        return self._say(fault, str(error))
+
+    def _say(self, fault: Fault, detail: str) -> DatabaseError:
+        message, hint = _SQLITE_SAYS.get(fault, ("the database {place} refused: {detail}", ""))
+        return DatabaseError(
+            fault,
+            message.format(place=self.place, detail=detail),
+            hint.format(place=self.place),
+        )
+
+
+# -------------------------------------------------------------------------------- PostgreSQL
+
+_SCHEMA_LOCK = 0x6A6F6272756E6E65
+"""Key of the advisory lock: "jobrunne" in ASCII."""
+
+_TRIES = 5
+"""How often a transaction is begun that PostgreSQL broke off to resolve a collision."""
+
+
+class PostgresDatabase:
+    """A PostgreSQL database, by a URL as libpq reads it."""
+
+    kind = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        try:
+            import psycopg
+        except ImportError:
+            raise DatabaseError(
+                Fault.OTHER,
+                "PostgreSQL needs the package psycopg, which is not installed",
+                "pip install 'jobrunner[postgres]'",
+            ) from None
+        self._driver = psycopg
+        self._url = url
+        self._lock = threading.RLock()
+        self._sql: dict[str, bytes] = {}
+        self.place, self._password = self._read_url()
+        self._connection: psycopg.Connection[Row] = self._open()
+
+    def _read_url(self) -> tuple[str, str]:
+        try:
+            parts = self._driver.conninfo.conninfo_to_dict(self._url)
+        except self._driver.Error:
+            # The driver's message repeats the URL.
+            raise DatabaseError(
+                Fault.BAD_URL,
+                f"the database URL postgresql://… cannot be read; write {FORMS[2]}",
+                "percent-encode special characters of the password",
+            ) from None
+        host = str(parts.get("host") or "the local socket")
+        port = f":{parts['port']}" if parts.get("port") else ""
+        user = f" as {parts['user']}" if parts.get("user") else ""
+        name = parts.get("dbname") or parts.get("user") or "the user's own"
+        return f"{name} at {host}{port}{user}", str(parts.get("password") or "")
+
+    def _open(self) -> psycopg.Connection[Row]:
+        connection: psycopg.Connection[Row] = self.dbapi()
+        connection.autocommit = True
+        connection.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}".encode())
+        return connection
+
+    def dbapi(self) -> psycopg.Connection[Row]:
+        limit = {} if "connect_timeout" in self._url else {"connect_timeout": "10"}
+        try:
+            return self._driver.connect(
+                self._url,
+                application_name="jobrunner",
+                **limit,  # type: ignore[arg-type]
+            )
+        except self._driver.Error as error:
+            raise self._explain(error) from None
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor:
+        return self._connection.execute(self._translate(sql), params)
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(self._translate(sql), rows)
+            return cursor.rowcount
+
+    def _translate(self, sql: str) -> bytes:
+        known = self._sql.get(sql)
+        if known is None:
+            known = self._sql[sql] = sql.replace("?", "%s").encode()
+        return known
+
+    def read(self, work: Callable[[Session], T]) -> T:
+        return self._transact(b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work)
+
+    def write(self, work: Callable[[Session], T]) -> T:
+        return self._transact(b"BEGIN", work)
+
+    def _transact(self, begin: bytes, work: Callable[[Session], T]) -> T:
+        with self._lock:
+            for left in reversed(range(_TRIES)):
+                try:
+                    return self._once(begin, work)
+                except self._driver.Error as error:
+                    explained = self._explain(error)
+                    if explained.fault is not Fault.COLLISION or not left:
+                        raise explained from None
+                except UnicodeEncodeError as error:
+                    raise _not_text(error) from error
+            raise AssertionError("unreachable")
+
+    def _once(self, begin: bytes, work: Callable[[Session], T]) -> T:
+        self._begin(begin)
+        connection = self._connection
+        try:
+            result = work(self)
+            connection.execute(b"COMMIT")
+        except BaseException:
+            if connection.closed:
+                raise
+            with contextlib.suppress(self._driver.Error):
+                connection.execute(b"ROLLBACK")
+            raise
+        return result
+
+    def _begin(self, begin: bytes) -> None:
+        """Nothing is at stake yet, so a server that was restarted is simply asked again."""
+        try:
+            if not self._connection.closed:
+                self._connection.execute(begin)
+                return
+        except self._driver.OperationalError:
+            if not self._connection.closed:
+                raise
+        self._connection = self._open()
+        self._connection.execute(begin)
+
+    @contextlib.contextmanager
+    def lock_schema(self) -> Iterator[None]:
+        with self._lock:
+            try:
+                self._connection.execute(b"SELECT pg_advisory_lock(%s)", (_SCHEMA_LOCK,))
+            except self._driver.Error as error:
+                raise self._explain(error) from None
+            try:
+                yield
+            finally:
+                if not self._connection.closed:
+                    self._connection.execute(b"SELECT pg_advisory_unlock(%s)", (_SCHEMA_LOCK,))
+
+    def run_script(self, script: str) -> None:
+        with self._lock:
+            try:
+                self._connection.execute(script.encode())
+            except self._driver.Error as error:
+                raise self._explain(error) from None
+
+    def facts(self) -> Mapping[str, str]:
+        def work(session: Session) -> Row | None:
+            return session.execute(
+                "SELECT current_setting('server_version'), pg_database_size(current_database())"
+            ).fetchone()
+
+        version, size = self.read(work) or ("", 0)
+        return {
+            "kind": "PostgreSQL",
+            "version": str(version),
+            "place": self.place,
+            "size": str(size),
+        }
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _explain(self, error: psycopg.Error) -> DatabaseError:
+        state = error.sqlstate or ""
+        # Without a state the message is libpq's own, about the connection.
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        detail = lines[0] if lines else type(error).__name__
+        if self._password:
+            detail = detail.replace(self._password, "…")
+        fault, hint = self._classify(error, state, detail)
+        if fault is Fault.UNREACHABLE:
+            message = f"cannot reach the PostgreSQL database {self.place}: {detail}"
+        else:
+            message = f"the PostgreSQL database {self.place} refused: {detail}"
+        return DatabaseError(fault, message, hint)
+
+    def _classify(self, error: psycopg.Error, state: str, detail: str) -> tuple[Fault, str]:
+        if state in ("40001", "40P01"):
+            return Fault.COLLISION, ""
+        if state.startswith("23"):
+            return Fault.INTEGRITY, ""
+        if state == "42P01":
+            return Fault.NO_TABLE, ""
+        if state == "55P03":
+            return Fault.BUSY, "another process keeps a lock: see pg_stat_activity"
+        if state == "53100":
+            return Fault.FULL, "free some space on the disk of the server"
+        if state in ("28P01", "28000") or "password" in detail or "no pg_hba.conf" in detail:
+            return Fault.UNREACHABLE, "check the user and the password of the database URL"
+        if state == "3D000" or "does not exist" in detail:
+            return Fault.UNREACHABLE, "make the database first: createdb NAME"
+        if state in ("25006", "42501"):
+            return Fault.UNWRITABLE, "grant the user the right to create and write tables"
+        if isinstance(error, self._driver.OperationalError):
+            return Fault.UNREACHABLE, "check that the server runs, and host and port of the URL"
+        return Fault.OTHER, ""
+
+
+def _not_text(error: UnicodeEncodeError) -> DatabaseError:
+    return DatabaseError(
+        Fault.OTHER,
+        f"text that is not valid Unicode cannot be stored: {error.object!r}",
+        "encode the bytes (base64, percent) before they are handed over",
+    )

@@ -1,0 +1,7 @@
+"""Which revisions of the schema this version knows, oldest first.
+
+Kept here as plain text because reading the migrations would import alembic at every start.
+"""
+
+REVISIONS = ("0001",)
+HEAD = REVISIONS[-1]

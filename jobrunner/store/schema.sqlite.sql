@@ -1,0 +1,145 @@
+-- Written by `python -m jobrunner.store.migrate`; do not edit.
+BEGIN IMMEDIATE;
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+CREATE TABLE changes (
+    position BIGINT NOT NULL,
+    execution TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    data TEXT NOT NULL,
+    CONSTRAINT pk_changes PRIMARY KEY (position),
+    CONSTRAINT uq_changes_execution_sequence UNIQUE (execution, sequence)
+);
+CREATE INDEX ix_changes_at ON changes (at);
+CREATE TABLE counters (
+    name TEXT NOT NULL,
+    value BIGINT NOT NULL,
+    CONSTRAINT pk_counters PRIMARY KEY (name)
+);
+CREATE TABLE jobs (
+    uid TEXT NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    resource_version BIGINT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    updated_at DOUBLE NOT NULL,
+    creator TEXT NOT NULL,
+    last_modifier TEXT NOT NULL,
+    execution_count INTEGER NOT NULL,
+    hidden BOOLEAN NOT NULL,
+    latest_uid TEXT,
+    CONSTRAINT pk_jobs PRIMARY KEY (uid),
+    CONSTRAINT uq_jobs_project_region_name UNIQUE (project, region, name)
+);
+CREATE TABLE projects (
+    id TEXT NOT NULL,
+    number BIGINT NOT NULL,
+    CONSTRAINT pk_projects PRIMARY KEY (id),
+    CONSTRAINT uq_projects_number UNIQUE (number)
+);
+CREATE TABLE executions (
+    uid TEXT NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    job_uid TEXT NOT NULL,
+    job_name TEXT NOT NULL,
+    job_generation INTEGER NOT NULL,
+    template TEXT NOT NULL,
+    task_count INTEGER NOT NULL,
+    parallelism INTEGER NOT NULL,
+    backend TEXT NOT NULL,
+    state TEXT NOT NULL,
+    running INTEGER NOT NULL,
+    succeeded INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    cancelled INTEGER NOT NULL,
+    retried INTEGER NOT NULL,
+    labels TEXT NOT NULL,
+    annotations TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    started_at DOUBLE,
+    completed_at DOUBLE,
+    creator TEXT NOT NULL,
+    indices TEXT,
+    env_task_count INTEGER NOT NULL,
+    parent TEXT,
+    image_digest TEXT,
+    abort_kind TEXT,
+    abort_at DOUBLE,
+    abort_message TEXT,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL,
+    failed_index INTEGER,
+    lease_owner TEXT,
+    lease_epoch INTEGER NOT NULL,
+    lease_until DOUBLE,
+    generation INTEGER NOT NULL,
+    resource_version BIGINT NOT NULL,
+    hidden BOOLEAN NOT NULL,
+    idempotency_key TEXT,
+    change_count INTEGER NOT NULL,
+    CONSTRAINT pk_executions PRIMARY KEY (uid),
+    CONSTRAINT fk_executions_job_uid FOREIGN KEY(job_uid) REFERENCES jobs (uid) ON DELETE CASCADE,
+    CONSTRAINT uq_executions_job_uid_idempotency_key UNIQUE (job_uid, idempotency_key),
+    CONSTRAINT uq_executions_project_region_name UNIQUE (project, region, name)
+);
+CREATE INDEX ix_executions_created ON executions (created_at, uid);
+CREATE INDEX ix_executions_job_created ON executions (project, region, job_name, created_at, uid);
+CREATE INDEX ix_executions_job_settled ON executions (job_uid, completed_at, uid) WHERE completed_at IS NOT NULL;
+CREATE INDEX ix_executions_lease ON executions (lease_owner) WHERE completed_at IS NULL;
+CREATE INDEX ix_executions_settled ON executions (completed_at) WHERE completed_at IS NOT NULL;
+CREATE INDEX ix_executions_unsettled ON executions (created_at) WHERE completed_at IS NULL;
+CREATE TABLE attempts (
+    execution TEXT NOT NULL,
+    idx INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    handle TEXT,
+    stop_reason TEXT,
+    claimed_at DOUBLE NOT NULL,
+    launched_at DOUBLE,
+    stopping_at DOUBLE,
+    ended_at DOUBLE,
+    exit_code BIGINT,
+    signal INTEGER,
+    oom BOOLEAN NOT NULL,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL,
+    usage_user DOUBLE,
+    usage_system DOUBLE,
+    usage_max_rss BIGINT,
+    output BIGINT,
+    CONSTRAINT pk_attempts PRIMARY KEY (execution, idx, number),
+    CONSTRAINT fk_attempts_execution FOREIGN KEY(execution) REFERENCES executions (uid) ON DELETE CASCADE
+)
+ WITHOUT ROWID;
+CREATE TABLE tasks (
+    execution TEXT NOT NULL,
+    idx INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    counted INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    not_before DOUBLE,
+    started_at DOUBLE,
+    completed_at DOUBLE,
+    reason TEXT NOT NULL,
+    message TEXT NOT NULL,
+    exit_code BIGINT,
+    signal INTEGER,
+    CONSTRAINT pk_tasks PRIMARY KEY (execution, idx),
+    CONSTRAINT fk_tasks_execution FOREIGN KEY(execution) REFERENCES executions (uid) ON DELETE CASCADE
+)
+ WITHOUT ROWID;
+INSERT INTO alembic_version VALUES ('0001');
+INSERT INTO counters VALUES ('changes', 0);
+INSERT INTO projects VALUES ('local', 1000000000001);
+COMMIT;

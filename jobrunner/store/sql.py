@@ -1,0 +1,176 @@
+"""The Store over one connection: each method opens one transaction and says what runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from jobrunner.core.records import (
+    DEFAULT_PROJECT,
+    DEFAULT_PROJECT_NUMBER,
+    Abort,
+    Attempt,
+    Execution,
+    ExecutionChange,
+    Job,
+    Scope,
+    Task,
+)
+from jobrunner.core.states import TaskState
+from jobrunner.errors import StoreFault
+from jobrunner.lib.database import Database, DatabaseError, Session
+from jobrunner.ports import Loaded, Page, Retention, Turn
+from jobrunner.store import executions, feed, jobs, keeping, leases, reads, turns
+from jobrunner.store.revisions import HEAD
+
+T = TypeVar("T")
+
+
+class SqlStore:
+    """See :class:`jobrunner.ports.Store`. May be used from several threads; they take turns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _read(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.read(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.write(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    # jobs
+
+    def create_job(self, job: Job) -> None:
+        self._write(lambda s: jobs.create(s, job))
+
+    def replace_job(self, job: Job, *, expect_version: int) -> None:
+        self._write(lambda s: jobs.replace(s, job, expect_version))
+
+    def get_job(self, scope: Scope, name: str) -> Job:
+        return self._read(lambda s: jobs.get(s, scope, name))
+
+    def list_jobs(
+        self, scope: Scope | None, *, hidden: bool = False, page: Page | None = None
+    ) -> Sequence[Job]:
+        return self._read(lambda s: jobs.listing(s, scope, hidden, page))
+
+    def job_names(self, scope: Scope) -> Sequence[str]:
+        return self._read(lambda s: jobs.names(s, scope))
+
+    def delete_job(self, scope: Scope, name: str) -> Job:
+        return self._write(lambda s: jobs.delete(s, scope, name))
+
+    # executions
+
+    def create_execution(self, execution: Execution) -> Execution:
+        try:
+            return self._write(lambda s: executions.create(s, execution))
+        except executions.OpenedBefore as earlier:
+            return earlier.execution
+
+    def get_execution(self, scope: Scope, name: str) -> Execution:
+        return self._read(lambda s: executions.by_name(s, scope, name))
+
+    def get_execution_by_uid(self, uid: str) -> Execution:
+        return self._read(lambda s: executions.by_uid(s, uid))
+
+    def list_executions(
+        self,
+        scope: Scope | None,
+        *,
+        job: str | None = None,
+        hidden: bool = False,
+        page: Page | None = None,
+    ) -> Sequence[Execution]:
+        return self._read(lambda s: executions.listing(s, scope, job, hidden, page))
+
+    def execution_names(self, scope: Scope) -> Sequence[str]:
+        return self._read(lambda s: executions.names(s, scope))
+
+    def delete_execution(self, uid: str) -> None:
+        self._write(lambda s: executions.delete(s, uid))
+
+    def request_abort(self, uid: str, abort: Abort) -> Execution:
+        return self._write(lambda s: executions.request_abort(s, uid, abort))
+
+    def aborts_for(self, owner: str) -> Sequence[tuple[str, Abort]]:
+        return self._read(lambda s: leases.aborts_for(s, owner))
+
+    # driving
+
+    def claim(self, uid: str, owner: str, *, now: float, ttl: float) -> Execution:
+        return self._write(lambda s: leases.claim(s, uid, owner, now, ttl))
+
+    def claimable(self, *, now: float, limit: int = 100) -> Sequence[str]:
+        return self._read(lambda s: leases.claimable(s, now, limit))
+
+    def heartbeat(self, owner: str, *, now: float, ttl: float) -> int:
+        return self._write(lambda s: leases.heartbeat(s, owner, now, ttl))
+
+    def release(self, uid: str, owner: str) -> None:
+        self._write(lambda s: leases.release(s, uid, owner))
+
+    def load(self, uid: str) -> Loaded:
+        return self._read(lambda s: reads.load(s, uid))
+
+    def record(self, turn: Turn) -> None:
+        self._write(lambda s: turns.record(s, turn))
+
+    # reads
+
+    def list_tasks(
+        self,
+        execution: str,
+        *,
+        states: Iterable[TaskState] | None = None,
+        page: Page | None = None,
+    ) -> Sequence[Task]:
+        wanted = None if states is None else frozenset(states)
+        return self._read(lambda s: reads.tasks(s, execution, wanted, page))
+
+    def get_task(self, execution: str, index: int) -> Task:
+        return self._read(lambda s: reads.task(s, execution, index))
+
+    def list_attempts(self, execution: str, *, index: int | None = None) -> Sequence[Attempt]:
+        return self._read(lambda s: reads.attempts(s, execution, index))
+
+    def changes(self, after: int, *, limit: int = 1000) -> Sequence[ExecutionChange]:
+        return self._read(lambda s: feed.read(s, after, limit))
+
+    def project_number(self, project: str) -> int:
+        if project == DEFAULT_PROJECT:
+            return DEFAULT_PROJECT_NUMBER
+        known = self._read(lambda s: keeping.project_number(s, project))
+        if known is not None:
+            return known
+        return self._write(lambda s: keeping.new_project_number(s, project))
+
+    # keeping house
+
+    def prune_changes(self, before: float) -> int:
+        return self._write(lambda s: feed.prune(s, before))
+
+    def expired(self, retention: Retention, *, now: float) -> Sequence[Execution]:
+        return self._read(lambda s: keeping.expired(s, retention, now))
+
+    def settled_oldest_first(self, *, limit: int) -> Sequence[Execution]:
+        return self._read(lambda s: keeping.oldest_first(s, limit))
+
+    def facts(self) -> Mapping[str, str]:
+        try:
+            return {**self._database.facts(), "schema": HEAD}
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def fault(error: DatabaseError) -> StoreFault:
+    return StoreFault(error.message, hint=error.hint or None)
