@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from jobrunner.core.records import Abort, AbortKind, Execution
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted, Refused, RunnerFault
+from jobrunner.executor.observer import Observer
 from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Backend, LogStore, Retention, Store
@@ -26,7 +27,8 @@ from jobrunner.store.logs import FileLogs
 
 if TYPE_CHECKING:
     from jobrunner.executor.executor import Executor
-    from jobrunner.executor.observer import Observer
+
+__all__ = ["App", "Observer"]
 
 WAIT_POLL_SECONDS = 0.2
 DISK_CHECK_SECONDS = 600.0
