@@ -6,7 +6,6 @@ Heavy pieces are imported where they are first needed: a read must start like a 
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -17,6 +16,7 @@ from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted, Refused, RunnerFault
 from jobrunner.executor.observer import Observer
 from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.identity import is_gone, runner_name
 from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Backend, LogStore, Retention, Store
 from jobrunner.service import Service, make_service
@@ -48,7 +48,7 @@ class App:
             store, self.logs, self.clock, self.ids, actor=settings.user
         )
         self.interrupted = False
-        self.owner = f"{socket.gethostname()}:{os.getpid()}:{self.ids.suffix()}"
+        self.owner = runner_name(self.ids.suffix())
 
     @classmethod
     def open(cls, settings: Settings) -> App:
@@ -91,6 +91,10 @@ class App:
         """
         import asyncio
 
+        lease = execution.lease
+        if lease is not None and is_gone(lease.owner):
+            # No need to wait for a lease whose holder died on this machine.
+            self.store.release(execution.uid, lease.owner)
         asyncio.run(self._drive(execution, observer, base_env, interrupts=interrupts))
         ended = self.store.get_execution_by_uid(execution.uid)
         self._keep_house()
@@ -138,7 +142,7 @@ class App:
     def is_driven(self, execution: Execution) -> bool:
         """Whether a living runner holds the execution's lease."""
         lease = execution.lease
-        return lease is not None and lease.until > self.clock.now()
+        return lease is not None and lease.until > self.clock.now() and not is_gone(lease.owner)
 
     async def _drive(
         self,

@@ -118,7 +118,7 @@ class Launcher:
             template=template,
             lease=execution.lease.epoch,
             env=env,
-            log=f"{template.log_dir}/{key.index}.{key.number}",
+            log=self._logs.path_for(key),
         )
 
     # ------------------------------------------------------------ inside
