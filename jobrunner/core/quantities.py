@@ -37,7 +37,7 @@ def parse_memory(text: str) -> int:
     if match is None or unit is None:
         raise ValueError(f"'{text}' is not an amount of memory; write it as 512Mi, 2Gi or 500M")
     fraction = match[2] or ""
-    scale = 10 ** len(fraction)
+    scale: int = 10 ** len(fraction)
     size = -(-int(match[1] + fraction) * unit // scale)
     if not 0 < size <= MAX_MEMORY:
         raise ValueError(f"'{text}' is out of range; memory is more than 0 and less than 8Ei")
@@ -83,7 +83,7 @@ def parse_duration(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """What :func:`parse_duration` reads as ``seconds``, to the millisecond: ``1h10m5s``, ``0.5s``."""
+    """What :func:`parse_duration` reads as ``seconds``, to the millisecond: ``1h5s``, ``0.5s``."""
     milli = round(seconds * 1000)
     if milli == 0:
         return "0s"

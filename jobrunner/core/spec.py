@@ -1,6 +1,6 @@
 """What a user writes: the template of a job, field for field of the Cloud Run contract.
 
-Times are seconds (float), sizes stay in the contract's text form (``512Mi``) because it round-trips.
+Times are seconds (float), sizes stay in the contract's text form (``512Mi``): it round-trips.
 ``None`` means *not set*; the default is filled in by :mod:`jobrunner.core.defaults`.
 Sources: Cloud Run Admin API v1 ``Job`` and v2 ``Job``; the v1 path and the v2 path of each field
 are listed in ``docs/reference/fields.md``.
@@ -61,6 +61,8 @@ class Container:
     startup_probe: dict[str, object] | None = None
     liveness_probe: dict[str, object] | None = None
     readiness_probe: dict[str, object] | None = None
+    ignored: dict[str, object] = field(default_factory=dict)
+    """Fields that nothing reads, by their v1 name, kept to be returned."""
 
 
 @dataclass(frozen=True, slots=True)
