@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,8 @@ MAX_LINE = 256 * 1024
 
 POLL = 0.1
 STREAMS = {1: "stdout", 2: "stderr"}
-ORPHANED_AFTER = 30.0
-"""Seconds without any lease after which a follower says that nobody drives the execution."""
+CLAIM_SECONDS = 5.0
+"""So long after its creation an execution without a lease is not yet called interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +153,13 @@ class Logs:
         store: Store,
         logs: LogStore,
         *,
+        is_driven: Callable[[Execution], bool],
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._logs = logs
+        self._is_driven = is_driven
         self._sleep = sleep
         self._now = now
 
@@ -165,10 +168,13 @@ class Logs:
         cursors = ((self._cursor(attempt), True) for attempt in self._attempts(execution, wanted))
         return filter(wanted.passes, _merge(cursors))
 
-    def follow(self, execution: Execution, wanted: LogFilter) -> Iterator[LogLine]:
+    def follow(
+        self, execution: Execution, wanted: LogFilter, *, tail: int | None = None
+    ) -> Iterator[LogLine]:
         """As :meth:`lines`, and then what comes, until the execution has ended and all is read.
 
-        Raises Interrupted when nobody drives the execution any more.
+        ``tail`` leaves all but so many lines out of what is there at first. Raises Interrupted when
+        nobody drives the execution any more.
         """
         done: set[AttemptKey] = set()
         live: dict[AttemptKey, _Cursor] = {}
@@ -179,12 +185,18 @@ class Logs:
             attempts = [a for a in self._attempts(now, wanted) if a.key not in done]
             ended = {a.key for a in attempts if a.state in ENDED}
             cursors = [live[a.key] if a.key in live else self._cursor(a) for a in attempts]
-            yield from filter(wanted.passes, _merge((c, c.key in ended) for c in cursors))
+            lines = filter(wanted.passes, _merge([(c, c.key in ended) for c in cursors]))
+            yield from lines if tail is None else deque(lines, maxlen=tail)
+            tail = None
             done |= ended
             live = {c.key: c for c in cursors if c.key not in ended}
             if now.state in SETTLED_EXECUTIONS:
                 return
-            check_driven(now, self._now())
+            if is_interrupted(now, self._now(), driven=self._is_driven(now)):
+                raise Interrupted(
+                    f"Execution '{now.name}' was interrupted: nobody drives it any more.",
+                    hint=f"Continue with: jobrunner executions continue {now.name}",
+                )
             # Listing 10,000 attempts costs more than a poll should: a tenth of the time is enough.
             self._sleep(max(POLL, 10 * (time.monotonic() - began)))
 
@@ -199,22 +211,13 @@ class Logs:
         return _Cursor(attempt.key, attempt.claimed_at, self._logs.reader(attempt.key))
 
 
-def check_driven(execution: Execution, now: float) -> None:
-    """Raises Interrupted where an execution has not ended and no runner holds its lease."""
-    if is_interrupted(execution, now):
-        raise Interrupted(
-            f"Execution '{execution.name}' was interrupted: nobody drives it any more.",
-            hint=f"Continue with: jobrunner executions continue {execution.name}",
-        )
-
-
-def is_interrupted(execution: Execution, now: float) -> bool:
-    """Whether an execution has not ended and its runner has let go of it or has died."""
-    if execution.state in SETTLED_EXECUTIONS:
+def is_interrupted(execution: Execution, now: float, *, driven: bool) -> bool:
+    """Whether an execution has not ended and its runner has let go of it or has died. ``driven``
+    says whether a living runner holds its lease."""
+    if driven or execution.state in SETTLED_EXECUTIONS:
         return False
-    if execution.lease is None:
-        return now - execution.created_at > ORPHANED_AFTER
-    return execution.lease.until < now
+    # Between its creation and the first claim an execution has no runner yet.
+    return execution.lease is not None or now - execution.created_at > CLAIM_SECONDS
 
 
 def _merge(cursors: Iterable[tuple[_Cursor, bool]]) -> Iterator[LogLine]:

@@ -1,0 +1,169 @@
+"""What every command shares: where state lives, the global options, and names that nearly fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from jobrunner.app import App
+    from jobrunner.core.records import Scope
+    from jobrunner.settings import Settings
+
+
+class UsageProblem(click.UsageError):
+    """A command line that cannot be understood, with a hint of its own."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass
+class State:
+    """What the global options said; they win over the environment."""
+
+    project: str | None = None
+    region: str | None = None
+    home: str | None = None
+
+    def settings(self) -> Settings:
+        from jobrunner.settings import from_environment
+
+        env = dict(os.environ)
+        if self.home is not None:
+            env["JOBRUNNER_HOME"] = self.home
+        settings = from_environment(env)
+        return replace(
+            settings,
+            project=self.project or settings.project,
+            region=self.region or settings.region,
+        )
+
+    def scope(self) -> Scope:
+        from jobrunner.core.records import Scope
+
+        settings = self.settings()
+        return Scope(settings.project, settings.region)
+
+    @contextmanager
+    def app(self) -> Iterator[App]:
+        """The program over the store of this home."""
+        from jobrunner.app import App
+
+        with App.open(self.settings()) as app:
+            yield app
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is None:
+        return
+    if not value:
+        raise click.BadParameter("the value is empty", ctx=ctx, param=param)
+    setattr(ctx.ensure_object(State), str(param.name), value)
+
+
+def global_options() -> list[click.Parameter]:
+    """``--project``, ``--region``, ``--home``: shown by the front page, known to every command."""
+    return [
+        click.Option(
+            [f"--{name}"],
+            metavar=metavar,
+            expose_value=False,
+            callback=_remember,
+            hidden=True,
+        )
+        for name, metavar in (("project", "NAME"), ("region", "NAME"), ("home", "DIR"))
+    ]
+
+
+class Cmd(click.Command):
+    """A command that also takes the global options, and shows its examples under its options."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = tuple(examples)
+        self.params.extend(global_options())
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        formatter.write("\nGlobal options (--project, --region, --home): jobrunner --help\n")
+
+
+class Group(click.Group):
+    """A group whose unknown command is answered with the nearest one."""
+
+    command_class = Cmd
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("no_args_is_help", False)
+        super().__init__(*args, **kwargs)
+        self.params.extend(global_options())
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if not ctx.resilient_parsing and self.get_command(ctx, name) is None:
+            if name.startswith("-"):
+                raise click.NoSuchOption(name, ctx=ctx)
+            raise self.unknown(ctx, name)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            names = ", ".join(self.list_commands(ctx))
+            raise UsageProblem(f"'{ctx.command_path}' needs a command: {names}.")
+        return super().parse_args(ctx, args)
+
+    def unknown(self, ctx: click.Context, name: str) -> UsageProblem:
+        from jobrunner.core.nearest import nearest
+
+        names = self.list_commands(ctx)
+        guess = nearest(name, names)
+        hint = (
+            f"Did you mean '{ctx.command_path} {guess}'?"
+            if guess
+            else f"See: {ctx.command_path} --help"
+        )
+        return UsageProblem(f"There is no command '{ctx.command_path} {name}'.", hint=hint)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+Decorator = Callable[[Any], Any]
+
+
+def with_state(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls a command with the :class:`State` of this command line first."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(click.get_current_context().ensure_object(State), *args, **kwargs)
+
+    return call
+
+
+def format_option(*choices: str) -> Decorator:
+    """``--format``; the first of ``choices`` is the default."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(choices),
+        default=choices[0],
+        show_default=True,
+        help="How to print.",
+    )
+
+
+read_format = format_option("table", "json", "yaml")

@@ -1,0 +1,69 @@
+"""Drives an execution on this command line: the audience around it, and the exit code after it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from jobrunner.cli.live.screen import Screen, look_at
+from jobrunner.cli.live.sinks import Sink
+from jobrunner.cli.live.summary import SHOWN_TASKS, TAIL_BYTES, FailedTask, summary_lines
+from jobrunner.cli.live.watch import Watch
+from jobrunner.core.records import AttemptKey, Execution
+from jobrunner.core.states import ExecutionState, TaskState
+from jobrunner.ports import Page
+
+if TYPE_CHECKING:
+    from jobrunner.app import App, Observer
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def standard_screen() -> Screen:
+    """The process's own streams, as bytes."""
+    sys.stdout.flush()
+    return Screen(sys.stdout.buffer, sys.stderr.buffer, look_at(os.environ))
+
+
+def watched(
+    app: App,
+    drive: Callable[[Observer], Execution],
+    *,
+    sink: Sink,
+    screen: Screen,
+    talk: bool,
+) -> Execution:
+    """Runs ``drive`` with an audience; returns the settled execution. Raises what ``drive`` raises,
+    and RunnerFault where the output of tasks could not be written."""
+    watch = Watch(app.logs, sink, screen, talk=talk)
+    with watch:
+        ended = drive(watch)
+    watch.check()
+    return ended
+
+
+def say_summary(app: App, execution: Execution, screen: Screen) -> None:
+    """The summary on standard error."""
+    entries: list[FailedTask] = []
+    if execution.counters.failed:
+        tasks = app.service.executions.tasks(
+            execution, states=[TaskState.FAILED], page=Page(limit=SHOWN_TASKS)
+        )
+        for task in tasks:
+            attempts = app.service.executions.attempts(execution, index=task.index)
+            last = attempts[-1] if attempts else None
+            key = AttemptKey(execution.uid, task.index, max(task.attempts - 1, 0))
+            tail = app.logs.tail(key, TAIL_BYTES)[-TAIL_BYTES:]
+            entries.append(FailedTask(task, last, tail))
+    for line in summary_lines(execution, entries, execution.counters.failed):
+        screen.say(line)
+    screen.flush()
+
+
+def exit_code(execution: Execution, *, interrupted: bool = False) -> int:
+    """0 only if every task succeeded."""
+    if interrupted:
+        return INTERRUPTED
+    return OK if execution.state is ExecutionState.SUCCEEDED else FAILED

@@ -1,0 +1,51 @@
+"""The entry point. What needs no command is answered before anything is imported."""
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(args: "Sequence[str] | None" = None) -> int:
+    """Runs one command line (``sys.argv`` by default) and returns its exit code."""
+    argv = sys.argv[1:] if args is None else list(args)
+    if argv[:1] == ["__complete"]:
+        from jobrunner.cli.completing import answer
+
+        return answer(argv[1:])
+    page = _front(argv)
+    if page is not None:
+        try:
+            sys.stdout.write(page)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget_stdout()
+        return 0
+    from jobrunner.cli.guard import guarded
+
+    return guarded(argv)
+
+
+def _front(argv: "Sequence[str]") -> str | None:
+    """The text for a command line that only asks for the front page or the version."""
+    if list(argv) in ([], ["--help"], ["-h"], ["help"]):
+        from jobrunner.cli.table import front_page
+
+        return front_page()
+    if list(argv) == ["--version"]:
+        from jobrunner import __version__
+
+        return f"jobrunner {__version__}\n"
+    return None
+
+
+def _forget_stdout() -> None:
+    """Keeps the interpreter from complaining at exit about a reader that went away."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The command table and the front page. Plain data: ``--help`` imports nothing else."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("jobrunner.cli.run:run", "Run a command as many tasks, here and now."),
+    "jobs": ("jobrunner.cli.jobs:jobs", "Create, change, export and execute jobs."),
+    "executions": (
+        "jobrunner.cli.executions:executions",
+        "See, follow, cancel, continue and re-run executions.",
+    ),
+    "tasks": ("jobrunner.cli.tasks:tasks", "See the tasks of an execution and their output."),
+    "apply": ("jobrunner.cli.apply:apply", "Create or replace jobs from YAML files."),
+    "doctor": ("jobrunner.cli.doctor:doctor", "Check this machine, and say what is missing."),
+    "db": ("jobrunner.cli.db:db", "Look after the database: prune, upgrade, info."),
+    "completion": (
+        "jobrunner.cli.completion:completion",
+        "Print the completion script of a shell.",
+    ),
+}
+"""Name → (where its click command is, one line of help), in the order of the front page."""
+
+GLOBAL_OPTIONS: tuple[tuple[str, str], ...] = (
+    ("--project NAME", "Project of the names [default: local; JOBRUNNER_PROJECT]."),
+    ("--region NAME", "Region of the names [default: us-central1; JOBRUNNER_REGION]."),
+    ("--home DIR", "Where state lives [default: the XDG data directory; JOBRUNNER_HOME]."),
+    ("-h, --help", "Show help, of the program or of a command."),
+    ("--version", "Show the version."),
+)
+
+EXAMPLES = (
+    "jobrunner run --tasks 10 --parallelism 4 -- ./work.sh",
+    "jobrunner jobs create report --command ./report.sh --tasks 3",
+    "jobrunner jobs execute report",
+    "jobrunner executions list",
+)
+
+EXIT_CODES = "0 ok, 1 the run failed, 2 usage, 3 not found, 4 refused, 5 fault, 130 interrupted"
+
+
+def front_page() -> str:
+    """What ``jobrunner --help`` prints."""
+    options = _columns(GLOBAL_OPTIONS)
+    commands = _columns((name, text) for name, (_, text) in COMMANDS.items())
+    examples = "".join(f"  {line}\n" for line in EXAMPLES)
+    return (
+        "Usage: jobrunner [OPTIONS] COMMAND [ARGS]...\n\n"
+        "  Runs Cloud Run-style jobs on machines you own.\n\n"
+        f"Commands:\n{commands}\n"
+        f"Options (also after a command):\n{options}\n"
+        f"Examples:\n{examples}\n"
+        f"Exit codes: {EXIT_CODES}.\n"
+        "Help of a command: jobrunner COMMAND --help\n"
+    )
+
+
+def _columns(rows: "Iterable[tuple[str, str]]") -> str:
+    rows = list(rows)
+    width = max(len(left) for left, _ in rows)
+    return "".join(f"  {left:<{width}}  {right}\n" for left, right in rows)
