@@ -1,4 +1,4 @@
-"""What `Store.record` costs per attempt row, for turns of 10 opened + 10 moved twice + 10 tasks.
+"""What `Store.record` costs per attempt row, for turns of 10 opened + 10 moved + 10 tasks.
 
     python benchmarks/store_record.py [URL] [--tasks 10000]
 
@@ -27,16 +27,18 @@ def main() -> None:
     parser.add_argument("url", nargs="?")
     parser.add_argument("--tasks", type=int, default=1000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=".") as directory:
-        import os
-
-        url = options.url or f"sqlite:///{os.path.abspath(directory)}/bench.db"
+    with tempfile.TemporaryDirectory() as directory:
+        url = options.url or f"sqlite:///{directory}/bench.db"
         run(url, options.tasks)
 
 
 def cpu() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
+
+
+def show(what: str, wall: float, used: float) -> None:
+    print(f"record, per {what:11s} {1e6 * wall:9.1f} us wall {1e6 * used:9.1f} us CPU")
 
 
 def run(url: str, count: int) -> None:
@@ -90,15 +92,9 @@ def run(url: str, count: int) -> None:
         turns += 1
         live = opened
     wall, used = time.perf_counter() - wall, cpu() - used
-    print(
-        f"record, per turn        {1e6 * wall / turns:9.0f} us wall {1e6 * used / turns:9.0f} us CPU"
-    )
-    print(
-        f"record, per written row {1e6 * wall / rows:9.1f} us wall {1e6 * used / rows:9.1f} us CPU"
-    )
-    print(
-        f"record, per attempt     {1e6 * wall / count:9.1f} us wall {1e6 * used / count:9.1f} us CPU"
-    )
+    show("turn", wall / turns, used / turns)
+    show("written row", wall / rows, used / rows)
+    show("attempt", wall / count, used / count)
     for name, call in (
         ("load", lambda: store.load(uid)),
         ("list failed tasks", lambda: store.list_tasks(uid, states=[TaskState.FAILED])),

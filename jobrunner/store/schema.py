@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Database, DatabaseError, Fault, Session
 from jobrunner.store.revisions import HEAD, REVISIONS
 
-SNAPSHOT = Path(__file__).with_name("schema.sqlite.sql")
+SNAPSHOT = os.path.join(os.path.dirname(__file__), "schema.sqlite.sql")
 
 
 def ensure(database: Database, url: str) -> None:
@@ -30,7 +30,8 @@ def ensure(database: Database, url: str) -> None:
             )
         if database.kind == "sqlite" and database.read(_is_empty):
             # What the migrations would make, without the half second that alembic takes to load.
-            database.run_script(SNAPSHOT.read_text())
+            with open(SNAPSHOT, encoding="utf-8") as script:
+                database.run_script(script.read())
             return
         from jobrunner.store.migrate import upgrade
 

@@ -65,9 +65,8 @@ def record(session: Session, turn: Turn) -> None:
         opened = session.executemany(_OPEN, [_opened(attempt) for attempt in turn.opened])
         if opened != len(turn.opened):
             raise StaleWrite(f"an attempt of {execution.name!r} was opened by somebody else")
-    if turn.moved:
-        if _move(session, turn.moved) != len(turn.moved):
-            raise StaleWrite(_which(session, turn))
+    if turn.moved and _move(session, turn.moved) != len(turn.moved):
+        raise StaleWrite(_which(session, turn))
     if turn.tasks:
         written = session.executemany(_TASK, [_task(task) for task in turn.tasks])
         if written != len(turn.tasks):

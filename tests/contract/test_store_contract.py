@@ -1,6 +1,6 @@
-"""What every store promises: one body of tests over SQLite in a file and in memory, and PostgreSQL."""
+"""What every store promises, over SQLite in a file, SQLite in memory and PostgreSQL."""
 
-import dataclasses
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -87,10 +87,8 @@ def open_another(shared_url: str) -> Iterator[Callable[[], Store]]:
 
 def running(store: Store, tasks: int = 3, name: str = "job-1") -> Execution:
     """A job with one execution that ``runner`` drives."""
-    try:
+    with contextlib.suppress(AlreadyExists):
         store.create_job(a_job())
-    except AlreadyExists:
-        pass
     store.create_execution(an_execution(name, tasks=tasks))
     claimed = store.claim(f"uid-of-{name}", "runner", now=NOW, ttl=TTL)
     return replace(claimed, state=ExecutionState.RUNNING, started_at=NOW)
@@ -921,7 +919,6 @@ def test_creators_at_once_with_one_idempotency_key_open_one_execution(
 
 HOLD = """
 import sys
-from jobrunner.store.sql import SqlStore
 from jobrunner.store import open_store, turns
 from jobrunner.core.records import Task
 from jobrunner.core.states import TaskState
@@ -981,7 +978,7 @@ def test_a_writer_waits_for_another_and_a_reader_does_not(
 
     writer = threading.Thread(target=write)
     writer.start()
-    assert not done.wait(0.3)
+    assert not done.wait(0.2)
     tell(holder)
     holder.communicate()
     writer.join(10)
@@ -1051,4 +1048,3 @@ def test_writers_of_different_executions_do_not_deadlock(
 def test_the_port_has_no_method_that_the_store_lacks(store: Store) -> None:
     promised = {name for name in vars(Store) if not name.startswith("_")}
     assert promised <= set(dir(store))
-    assert dataclasses.is_dataclass(Turn)
