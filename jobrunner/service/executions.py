@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from jobrunner.core.indices import format_indices
-from jobrunner.core.options import options_of
+from jobrunner.core.options import BACKENDS, INDICES, RERUN_OF, options_of
 from jobrunner.core.overrides import apply_overrides
 from jobrunner.core.records import (
     HIDDEN_LABEL,
@@ -33,9 +33,6 @@ from jobrunner.errors import AlreadyExists, InvalidSpec, NotFound, Refused, Usag
 from jobrunner.ports import Clock, Ids, LogStore, Page, Store
 from jobrunner.service.jobs import Jobs, not_found
 
-BACKENDS = ("process", "docker")
-PARENT_ANNOTATION = "jobrunner.dev/rerun-of"
-INDICES_ANNOTATION = "jobrunner.dev/indices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +147,8 @@ class Executions:
         count = len(indices) if indices is not None else (template.task_count or 1)
         annotations = {**job.spec.annotations, **template.annotations}
         if parent is not None and indices is not None:
-            annotations[PARENT_ANNOTATION] = parent.name
-            annotations[INDICES_ANNOTATION] = format_indices(indices)
+            annotations[RERUN_OF] = parent.name
+            annotations[INDICES] = format_indices(indices)
         execution = Execution(
             uid=self._ids.uid(),
             project=job.project,
