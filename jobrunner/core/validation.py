@@ -134,26 +134,15 @@ def _refuse_by_name(problems: Problems, field: str, annotations: dict[str, str])
 
 
 def _check_options(problems: Problems, spec: JobSpec) -> None:
-    """Each option is checked where it stands; what they mean together, as they work together."""
-    found: list[Violation] = []
-    for field, annotations in (
-        (JOB_ANNOTATIONS, spec.annotations),
-        (EXECUTION_ANNOTATIONS, spec.template.annotations),
-    ):
-        effective = {**spec.annotations, **spec.template.annotations}
-        try:
-            options_of(effective, field)
-        except InvalidSpec as error:
-            found += [
-                violation
-                for violation in error.violations
-                if violation.field.removeprefix(f"{field}[").removesuffix("]") in annotations
-            ]
-    seen: set[str] = set()
-    for violation in found:
-        if str(violation) not in seen:
-            seen.add(str(violation))
-            problems.violations.append(violation)
+    """The options as they work together; each violation names the place where the option stands."""
+    try:
+        options_of({**spec.annotations, **spec.template.annotations}, EXECUTION_ANNOTATIONS)
+    except InvalidSpec as error:
+        for violation in error.violations:
+            rest = violation.field.removeprefix(EXECUTION_ANNOTATIONS)
+            here = rest[1:-1] in spec.template.annotations
+            field = EXECUTION_ANNOTATIONS if here else JOB_ANNOTATIONS
+            problems.add(field + rest, violation.message)
 
 
 def _backend(spec: JobSpec) -> str | None:
