@@ -1,0 +1,97 @@
+"""Runs the product once, in a home of its own, and reads from its record how long it took."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.measure import Failed, Sample, watch
+from harness.place import BENCHMARKS, base, jobrunner
+
+BALLAST = BENCHMARKS / "harness" / "ballast.py"
+TRUE = ("/bin/true",)
+READ = (
+    "SELECT e.succeeded, e.completed_at, MIN(a.claimed_at), MAX(a.ended_at)"
+    " FROM executions e JOIN attempts a ON a.execution = e.uid GROUP BY e.uid"
+)
+_numbers = itertools.count()
+
+
+class Homes:
+    """Fresh homes with their database made, removed together at the end: their removal must not
+    disturb a measurement. Use as a context manager."""
+
+    def __enter__(self) -> Homes:
+        self.root = Path(tempfile.mkdtemp(prefix="homes-", dir=base()))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def fresh(self) -> Path:
+        home = self.root / str(next(_numbers))
+        home.mkdir()
+        watch([jobrunner(), "jobs", "list"], scratch=home, env=environment(home))
+        return home
+
+    def logs(self) -> Path:
+        """A fresh directory for the floor's log files."""
+        path = self.root / f"logs-{next(_numbers)}"
+        path.mkdir()
+        return path
+
+
+def environment(home: Path) -> dict[str, str]:
+    return {"JOBRUNNER_HOME": str(home), "JOBRUNNER_DATABASE_URL": ""}
+
+
+def command_line(
+    tasks: int,
+    parallelism: int,
+    command: Sequence[str] = TRUE,
+    *,
+    ballast_mb: int = 0,
+    options: Sequence[str] = (),
+) -> list[str]:
+    """The product's command for one fan-out, with retries and timeouts armed. ``ballast_mb``: the
+    runner holds so much memory that it has really touched."""
+    program = [sys.executable, str(BALLAST), str(ballast_mb)] if ballast_mb else [jobrunner()]
+    return [
+        *program, "run", "--tasks", str(tasks), "--parallelism", str(parallelism),
+        "--max-retries", "3", "--task-timeout", "10m", "--quiet", *options, "--", *command,
+    ]  # fmt: skip
+
+
+def fan_out(
+    homes: Homes,
+    tasks: int,
+    parallelism: int,
+    command: Sequence[str] = TRUE,
+    *,
+    ballast_mb: int = 0,
+    options: Sequence[str] = (),
+) -> Sample:
+    """One run. ``seconds`` is from the first claimed attempt (stored before it is launched) to the
+    end of the execution. Raises Failed unless the record says that every task succeeded."""
+    home = homes.fresh()
+    line = command_line(tasks, parallelism, command, ballast_mb=ballast_mb, options=options)
+    watched = watch(line, scratch=home, env=environment(home))
+    return watched.sample(recorded_seconds(home, tasks), tasks)
+
+
+def recorded_seconds(home: Path, tasks: int) -> float:
+    """From the first claim to the recorded end of the only execution in this home."""
+    database = sqlite3.connect(f"file:{home}/jobrunner.db?mode=ro", uri=True)
+    try:
+        rows = database.execute(READ).fetchall()
+    finally:
+        database.close()
+    if len(rows) != 1 or rows[0][0] != tasks:
+        raise Failed(f"{home}: not one execution with {tasks} succeeded tasks, but {rows}")
+    _, completed_at, first_claim, last_end = rows[0]
+    return float(max(completed_at, last_end) - first_claim)
