@@ -1,0 +1,1 @@
+"""Parts of the docker backend, one idea each; ``jobrunner.backends.docker`` is their face."""
