@@ -208,15 +208,7 @@ class App:
 
     def backend(self, name: str) -> Backend:
         """A backend by name, not yet opened."""
-        if name == "process":
-            from jobrunner.backends.process import ProcessBackend
-
-            return ProcessBackend(self.settings.home)
-        if name == "docker":
-            from jobrunner.backends.docker import DockerBackend
-
-            return DockerBackend(self.settings.home)
-        raise RunnerFault(f"There is no backend '{name}'.")
+        return make_backend(self.settings, name)
 
     def prune(
         self, *, dry_run: bool = False, retention: Retention | None = None
@@ -237,3 +229,16 @@ class App:
             with open(stamp, "wb"):
                 os.utime(stamp, (now, now))
         HouseKeeping(self.store, self.logs, self.clock, Retention()).prune(disk=due)
+
+
+def make_backend(settings: Settings, name: str) -> Backend:
+    """A backend by name, not yet opened."""
+    if name == "process":
+        from jobrunner.backends.process import ProcessBackend
+
+        return ProcessBackend(settings.home)
+    if name == "docker":
+        from jobrunner.backends.docker import DockerBackend
+
+        return DockerBackend(settings.home)
+    raise RunnerFault(f"There is no backend '{name}'.")
