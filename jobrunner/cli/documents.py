@@ -1,0 +1,184 @@
+"""YAML documents in, jobs out: all are read and checked before the first is written."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+import yaml
+
+from jobrunner.errors import InvalidSpec, NotFound, UsageError, Violation
+
+if TYPE_CHECKING:
+    from jobrunner.cli.base import State
+    from jobrunner.core.records import Job
+    from jobrunner.core.spec import JobSpec
+
+ENDINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document and where it was found, for messages."""
+
+    where: str
+    content: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A job that is to be: checked, not yet written."""
+
+    where: str
+    name: str
+    spec: JobSpec
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in one mapping; the last one would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if isinstance(key, Hashable) and key != "<<":
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key '{key}' stands twice", key_node.start_mark
+                    )
+                seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_documents(paths: Iterable[str]) -> list[Document]:
+    """All documents of files, directories (their ``*.yaml`` and ``*.yml``, by name) and ``-``."""
+    documents = []
+    for path in paths:
+        for name in _files(path):
+            documents += _parse(name, _read(name))
+    if not documents:
+        raise UsageError("There is no document to apply.", hint="A document has 'kind: Job'.")
+    return documents
+
+
+def _files(path: str) -> list[str]:
+    if path == "-" or not os.path.isdir(path):
+        return [path]
+    found = sorted(name for name in os.listdir(path) if name.endswith(ENDINGS))
+    if not found:
+        raise UsageError(f"--file: the directory '{path}' holds no *.yaml or *.yml")
+    return [os.path.join(path, name) for name in found]
+
+
+def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise NotFound(f"There is no file '{path}'.") from None
+    except OSError as error:
+        raise UsageError(f"--file: '{path}' cannot be read: {error.strerror}") from None
+
+
+def _parse(path: str, text: bytes) -> list[Document]:
+    name = "standard input" if path == "-" else path
+    try:
+        loaded = list(yaml.load_all(text, Loader=_Loader))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{name}: not YAML: {_yaml_problem(error)}") from None
+    except RecursionError:
+        raise UsageError(f"{name}: not YAML that can be read: nested too deeply") from None
+    found = [(number, content) for number, content in enumerate(loaded, 1) if content is not None]
+    documents = []
+    for number, content in found:
+        where = name if len(found) == 1 else f"{name}, document {number}"
+        if not isinstance(content, dict):
+            raise UsageError(f"{where}: a document is a mapping with apiVersion and kind")
+        documents.append(Document(where, content))
+    return documents
+
+
+def _yaml_problem(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
+    return " ".join(str(error).split())
+
+
+def planned(documents: Sequence[Document]) -> list[Planned]:
+    """Every document as a checked job. Raises InvalidSpec with all that is wrong in all of them."""
+    from jobrunner.api.v1 import read_job
+    from jobrunner.core.validation import validate_job
+
+    plans: list[Planned] = []
+    violations: list[Violation] = []
+    several = len(documents) > 1
+    for document in documents:
+        try:
+            name, spec = read_job(document.content)
+            found: Sequence[Violation] = validate_job(name, spec)
+        except InvalidSpec as error:
+            found = error.violations
+        else:
+            plans.append(Planned(document.where, name, spec))
+        violations += [
+            Violation(f"{document.where}: {v.field}" if several else v.field, v.message)
+            for v in found
+        ]
+    names = [plan.name for plan in plans]
+    for plan in plans:
+        if names.count(plan.name) > 1:
+            violations.append(
+                Violation(f"{plan.where}: metadata.name", f"'{plan.name}' stands more than once")
+            )
+    if violations:
+        raise InvalidSpec(violations)
+    return plans
+
+
+def apply_all(state: State, documents: Sequence[Document], *, dry_run: bool) -> None:
+    """Creates or replaces every job; says what happened to each on standard output."""
+    from jobrunner.core.notices import notices
+
+    plans = planned(documents)
+    scope = state.scope()
+    with state.app() as app:
+        for plan in plans:
+            for notice in notices(plan.spec):
+                click.echo(f"Warning: job '{plan.name}': {notice}", err=True)
+        for plan in plans:
+            if dry_run:
+                word, diff = change(app.service.jobs.find(scope, plan.name), plan)
+                click.echo(f"Job '{plan.name}' {word} (dry run).")
+                sys.stdout.write(diff)
+            else:
+                _, word = app.service.jobs.apply(scope, plan.name, plan.spec)
+                click.echo(f"Job '{plan.name}' {word}.")
+
+
+def change(current: Job | None, plan: Planned) -> tuple[str, str]:
+    """What applying would do: the word, and a unified diff of the two documents."""
+    import difflib
+
+    from jobrunner.cli.output import yaml_text
+    from jobrunner.cli.views.jobs import spec_document
+    from jobrunner.core.defaults import fill_defaults
+
+    spec = fill_defaults(plan.spec)
+    if current is not None and current.spec == spec:
+        return "unchanged", ""
+    before = "" if current is None else yaml_text(spec_document(current.name, current.spec))
+    after = yaml_text(spec_document(plan.name, spec))
+    diff = difflib.unified_diff(
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        "stored" if current is not None else "/dev/null",
+        plan.where,
+    )
+    return "created" if current is None else "configured", "".join(diff)

@@ -1,0 +1,271 @@
+"""``jobrunner jobs``: create, change, export and execute jobs, with gcloud's flags."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jobrunner.cli.asking import confirmed, quiet_option
+from jobrunner.cli.base import Group, State, format_option, read_format, with_state
+from jobrunner.cli.job_flags import apply_flags, job_options
+from jobrunner.cli.own import backend_option
+from jobrunner.cli.params import DURATION, whole
+from jobrunner.core.limits import MAX_TASKS
+
+if TYPE_CHECKING:
+    from jobrunner.core.records import Job
+    from jobrunner.core.spec import JobSpec, Overrides
+
+CLIENT = "jobrunner"
+
+
+@click.group(cls=Group)
+def jobs() -> None:
+    """Create, change, export and execute jobs."""
+
+
+name_argument = click.argument("name", metavar="JOB")
+
+
+@jobs.command(
+    examples=(
+        "jobrunner jobs create report --command ./report.sh --args=--full,--quiet --tasks 3",
+        "jobrunner jobs create thumbs --image thumbs:1 --set-env-vars SIZE=64,MODE=fast",
+    )
+)
+@name_argument
+@job_options(change=False)
+@with_state
+def create(state: State, name: str, **flags: Any) -> None:
+    """Create a job. Without --image its command runs as a process of yours."""
+    with state.app() as app:
+        job = app.service.jobs.create(state.scope(), name, apply_flags(new_spec(), flags))
+        said(f"Created job '{job.name}'.", job)
+
+
+@jobs.command(
+    examples=(
+        "jobrunner jobs update report --tasks 5 --update-env-vars MODE=full",
+        "jobrunner jobs update report --remove-env-vars MODE --clear-labels",
+    )
+)
+@name_argument
+@job_options(change=True)
+@with_state
+def update(state: State, name: str, **flags: Any) -> None:
+    """Change a job: what no flag names stays as it is."""
+    with state.app() as app:
+        current = app.service.jobs.get(state.scope(), name)
+        job = app.service.jobs.replace(
+            state.scope(),
+            name,
+            apply_flags(current.spec, flags),
+            expect_version=current.resource_version,
+        )
+        verb = "Updated" if job.generation != current.generation else "Nothing changed in"
+        said(f"{verb} job '{job.name}'.", job)
+
+
+@jobs.command(examples=("jobrunner jobs deploy report --command ./report.sh --tasks 3",))
+@name_argument
+@job_options(change=True)
+@with_state
+def deploy(state: State, name: str, **flags: Any) -> None:
+    """Create a job, or change it if it is there."""
+    with state.app() as app:
+        current = app.service.jobs.find(state.scope(), name)
+        spec = apply_flags(new_spec() if current is None else current.spec, flags)
+        job, word = app.service.jobs.apply(state.scope(), name, spec)
+        said(f"Job '{job.name}' {word}.", job)
+
+
+def new_spec() -> JobSpec:
+    from jobrunner import __version__
+    from jobrunner.core.spec import JobSpec
+
+    return JobSpec(client=CLIENT, client_version=__version__)
+
+
+def said(message: str, job: Job) -> None:
+    """Warnings and what was done, on standard error."""
+    from jobrunner.core.notices import notices
+
+    for notice in notices(job.spec):
+        click.echo(f"Warning: {notice}", err=True)
+    click.echo(message, err=True)
+    if job.execution_count == 0:
+        click.echo(f"Run it with: jobrunner jobs execute {job.name}", err=True)
+
+
+@jobs.command(examples=("jobrunner jobs replace job.yaml", "jobrunner jobs replace -"))
+@click.argument("file", metavar="FILE")
+@with_state
+def replace(state: State, file: str) -> None:
+    """Create or replace the job that a YAML file describes, as 'gcloud run jobs replace'."""
+    from jobrunner.cli.documents import apply_all, read_documents
+
+    documents = read_documents([file])
+    if len(documents) != 1:
+        raise click.UsageError(
+            f"{file} holds {len(documents)} documents; 'jobs replace' takes one. "
+            "Write: jobrunner apply -f FILE"
+        )
+    apply_all(state, documents, dry_run=False)
+
+
+@jobs.command("list", examples=("jobrunner jobs list", "jobrunner jobs list --format json"))
+@click.option("--limit", type=whole(1), default=1000, metavar="N", help="At most  [default: 1000].")
+@read_format
+@with_state
+def list_(state: State, limit: int, form: str) -> None:
+    """List jobs by name."""
+    from jobrunner.cli.output import emit
+    from jobrunner.cli.views.jobs import job_document, jobs_table
+    from jobrunner.ports import Page
+
+    with state.app() as app:
+        found = app.service.jobs.list(state.scope(), page=Page(limit=limit))
+        if not found and form == "table":
+            click.echo("No jobs yet.", err=True)
+            return
+        emit(
+            form,
+            lambda: [job_document(app, job) for job in found],
+            lambda: jobs_table(found, app.clock.now()),
+        )
+
+
+@jobs.command(examples=("jobrunner jobs describe report --format yaml",))
+@name_argument
+@read_format
+@with_state
+def describe(state: State, name: str, form: str) -> None:
+    """Show a job; as JSON or YAML it is the Cloud Run document with its status."""
+    from jobrunner.cli.output import emit
+    from jobrunner.cli.views.jobs import job_document, job_text
+
+    with state.app() as app:
+        job = app.service.jobs.get(state.scope(), name)
+        emit(form, lambda: job_document(app, job), lambda: job_text(job))
+
+
+@jobs.command(
+    examples=("jobrunner jobs export report > job.yaml && gcloud run jobs replace job.yaml",)
+)
+@name_argument
+@format_option("yaml", "json")
+@with_state
+def export(state: State, name: str, form: str) -> None:
+    """Print a job as the document that 'gcloud run jobs replace' and 'jobrunner apply' accept."""
+    from jobrunner.cli.output import print_json, print_yaml
+    from jobrunner.cli.views.jobs import export_document
+
+    with state.app() as app:
+        job = app.service.jobs.get(state.scope(), name)
+        document = export_document(job)
+    if any(not container.image for container in job.spec.template.template.containers):
+        click.echo(
+            f"Warning: job '{name}' has no image: Cloud Run will not accept it without one.",
+            err=True,
+        )
+    if form == "json":
+        print_json(document)
+    else:
+        print_yaml(document)
+
+
+@jobs.command(examples=("jobrunner jobs delete report --quiet",))
+@click.argument("names", metavar="JOB...", nargs=-1, required=True)
+@quiet_option
+@with_state
+def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
+    """Delete jobs with all of their executions and logs."""
+    with state.app() as app:
+        for name in names:
+            app.service.jobs.get(state.scope(), name)
+        what = f"job '{names[0]}'" if len(names) == 1 else f"{len(names)} jobs"
+        confirmed(f"Delete {what} with all executions and logs?", quiet=quiet)
+        for name in names:
+            app.service.executions.delete_job(state.scope(), name)
+            click.echo(f"Deleted job '{name}'.", err=True)
+
+
+@jobs.command(
+    examples=(
+        "jobrunner jobs execute report",
+        "jobrunner jobs execute report --tasks 2 --update-env-vars MODE=quick --logs",
+    )
+)
+@name_argument
+@click.option("--args", multiple=True, metavar="WORD,...", help="Arguments of this execution.")
+@click.option("--update-env-vars", multiple=True, metavar="K=V,...", help="Added for this one.")
+@click.option("--tasks", type=whole(1, MAX_TASKS), metavar="N", help="Tasks of this execution.")
+@click.option("--task-timeout", type=DURATION, metavar="DURATION", help="Per attempt.")
+@click.option("--wait", is_flag=True, help="Stay until the end; without a server it always does.")
+@click.option("--async", "asynchronous", is_flag=True, help="Return at once; needs a server.")
+@backend_option
+@click.option("--idempotency-key", metavar="KEY", help="Open at most one execution per key.")
+@click.option("--logs", is_flag=True, help="Print the output of tasks as it comes.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress, and a summary only of failures.")
+@with_state
+def execute(state: State, name: str, **flags: Any) -> int:
+    """Run a job and wait for it; exit code 0 only if every task succeeded.
+
+    The name of the execution goes to standard output. Overrides touch this execution only.
+    """
+    from jobrunner.cli.executions import drive_and_tell
+    from jobrunner.core.states import SETTLED_EXECUTIONS
+    from jobrunner.errors import Refused
+
+    if flags["asynchronous"]:
+        raise Refused(
+            "--async needs a server that drives the execution, and none is running on this home.",
+            hint="Leave --async away: the command then stays until the end. "
+            "In a shell, '&' puts it into the background.",
+        )
+    overrides = overrides_of(flags)
+    with state.app() as app:
+        execution = app.service.executions.run(
+            state.scope(),
+            name,
+            overrides,
+            backend=flags["backend"],
+            idempotency_key=flags["idempotency_key"],
+        )
+        sys.stdout.write(f"{execution.name}\n")
+        sys.stdout.flush()
+
+        def drive(watch: Any) -> Any:
+            # With a key that was used before this is the earlier execution.
+            if execution.state in SETTLED_EXECUTIONS:
+                return execution
+            if app.is_driven(execution):
+                return app.wait(execution, timeout=None, observer=watch)
+            return app.drive(execution, observer=watch)
+
+        return drive_and_tell(app, execution, drive, logs=flags["logs"], quiet=flags["quiet"])
+
+
+def overrides_of(flags: dict[str, Any]) -> Overrides | None:
+    """``None`` when nothing is overridden."""
+    from jobrunner.cli.envvars import dict_flag, list_flag
+    from jobrunner.core.spec import ContainerOverride, EnvVar, Overrides
+
+    args = list_flag("--args", flags["args"])
+    env = dict_flag("--update-env-vars", flags["update_env_vars"])
+    containers: tuple[ContainerOverride, ...] = ()
+    if flags["args"] or env:
+        containers = (
+            ContainerOverride(
+                args=tuple(args),
+                clear_args=bool(flags["args"]) and not args,
+                env=tuple(EnvVar(key, value=value) for key, value in env.items()),
+            ),
+        )
+    if not containers and flags["tasks"] is None and flags["task_timeout"] is None:
+        return None
+    return Overrides(
+        containers=containers, task_count=flags["tasks"], timeout=flags["task_timeout"]
+    )
