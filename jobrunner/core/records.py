@@ -29,7 +29,7 @@ class AttemptKey(NamedTuple):
     """Identity of one attempt; also what makes a launch idempotent. ``number`` counts from 0."""
 
     execution: str
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index is of no use here
     number: int
 
     def __str__(self) -> str:

@@ -35,6 +35,7 @@ from jobrunner.ports import Backend, Clock, Found, Launched, Running, Store, Van
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 5.0
 ABORT_POLL_SECONDS = 0.25
+LAUNCHED_PATIENCE_SECONDS = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ class Executor:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hurry = False
+        self._later: asyncio.TimerHandle | None = None
         self._preparing: asyncio.Future[int] | None = None
         self._dirty: set[str] = set()
         self.lost: dict[str, StaleWrite] = {}
@@ -91,6 +93,8 @@ class Executor:
             while self._drivers:
                 await self._turns()
         finally:
+            if self._later is not None:
+                self._later.cancel()
             house_keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await house_keeping
@@ -296,7 +300,7 @@ class Executor:
             self._fact(driver, LaunchFailedFact(key, failed))
             return
         crash_point("after-launch")
-        self._fact(driver, LaunchedFact(key, answer))
+        self._fact_in_time(driver, LaunchedFact(key, answer))
         await self._await_end(driver, backend, key, answer.handle)
 
     async def _await_end(
@@ -333,6 +337,23 @@ class Executor:
     def _fact(self, driver: Driver, fact: Fact) -> None:
         driver.facts.append(fact)
         self._dirty.add(driver.uid)
+        self._wake.set()
+
+    def _fact_in_time(self, driver: Driver, fact: LaunchedFact) -> None:
+        """For a fact that may share the commit of the next one: should the runner die before, the
+        backend is asked and knows. A short task then costs one commit, not two."""
+        attempt = driver.snapshot.live.get(fact.key.index)
+        if attempt is None or attempt.state is AttemptState.STOPPING:
+            self._fact(driver, fact)
+            return
+        driver.facts.append(fact)
+        if self._later is None:
+            loop = asyncio.get_running_loop()
+            self._later = loop.call_later(LAUNCHED_PATIENCE_SECONDS, self._patience_over)
+
+    def _patience_over(self) -> None:
+        self._later = None
+        self._dirty.update(uid for uid, driver in self._drivers.items() if driver.facts)
         self._wake.set()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
