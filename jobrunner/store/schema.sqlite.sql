@@ -92,10 +92,11 @@ CREATE TABLE executions (
     CONSTRAINT uq_executions_project_region_name UNIQUE (project, region, name)
 );
 CREATE INDEX ix_executions_created ON executions (created_at, uid);
+CREATE INDEX ix_executions_place_created ON executions (project, region, created_at, uid);
 CREATE INDEX ix_executions_job_created ON executions (project, region, job_name, created_at, uid);
 CREATE INDEX ix_executions_job_settled ON executions (job_uid, completed_at, uid) WHERE completed_at IS NOT NULL;
 CREATE INDEX ix_executions_lease ON executions (lease_owner) WHERE completed_at IS NULL;
-CREATE INDEX ix_executions_settled ON executions (completed_at) WHERE completed_at IS NOT NULL;
+CREATE INDEX ix_executions_settled ON executions (completed_at, uid) WHERE completed_at IS NOT NULL;
 CREATE INDEX ix_executions_unsettled ON executions (created_at) WHERE completed_at IS NULL;
 CREATE TABLE attempts (
     execution TEXT NOT NULL,

@@ -62,10 +62,11 @@ class ExecutionRow(Base, table=True):
         UniqueConstraint("project", "region", "name"),
         UniqueConstraint("job_uid", "idempotency_key"),
         Index("ix_executions_created", "created_at", "uid"),
+        Index("ix_executions_place_created", "project", "region", "created_at", "uid"),
         Index("ix_executions_job_created", "project", "region", "job_name", "created_at", "uid"),
         Index("ix_executions_unsettled", "created_at", **_UNSETTLED),
         Index("ix_executions_lease", "lease_owner", **_UNSETTLED),
-        Index("ix_executions_settled", "completed_at", **_SETTLED),
+        Index("ix_executions_settled", "completed_at", "uid", **_SETTLED),
         Index("ix_executions_job_settled", "job_uid", "completed_at", "uid", **_SETTLED),
     )
 

@@ -113,6 +113,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_executions_created", "executions", ["created_at", "uid"])
     op.create_index(
+        "ix_executions_place_created", "executions", ["project", "region", "created_at", "uid"]
+    )
+    op.create_index(
         "ix_executions_job_created",
         "executions",
         ["project", "region", "job_name", "created_at", "uid"],
@@ -134,7 +137,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_executions_settled",
         "executions",
-        ["completed_at"],
+        ["completed_at", "uid"],
         sqlite_where=SETTLED,
         postgresql_where=SETTLED,
     )
