@@ -44,6 +44,7 @@ _ALIASES = {
 }
 
 _PREFIX = "logging.googleapis.com/"
+_PARTS = {"seconds", "nanos"}
 _YEAR_10000 = 253_402_300_800
 
 
@@ -123,12 +124,24 @@ def parse_entry(line: bytes, stream: int, at: float) -> LogEntry:
     Never raises."""
     if line[:1] in (b"{", b" ", b"\t") and line.rstrip().endswith(b"}"):
         try:
-            value = json.loads(line.decode("utf-8"))
+            value = json.loads(line.decode("utf-8"), parse_constant=_no_json, parse_float=_finite)
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict):
             return _structured(value, stream, at)
     return LogEntry(at, at, stream, text=line.decode("utf-8", "replace"))
+
+
+def _no_json(word: str) -> float:
+    """NaN and Infinity, which Python would read and no other reader takes."""
+    raise ValueError(word)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _structured(payload: dict[str, Any], stream: int, at: float) -> LogEntry:
@@ -193,9 +206,8 @@ def _timestamp(payload: dict[str, Any], at: float) -> float:
                 instant = parse_time(value)
             except ValueError:
                 continue
-        elif key == "timestamp" and isinstance(value, dict):
-            if value.keys() <= {"seconds", "nanos"}:
-                instant = _instant(value.get("seconds"), value.get("nanos", 0))
+        elif key == "timestamp" and isinstance(value, dict) and value.keys() <= _PARTS:
+            instant = _instant(value.get("seconds"), value.get("nanos", 0))
         if instant is not None:
             del payload[key]
             return instant

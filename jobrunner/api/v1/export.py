@@ -1,0 +1,42 @@
+"""A job as a document that ``gcloud run jobs replace`` and ``jobrunner apply`` accept."""
+
+from __future__ import annotations
+
+from jobrunner.api.v1 import keys
+from jobrunner.api.v1.templates import Document, filled, job_annotations, job_spec
+from jobrunner.core.records import Job
+
+
+def export_v1(job: Job, *, namespace: str | None = None) -> Document:
+    """Without what belongs to one deployment: versions, times, people, clients, status.
+
+    The namespace is left out unless it is given, because gcloud takes no other than its own
+    project's. A job without an image is exported too, but Cloud Run cannot run it: see
+    :func:`unfit_for_cloud_run`.
+    """
+    annotations = {
+        key: value
+        for key, value in job_annotations(job.spec).items()
+        if key not in (keys.CLIENT_NAME, keys.CLIENT_VERSION)
+    }
+    metadata: Document = {
+        "name": job.name,
+        **filled(namespace=namespace),
+        "labels": {**job.spec.labels, keys.LOCATION: job.region},
+        **filled(annotations=annotations),
+    }
+    return {
+        "apiVersion": keys.API_VERSION,
+        "kind": "Job",
+        "metadata": metadata,
+        "spec": job_spec(job.spec),
+    }
+
+
+def unfit_for_cloud_run(job: Job) -> list[str]:
+    """Why Cloud Run would not take the exported document; whole sentences."""
+    return [
+        f"Container '{container.name}' has no image: Cloud Run needs one."
+        for container in job.spec.template.template.containers
+        if not container.image
+    ]
