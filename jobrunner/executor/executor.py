@@ -76,7 +76,7 @@ class Executor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._hurry = False
         self._later: asyncio.TimerHandle | None = None
-        self._preparing: asyncio.Future[int] | None = None
+        self._preparing: asyncio.Future[str | None] | None = None
         self._dirty: set[str] = set()
         self.lost: dict[str, StaleWrite] = {}
         """Executions another runner has taken over, by uid."""
@@ -125,41 +125,46 @@ class Executor:
         claimed = self._store.claim(uid, self._owner, now=now, ttl=LEASE_SECONDS)
         crash_point("claimed")
         backend = self._backend(claimed.backend)
-        loaded = self._store.load(uid)
-        snapshot, fresh = make_snapshot(loaded)
+        # Begun before the tasks are loaded: a supervisor starts, or an image is looked up, meanwhile.
+        preparing = asyncio.ensure_future(self._prepare(claimed, backend))
+        await asyncio.sleep(0)
+        snapshot, fresh = make_snapshot(self._store.load(uid))
         self._drivers[uid] = driver = Driver(snapshot, order=claimed.created_at)
         self._dirty.add(uid)
-        if claimed.abort is None:
-            preparing = asyncio.ensure_future(self._prepare(driver, backend))
-            self._preparing = preparing
-            try:
-                driver.memory = await preparing
-            except LaunchFailed as error:
-                driver.facts.append(
-                    AbortFact(Abort(AbortKind.LAUNCH, now, error.message, error.reason))
-                )
-            except asyncio.CancelledError:
-                if not driver.facts:
-                    raise
-            finally:
-                self._preparing = None
+        self._preparing = preparing
+        try:
+            pinned = await preparing
+            self._pin(driver, pinned)
+        except LaunchFailed as error:
+            driver.facts.append(
+                AbortFact(Abort(AbortKind.LAUNCH, now, error.message, error.reason))
+            )
+        except asyncio.CancelledError:
+            if not driver.facts:
+                raise
+        finally:
+            self._preparing = None
         if not fresh:
             await self._recover(driver, backend)
         crash_point("recovered")
 
-    async def _prepare(self, driver: Driver, backend: Backend) -> int:
-        """Pins the image and compiles the template; returns the memory to reserve per attempt."""
-        execution = driver.execution
-        wanted = self._launcher.image_of(execution)
+    async def _prepare(self, execution: Execution, backend: Backend) -> str | None:
+        """Makes the image available; returns what to pin. Nothing is pulled to end a run."""
+        if execution.abort is not None:
+            return None
 
         def tell(message: str) -> None:
             self._observer.preparing(execution, message)
 
-        pinned = await backend.prepare(wanted, tell) if wanted is not None else None
-        if pinned is not None and pinned != execution.image_digest:
-            driver.snapshot.execution = replace(execution, image_digest=pinned)
+        return await backend.prepare(self._launcher.image_of(execution), tell)
+
+    def _pin(self, driver: Driver, image: str | None) -> None:
+        execution = driver.execution
+        if image is not None and image != execution.image_digest:
+            driver.snapshot.execution = replace(execution, image_digest=image)
         template = self._launcher.compile(driver.execution, warn=self._observer.warning)
-        return template.memory or 0 if template.image is not None else 0
+        if template.image is not None:
+            driver.memory = template.memory or 0
 
     async def _recover(self, driver: Driver, backend: Backend) -> None:
         """Asks the backend what it still has and takes up every thread."""

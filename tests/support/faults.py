@@ -161,9 +161,9 @@ class Round:
         )
 
     def names(self) -> list[str]:
-        listed = self.call("executions", "list", "--all", "--format=json")
+        listed = self.call("executions", "list", "--format=json")
         self.report.expect(listed.returncode == 0, f"list: {listed.stderr.decode()}")
-        return [item["metadata"]["name"] for item in json.loads(listed.stdout or b"[]")]
+        return [item["name"] for item in json.loads(listed.stdout or b"[]")]
 
     def bring_to_an_end(self, name: str) -> None:
         """Another command line is refused while the dead runner's lease is alive, so a lease that
@@ -221,12 +221,12 @@ class Round:
         twice = [line for line, count in lines.items() if count > 1]
         report.expect(not twice, f"started or ended twice: {twice[:5]}")
         for index, attempt in attempts:
-            name = f"{index}.{attempt['attempt']}"
+            name = f"{index}.{attempt['number']}"
             if attempt["state"] == "SUCCEEDED":
                 whole = lines[f"start {name}"] == 1 and lines[f"end {name}"] == 1
                 report.expect(whole, f"attempt {name} was interrupted or never ran")
         started = {line.split()[1] for line in lines if line.startswith("start ")}
-        recorded = {f"{index}.{attempt['attempt']}" for index, attempt in attempts}
+        recorded = {f"{index}.{attempt['number']}" for index, attempt in attempts}
         report.expect(started <= recorded, f"ran without a record: {started - recorded}")
 
     def check_output(self, name: str, won: Counter[int]) -> None:
