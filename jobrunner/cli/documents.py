@@ -15,7 +15,7 @@ from jobrunner.errors import InvalidSpec, NotFound, UsageError, Violation
 
 if TYPE_CHECKING:
     from jobrunner.cli.base import State
-    from jobrunner.core.records import Job
+    from jobrunner.core.records import Job, Scope
     from jobrunner.core.spec import JobSpec
 
 ENDINGS = (".yaml", ".yml")
@@ -44,7 +44,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if isinstance(key, Hashable) and key != "<<":
                 if key in seen:
                     raise yaml.constructor.ConstructorError(
@@ -113,24 +113,21 @@ def _yaml_problem(error: Exception) -> str:
 
 def planned(documents: Sequence[Document]) -> list[Planned]:
     """Every document as a checked job. Raises InvalidSpec with all that is wrong in all of them."""
-    from jobrunner.api.v1 import read_job
-    from jobrunner.core.validation import validate_job
+    from jobrunner.api.v1 import job_from_v1
 
     plans: list[Planned] = []
     violations: list[Violation] = []
     several = len(documents) > 1
     for document in documents:
         try:
-            name, spec = read_job(document.content)
-            found: Sequence[Violation] = validate_job(name, spec)
+            read = job_from_v1(document.content)
         except InvalidSpec as error:
-            found = error.violations
+            violations += [
+                Violation(f"{document.where}: {v.field}" if several else v.field, v.message)
+                for v in error.violations
+            ]
         else:
-            plans.append(Planned(document.where, name, spec))
-        violations += [
-            Violation(f"{document.where}: {v.field}" if several else v.field, v.message)
-            for v in found
-        ]
+            plans.append(Planned(document.where, read.name, read.spec))
     names = [plan.name for plan in plans]
     for plan in plans:
         if names.count(plan.name) > 1:
@@ -154,7 +151,7 @@ def apply_all(state: State, documents: Sequence[Document], *, dry_run: bool) -> 
                 click.echo(f"Warning: job '{plan.name}': {notice}", err=True)
         for plan in plans:
             if dry_run:
-                word, diff = change(app.service.jobs.find(scope, plan.name), plan)
+                word, diff = change(app.service.jobs.find(scope, plan.name), plan, scope)
                 click.echo(f"Job '{plan.name}' {word} (dry run).")
                 sys.stdout.write(diff)
             else:
@@ -162,19 +159,21 @@ def apply_all(state: State, documents: Sequence[Document], *, dry_run: bool) -> 
                 click.echo(f"Job '{plan.name}' {word}.")
 
 
-def change(current: Job | None, plan: Planned) -> tuple[str, str]:
+def change(current: Job | None, plan: Planned, scope: Scope) -> tuple[str, str]:
     """What applying would do: the word, and a unified diff of the two documents."""
     import difflib
 
+    from jobrunner.api.v1 import export_v1
     from jobrunner.cli.output import yaml_text
-    from jobrunner.cli.views.jobs import spec_document
     from jobrunner.core.defaults import fill_defaults
+    from jobrunner.core.records import Job
 
     spec = fill_defaults(plan.spec)
     if current is not None and current.spec == spec:
         return "unchanged", ""
-    before = "" if current is None else yaml_text(spec_document(current.name, current.spec))
-    after = yaml_text(spec_document(plan.name, spec))
+    after_job = Job(uid="", project=scope.project, region=scope.region, name=plan.name, spec=spec)
+    before = "" if current is None else yaml_text(export_v1(current))
+    after = yaml_text(export_v1(after_job))
     diff = difflib.unified_diff(
         before.splitlines(keepends=True),
         after.splitlines(keepends=True),

@@ -121,8 +121,9 @@ def replace(state: State, file: str) -> None:
 @with_state
 def list_(state: State, limit: int, form: str) -> None:
     """List jobs by name."""
+    from jobrunner.api.v1 import job_to_v1
     from jobrunner.cli.output import emit
-    from jobrunner.cli.views.jobs import job_document, jobs_table
+    from jobrunner.cli.views.jobs import jobs_table
     from jobrunner.ports import Page
 
     with state.app() as app:
@@ -132,7 +133,7 @@ def list_(state: State, limit: int, form: str) -> None:
             return
         emit(
             form,
-            lambda: [job_document(app, job) for job in found],
+            lambda: [job_to_v1(job) for job in found],
             lambda: jobs_table(found, app.clock.now()),
         )
 
@@ -143,12 +144,13 @@ def list_(state: State, limit: int, form: str) -> None:
 @with_state
 def describe(state: State, name: str, form: str) -> None:
     """Show a job; as JSON or YAML it is the Cloud Run document with its status."""
+    from jobrunner.api.v1 import job_to_v1
     from jobrunner.cli.output import emit
-    from jobrunner.cli.views.jobs import job_document, job_text
+    from jobrunner.cli.views.jobs import job_text
 
     with state.app() as app:
         job = app.service.jobs.get(state.scope(), name)
-        emit(form, lambda: job_document(app, job), lambda: job_text(job))
+        emit(form, lambda: job_to_v1(job), lambda: job_text(job))
 
 
 @jobs.command(
@@ -159,17 +161,14 @@ def describe(state: State, name: str, form: str) -> None:
 @with_state
 def export(state: State, name: str, form: str) -> None:
     """Print a job as the document that 'gcloud run jobs replace' and 'jobrunner apply' accept."""
+    from jobrunner.api.v1 import export_v1, unfit_for_cloud_run
     from jobrunner.cli.output import print_json, print_yaml
-    from jobrunner.cli.views.jobs import export_document
 
     with state.app() as app:
         job = app.service.jobs.get(state.scope(), name)
-        document = export_document(job)
-    if any(not container.image for container in job.spec.template.template.containers):
-        click.echo(
-            f"Warning: job '{name}' has no image: Cloud Run will not accept it without one.",
-            err=True,
-        )
+    document = export_v1(job)
+    for reason in unfit_for_cloud_run(job):
+        click.echo(f"Warning: {reason}", err=True)
     if form == "json":
         print_json(document)
     else:

@@ -124,8 +124,10 @@ def text_line(line: LogLine, *, prefix: bool, stamps: bool) -> bytes:
 
 
 def line_view(execution: Execution, line: LogLine) -> dict[str, Any]:
-    """A line as a document; structured lines carry what they say about themselves."""
+    """A line as a document; a structured one carries what it says about itself (contract: special
+    fields of JSON lines)."""
     from jobrunner.cli.words import rfc3339
+    from jobrunner.core.logentry import parse_entry
 
     view: dict[str, Any] = {
         "time": rfc3339(line.at),
@@ -136,7 +138,19 @@ def line_view(execution: Execution, line: LogLine) -> dict[str, Any]:
     }
     if line.dropped:
         return {**view, "droppedBytes": line.dropped}
-    return {**view, "text": line.text}
+    entry = parse_entry(line.data, line.stream, line.at)
+    view |= {"severity": entry.severity, "message": entry.message}
+    if entry.timestamp != entry.received_at:
+        view["timestamp"] = rfc3339(entry.timestamp)
+    own = {
+        "payload": entry.payload,
+        "labels": dict(entry.labels),
+        "trace": entry.trace,
+        "spanId": entry.span_id,
+        "insertId": entry.insert_id,
+        "httpRequest": entry.http_request,
+    }
+    return {**view, **{name: value for name, value in own.items() if value}}
 
 
 def json_line(execution: Execution, line: LogLine) -> bytes:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from jobrunner.core.quantities import parse_duration
+from jobrunner.core.timestamps import parse_time
 
 _ALTERNATE = re.compile(r"\^([^^]+)\^(.*)", re.DOTALL)
 
@@ -66,15 +66,12 @@ def instant(text: str, now: float) -> float:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text.strip())
+        return parse_time(text.strip())
     except ValueError:
         raise ValueError(
             f"'{text}' is not a time; write RFC 3339 (2025-05-01T10:00:00Z) "
             "or how long ago (90s, 10m)"
         ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return moment.timestamp()
 
 
 def whole_number(text: str, least: int, most: int | None) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from datetime import UTC, datetime
+import time
+
+from jobrunner.core.timestamps import format_time
 
 
 def plural(count: int, word: str) -> str:
@@ -50,14 +52,12 @@ def age_text(seconds: float) -> str:
 
 def time_text(at: float) -> str:
     """Local time for people: ``2025-05-01 10:00:00``."""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def rfc3339(at: float | None) -> str | None:
     """``2025-05-01T10:00:00.123456Z``, the contract's form; ``None`` stays ``None``."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return None if at is None else format_time(at)
 
 
 def signal_text(number: int) -> str:

@@ -12,16 +12,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from jobrunner.core.logentry import MAX_LINE, cut_line
 from jobrunner.core.records import Attempt, AttemptKey, Execution
 from jobrunner.core.states import ENDED, SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted
 from jobrunner.ports import LogChunk, LogReader, LogStore, Store
 
-MAX_LINE = 256 * 1024
-"""A longer line is cut into pieces of this many bytes, as the contract does with its entries."""
-
 POLL = 0.1
-STREAMS = {1: "stdout", 2: "stderr"}
 CLAIM_SECONDS = 5.0
 """So long after its creation an execution without a lease is not yet called interrupted."""
 
@@ -29,6 +26,7 @@ CLAIM_SECONDS = 5.0
 @dataclass(frozen=True, slots=True)
 class LogLine:
     """One line of output without its line end; ``at`` is when its end was read (Unix seconds).
+    A very long line comes in pieces, as the contract cuts its entries.
 
     ``stream`` is 1 (standard output) or 2 (standard error). ``dropped`` > 0 says that so many bytes
     are missing right before it (``data`` is then empty). ``ended`` is false for a last line that
@@ -104,16 +102,15 @@ class LineCutter:
         *whole, rest = (self._rest.get(chunk.stream, b"") + chunk.data).split(b"\n")
         for data in whole:
             yield from self._line(chunk.stream, data)
-        while len(rest) > MAX_LINE:
-            yield self._piece(chunk.stream, rest[:MAX_LINE])
-            rest = rest[MAX_LINE:]
+        if len(rest) > MAX_LINE:
+            *pieces, rest = cut_line(rest)
+            for data in pieces:
+                yield self._piece(chunk.stream, data)
         self._rest[chunk.stream] = rest
 
     def _line(self, stream: int, data: bytes) -> Iterator[LogLine]:
-        while len(data) > MAX_LINE:
-            yield self._piece(stream, data[:MAX_LINE])
-            data = data[MAX_LINE:]
-        yield self._piece(stream, data)
+        for piece in cut_line(data):
+            yield self._piece(stream, piece)
 
     def _piece(self, stream: int, data: bytes, *, ended: bool = True) -> LogLine:
         return LogLine(self._index, self._attempt, stream, self._at, data, ended=ended)

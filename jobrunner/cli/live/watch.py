@@ -13,7 +13,7 @@ from jobrunner.cli.live.board import Board, block_line, board_of, opening_line, 
 from jobrunner.cli.live.screen import Screen
 from jobrunner.cli.live.sinks import Sink
 from jobrunner.cli.live.summary import task_end_line
-from jobrunner.core.records import Attempt, AttemptKey, Execution, Task
+from jobrunner.core.records import AbortKind, Attempt, AttemptKey, Execution, Task
 from jobrunner.core.states import ENDED, ENDED_TASKS, TaskState
 from jobrunner.errors import RunnerFault
 from jobrunner.ports import LogReader, LogStore
@@ -53,6 +53,7 @@ class Watch(Observer):
         self._board: Board | None = None
         self._execution: Execution | None = None
         self._note = ""
+        self._stopping = False
         self._began = clock()
         self._said_at = float("-inf")
         self._said = ""
@@ -140,10 +141,17 @@ class Watch(Observer):
     ) -> None:
         if self._execution is None:
             self._began = self._clock()
+            self._note = ""
             if self._talk and not self._screen.look.live:
                 self._screen.say(opening_line(execution))
         self._execution = execution
-        self._note = "stopping" if execution.abort is not None else ""
+        if execution.abort is not None and not self._stopping:
+            self._stopping = True
+            self._note = "stopping"
+            if execution.abort.kind == AbortKind.CANCEL:
+                self._note = "stopping, Ctrl-C again: at once"
+            if self._talk and not self._screen.look.live:
+                self._screen.say(f"{execution.name}: {self._note}")
         if not self._sink.silent:
             for attempt in opened:
                 self._readers[attempt.key] = None
