@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from jobrunner.cli.live.sinks import Sink
     from jobrunner.service import AdHoc
 
+RAW_LOG_LIMIT = "1Gi"
+"""What is kept of a single task's output unless --log-limit says else: its output is passed on
+byte by byte, and a fast writer may be that far ahead of a slow reader before anything is lost."""
+
 OUTPUTS = "prefix, group, dir=DIR or none"
 
 
@@ -79,8 +83,10 @@ def run(state: State, **flags: Any) -> int:
     index; a single task prints as if it ran alone. Exit code 0 only if every task succeeded.
     Ctrl-C ends the tasks gracefully, a second one at once.
     """
+    way = output_way(flags["output"], tasks=flags["tasks"], json=flags["form"] == "json")
+    if way == "raw" and flags["log_limit"] is None:
+        flags["log_limit"] = RAW_LOG_LIMIT
     order = order_of(flags, click.get_current_context().meta["argv"])
-    way = output_way(flags["output"], tasks=order.tasks, json=flags["form"] == "json")
 
     from jobrunner.cli.live.drive import exit_code, say_summary, standard_screen, watched
 

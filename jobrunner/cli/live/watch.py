@@ -14,7 +14,7 @@ from jobrunner.cli.live.screen import Screen
 from jobrunner.cli.live.sinks import Sink
 from jobrunner.cli.live.summary import task_end_line
 from jobrunner.core.records import AbortKind, Attempt, AttemptKey, Execution, Task
-from jobrunner.core.states import ENDED, ENDED_TASKS, TaskState
+from jobrunner.core.states import ENDED, ENDED_TASKS, SETTLED_EXECUTIONS, TaskState
 from jobrunner.errors import RunnerFault
 from jobrunner.ports import LogReader, LogStore
 
@@ -150,7 +150,8 @@ class Watch(Observer):
             self._note = "stopping"
             if execution.abort.kind == AbortKind.CANCEL:
                 self._note = "stopping, Ctrl-C again: at once"
-            if self._talk and not self._screen.look.live:
+            ended = execution.state in SETTLED_EXECUTIONS
+            if self._talk and not self._screen.look.live and not ended:
                 self._screen.say(f"{execution.name}: {self._note}")
         if not self._sink.silent:
             for attempt in opened:

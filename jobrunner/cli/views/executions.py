@@ -69,7 +69,7 @@ def execution_view(execution: Execution, *, interrupted: bool) -> Document:
 def task_view(task: Task) -> Document:
     return {
         "index": task.index,
-        "state": task.state.value,
+        "state": task.state.name,
         "startedAt": rfc3339(task.started_at),
         "completedAt": rfc3339(task.completed_at),
         "exitCode": task.exit_code,
