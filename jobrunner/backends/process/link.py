@@ -22,7 +22,7 @@ import msgspec
 from jobrunner.backends.process.convert import exit_status, template_fields
 from jobrunner.backends.process.handle import BOOT_CHARACTERS
 from jobrunner.backends.supervisor import place, procfs, protocol, remains, start
-from jobrunner.backends.supervisor.journal import Book, Started
+from jobrunner.backends.supervisor.journal import Book
 from jobrunner.backends.supervisor.protocol import LENGTH, SupervisorFault
 from jobrunner.core.records import AttemptKey, ExitStatus
 from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed
@@ -204,7 +204,10 @@ class Link:
                 # It died meanwhile; by now its journal has been read.
                 assert self.book is not None
         book = self.book
-        found = {key: self._found(key, 0, 0, 0.0, end) for key, end in book.ended.items()}
+        found = {
+            key: self._found(key, *ended.process, 0.0, ended.exit)
+            for key, ended in book.ended.items()
+        }
         for key, started in book.started.items():
             found[key] = Found(AttemptKey.parse(key), self._handle(key, *started), Vanished(GONE))
         return found if keys is None else {key: found[key] for key in keys if key in found}
@@ -381,6 +384,10 @@ class Link:
         if self._heard:
             self._listen_for_silence()
             return
+        for key in self._launches:
+            # It may hear all of this later: what is reported as not launched must not run then.
+            self._watched.discard(key)
+            self._say(protocol.WITHDRAW, key)
         fault = BackendFault(silent(self.directory, SILENCE), hint=how_to_wake(self.directory))
         self._fail_questions(fault)
 
@@ -414,7 +421,7 @@ class Link:
             return
         book = self.book
         for key, launches in self._launches.items():
-            begun = Started(0, 0) if key in book.ended else book.started.get(key)
+            begun = book.ended[key].process if key in book.ended else book.started.get(key)
             for launch in launches:
                 if launch.done():
                     continue
@@ -439,7 +446,7 @@ class Link:
         end = self.book.ended.get(key)
         if end is None:
             raise AttemptVanished(f"attempt {key}: {GONE}")
-        return exit_status(end)
+        return exit_status(end.exit)
 
 
 def wait_for_remains(directory: str, mark_prefix: str) -> Book:

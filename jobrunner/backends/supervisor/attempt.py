@@ -46,7 +46,7 @@ class Attempt:
 
     __slots__ = (
         "at", "ended", "err", "exit", "key", "kill_at", "out", "pid", "status", "stopped",
-        "template", "ticks", "usage", "watchers", "writer",
+        "template", "ticks", "usage", "watchers", "withdrawn", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -67,4 +67,5 @@ class Attempt:
         self.status: int | None = None
         self.usage: Any = None
         self.exit: Exit | None = None
+        self.withdrawn = False
         self.watchers: list[Peer] = []

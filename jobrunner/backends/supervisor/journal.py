@@ -80,11 +80,19 @@ class Started(NamedTuple):
     ticks: int
 
 
+class Ended(NamedTuple):
+    process: Started
+    exit: Exit
+
+
+NO_PROCESS = Started(0, 0)
+
+
 class Book(NamedTuple):
     """A journal as read: every key in ``started`` or ``ended`` is still open (not acknowledged)."""
 
     started: dict[str, Started]
-    ended: dict[str, Exit]
+    ended: dict[str, Ended]
 
 
 def read(path: str) -> Book:
@@ -100,14 +108,14 @@ def read(path: str) -> Book:
         if kind == "S":
             for key in rest.split():
                 book.ended.pop(key, None)
-                book.started[key] = Started(0, 0)
+                book.started[key] = NO_PROCESS
         elif kind == "P":
             key, pid, ticks = rest.split()
             book.started[key] = Started(int(pid), int(ticks))
         elif kind == "X":
             ended = Exit(*json.loads(rest))
-            book.ended[ended.key] = ended
-            book.started.pop(ended.key, None)
+            process = book.started.pop(ended.key, NO_PROCESS)
+            book.ended[ended.key] = Ended(process, ended)
         elif kind in ("F", "A"):
             for key in rest.split():
                 book.started.pop(key, None)

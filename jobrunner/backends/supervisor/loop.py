@@ -72,6 +72,7 @@ class Supervisor:
             protocol.SPAWN: self._on_spawn,
             protocol.WATCH: self._on_watch,
             protocol.STOP: self._on_stop,
+            protocol.WITHDRAW: self._on_withdraw,
             protocol.LOOK: self._on_look,
             protocol.ACK: self._on_ack,
             protocol.FENCE: self._on_fence,
@@ -246,6 +247,14 @@ class Supervisor:
         elif any(request[1] == key for _, request, _ in self._wanted):
             self._orders[key] = min(grace, self._orders.get(key, grace))
 
+    def _on_withdraw(self, peer: Peer, key: str) -> None:
+        """The runner has given a launch up: it is not carried out, or undone."""
+        self._wanted = deque(entry for entry in self._wanted if entry[1][1] != key)
+        attempt = self._attempts.get(key)
+        if attempt is not None and attempt.exit is None:
+            attempt.withdrawn = True
+            self._stop(attempt, 0.0)
+
     def _on_look(self, peer: Peer, tag: int, keys: list[str] | None) -> None:
         # Starts that were asked for before come first, or the answer would deny them.
         while self._wanted:
@@ -262,10 +271,13 @@ class Supervisor:
             key for key in keys
             if (attempt := self._attempts.get(key)) is not None and attempt.exit is not None
         ]  # fmt: skip
-        for key in known:
-            del self._attempts[key]
         if known:
-            self._lines.append(f"A {' '.join(known)}\n")
+            self._forget(known)
+
+    def _forget(self, keys: list[str]) -> None:
+        for key in keys:
+            del self._attempts[key]
+        self._lines.append(f"A {' '.join(keys)}\n")
 
     def _on_fence(self, peer: Peer, tag: int, execution: str, lease: int) -> None:
         # Starts that were asked for before count as before.
@@ -485,6 +497,8 @@ class Supervisor:
             for peer in attempt.watchers:
                 peer.say(protocol.EXITED, *attempt.exit)
             attempt.watchers.clear()
+            if attempt.withdrawn:
+                self._forget([attempt.key])
         self._reports.clear()
         if self._journal.wants_compaction:
             with contextlib.suppress(OSError):
@@ -492,7 +506,6 @@ class Supervisor:
 
     def _open_lines(self) -> Iterator[str]:
         for attempt in self._attempts.values():
+            yield f"S {attempt.key}\nP {attempt.key} {attempt.pid} {attempt.ticks}\n"
             if attempt.exit is not None:
                 yield f"X {encode(attempt.exit)}\n"
-            else:
-                yield f"S {attempt.key}\nP {attempt.key} {attempt.pid} {attempt.ticks}\n"

@@ -13,6 +13,7 @@ and answers share one system call. The first message of each side is ``hello``.
  spawn       number, key, env, log, lease                    started or failed; later exited
  watch       keys                                            exited at once or later; unknown
  stop        key, grace                                      none
+ withdraw    key                                             none
  look        tag, keys or null (all)                         seen tag, sightings
  ack         keys                                            none
  fence       tag, execution, lease                           fenced tag
@@ -39,6 +40,7 @@ DROP = "drop"
 SPAWN = "spawn"
 WATCH = "watch"
 STOP = "stop"
+WITHDRAW = "withdraw"
 LOOK = "look"
 ACK = "ack"
 FENCE = "fence"
