@@ -84,6 +84,9 @@ class Cursor(Protocol):
 class Session(Protocol):
     """An open transaction."""
 
+    numbers: str
+    """What follows FROM to read the whole numbers ``n`` of one parameter, a JSON array as text."""
+
     def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor: ...
 
     def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
@@ -194,6 +197,7 @@ class SqliteDatabase:
     """A file in WAL mode with ``synchronous=FULL``, or memory."""
 
     kind = "sqlite"
+    numbers = "(SELECT value AS n FROM json_each(?)) AS numbers"
 
     def __init__(self, path: str) -> None:
         self.place = path
@@ -347,6 +351,7 @@ class PostgresDatabase:
     """A PostgreSQL database, by a URL as libpq reads it."""
 
     kind = "postgresql"
+    numbers = "(SELECT value::int AS n FROM json_array_elements_text(?::json)) AS numbers"
 
     def __init__(self, url: str) -> None:
         try:

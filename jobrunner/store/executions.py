@@ -11,6 +11,7 @@ from jobrunner.errors import AlreadyExists, NotFound, Refused
 from jobrunner.lib.database import Session
 from jobrunner.ports import Page
 from jobrunner.store import feed
+from jobrunner.store.documents import encode
 from jobrunner.store.paging import after, bad_token, tail
 from jobrunner.store.rows import (
     EXECUTION,
@@ -95,9 +96,9 @@ _INSERT_RANGE = (
     f" INSERT INTO tasks ({_TASK_COLUMNS})"
     f" SELECT ?, i, '{TaskState.PENDING.value}', 0, 0, 0, '', '' FROM numbers"
 )
-_INSERT_ONE = (
+_INSERT_CHOSEN = (
     f"INSERT INTO tasks ({_TASK_COLUMNS})"
-    f" VALUES (?, ?, '{TaskState.PENDING.value}', 0, 0, 0, '', '')"
+    f" SELECT ?, n, '{TaskState.PENDING.value}', 0, 0, 0, '', '' FROM "
 )
 
 
@@ -134,7 +135,7 @@ def _create_tasks(session: Session, execution: Execution) -> None:
         if execution.task_count > 0:
             session.execute(_INSERT_RANGE, (execution.task_count, execution.uid))
         return
-    session.executemany(_INSERT_ONE, [(execution.uid, index) for index in execution.indices])
+    session.execute(_INSERT_CHOSEN + session.numbers, (execution.uid, encode(execution.indices)))
 
 
 def _told(execution: Execution) -> dict[str, str]:
