@@ -9,6 +9,9 @@ check:
 	mypy
 	lint-imports
 
+faults:
+	$(PYTHON) -m tests.support.faults --rounds 100
+
 test:
 	$(PYTHON) -m pytest -q
 

@@ -103,6 +103,9 @@ class App:
     def drive_again(self, execution: Execution, *, observer: Observer) -> Execution:
         """Takes up an execution whose runner went away, and drives it to its end."""
         if execution.state in SETTLED_EXECUTIONS:
+            import asyncio
+
+            asyncio.run(self._sweep(execution.backend))
             raise Refused(f"Execution '{execution.name}' has ended: there is nothing to continue.")
         return self.drive(execution, observer=observer)
 
@@ -154,9 +157,9 @@ class App:
     ) -> None:
         from jobrunner.executor.executor import Executor
         from jobrunner.executor.launching import Launcher
-        from jobrunner.executor.signals import handling
         from jobrunner.executor.limits import machine_limits
-
+        from jobrunner.executor.recovery import sweep
+        from jobrunner.executor.signals import handling
         from jobrunner.store.secrets import FileSecrets
 
         machine = machine_limits()
@@ -185,6 +188,7 @@ class App:
         try:
             with handling(self._on_signal(executor), enabled=interrupts):
                 await executor.run(execution.uid)
+            await sweep(backend(execution.backend), self.store)
         finally:
             for one in opened.values():
                 await one.close()
@@ -193,6 +197,15 @@ class App:
                 f"Another runner took execution '{execution.name}' over.",
                 hint=f"Follow it with: jobrunner executions wait {execution.name}",
             )
+
+    async def _sweep(self, name: str) -> None:
+        from jobrunner.executor.recovery import sweep
+
+        backend = self.backend(name)
+        try:
+            await sweep(backend, self.store)
+        finally:
+            await backend.close()
 
     def _on_signal(self, executor: Executor) -> Callable[[], None]:
         def interrupt() -> None:

@@ -28,7 +28,7 @@ from jobrunner.executor.driver import (
 )
 from jobrunner.executor.launching import Launcher
 from jobrunner.executor.observer import Observer
-from jobrunner.executor.recovery import survey
+from jobrunner.executor.recovery import remove, survey
 from jobrunner.executor.snapshots import make_snapshot
 from jobrunner.ports import Backend, Clock, Found, Launched, Running, Store, Vanished
 
@@ -36,6 +36,7 @@ LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 5.0
 ABORT_POLL_SECONDS = 0.25
 LAUNCHED_PATIENCE_SECONDS = 0.03
+LAST_WORDS_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +174,14 @@ class Executor:
         await backend.fence(driver.uid, lease.epoch)
         found, remains = await survey(backend, driver.snapshot)
         for item in remains:
-            self._spawn(self._remove(backend, item))
+            self._spawn(remove(backend, item))
         for attempt in list(driver.snapshot.live.values()):
-            self._take_up(driver, backend, attempt, found.get(attempt.key))
+            seen = found.get(attempt.key)
+            self._take_up(driver, backend, attempt, seen)
+            if seen is not None and isinstance(seen.sighting, ExitStatus):
+                # Known before the first plan, or an attempt that ended in time while nobody
+                # looked would be judged by a deadline that has passed since.
+                await self._await_end(driver, backend, attempt.key, seen.handle)
 
     def _take_up(
         self, driver: Driver, backend: Backend, attempt: Attempt, found: Found | None
@@ -192,7 +198,7 @@ class Executor:
             detail = found.sighting.detail if found and isinstance(found.sighting, Vanished) else ""
             driver.facts.append(VanishedFact(key, detail))
             if found is not None:
-                self._spawn(self._remove(backend, found))
+                self._spawn(remove(backend, found))
             return
         if attempt.handle is None:
             since = found.sighting.since if isinstance(found.sighting, Running) else None
@@ -200,17 +206,11 @@ class Executor:
                 since = found.sighting.started_at
             at = since if since is not None else attempt.claimed_at
             driver.facts.append(LaunchedFact(key, Launched(found.handle, at)))
+        if isinstance(found.sighting, ExitStatus):
+            return
         self._spawn(self._await_end(driver, backend, key, found.handle))
         if attempt.state is AttemptState.STOPPING and attempt.handle is not None:
             self._order_stop(driver, replace(attempt, handle=found.handle))
-
-    @staticmethod
-    async def _remove(backend: Backend, found: Found) -> None:
-        if isinstance(found.sighting, Running):
-            await backend.stop(found.handle, grace=0.0)
-            with contextlib.suppress(AttemptVanished):
-                await backend.wait(found.handle)
-        await backend.discard(found.handle)
 
     # ------------------------------------------------------------ turns
 
@@ -219,6 +219,11 @@ class Executor:
             await self._sleep()
         self._wake.clear()
         now = self._clock.now()
+        if any(driver.snapshot.overdue(now) for driver in self._drivers.values()):
+            # This process may have been stopped for an hour: an end that is already on its way
+            # to us came before the deadline.
+            await asyncio.sleep(LAST_WORDS_SECONDS)
+            now = self._clock.now()
         dirty, self._dirty = self._dirty, set()
         due = [d for uid, d in self._drivers.items() if uid in dirty or self._is_due(d, now)]
         drafts = [(driver, driver.take_facts(now)) for driver in due]

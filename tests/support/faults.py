@@ -29,20 +29,25 @@ from jobrunner.executor.crashpoints import POINTS
 
 TASKS = 200
 PARALLELISM = 16
+NAP = "0.05"
+STUCK = "3.0"
+LABEL = "dev.jobrunner.execution"
 WORKER = """
 n="$CLOUD_RUN_TASK_INDEX.$CLOUD_RUN_TASK_ATTEMPT"
 echo "start $n" >> "$BOOK"
 echo "out $n"
+if [ "$n" = "$STUCK" ]; then trap "" TERM; sleep 60; fi
 sleep "$NAP"
 echo "end $n" >> "$BOOK"
 """
-PROGRAM = [sys.executable, "-c", "from jobrunner.cli.main import main; main()"]
+PROGRAM = [sys.executable, "-c", "import sys; from jobrunner.cli.main import main; sys.exit(main())"]
 
 
 @dataclass(frozen=True)
 class Plan:
     """What is killed and when. ``point`` names a crash point (its ``visit``-th visit); without it
-    the kill comes ``after`` seconds. ``both`` takes the supervisor along."""
+    the kill comes ``after`` seconds. ``both`` takes the supervisor along. With
+    ``stuck`` one attempt hangs, ignores TERM and must be ended by its timeout."""
 
     point: str | None = None
     visit: int = 1
@@ -51,7 +56,9 @@ class Plan:
     max_retries: int = 0
     database_url: str | None = None
     tasks: int = TASKS
+    parallelism: int = PARALLELISM
     image: str | None = None
+    stuck: bool = False
 
 
 @dataclass
@@ -91,7 +98,8 @@ class Round:
             "HOME": str(folder),
             "JOBRUNNER_HOME": str(self.home),
             "BOOK": str(self.book),
-            "NAP": "0.05",
+            "NAP": NAP,
+            "STUCK": STUCK if plan.stuck else "",
         }
         if plan.database_url:
             self.env["JOBRUNNER_DATABASE_URL"] = plan.database_url
@@ -137,10 +145,18 @@ class Round:
         order = [
             "run",
             f"--tasks={plan.tasks}",
-            f"--parallelism={PARALLELISM}",
-            f"--max-retries={plan.max_retries}",
+            f"--parallelism={plan.parallelism}",
+            f"--max-retries={max(plan.max_retries, int(plan.stuck))}",
             "--output=none",
         ]
+        if plan.stuck:
+            order += ["--task-timeout=1s", "--grace-period=1s"]
+        if plan.image:
+            order += [
+                f"--image={plan.image}",
+                f"--host-mounts={self.home.parent}:{self.home.parent}",
+                f"--set-env-vars=BOOK={self.book},NAP={NAP}",
+            ]
         return [*order, "--", "sh", "-c", WORKER]
 
     def wait_for_first_task(self, runner: subprocess.Popen[bytes]) -> None:
@@ -195,6 +211,8 @@ class Round:
         report.expect(len(record["tasks"]) == plan.tasks, "tasks are missing in the record")
         ends = Counter(attempt["state"] for _, attempt in attempts)
         report.lost = ends.get("LOST", 0)
+        stopped = ends.pop("TIMED_OUT", 0)
+        report.expect(stopped == int(plan.stuck), f"{stopped} attempts timed out")
         unknown = set(ends) - {"SUCCEEDED", "LOST"}
         report.expect(not unknown, f"unexpected ends: {dict(ends)}")
         won = Counter(index for index, attempt in attempts if attempt["state"] == "SUCCEEDED")
@@ -213,6 +231,9 @@ class Round:
         report.expect(not left, f"processes left behind: {left}")
         remains = list((self.home / "run" / "sup").glob("*"))
         report.expect(not remains, f"files left behind: {remains}")
+        if plan.image:
+            listed = docker("ps", "-aq", f"--filter=label={LABEL}={record['uid']}")
+            report.expect(not listed, f"containers left behind: {listed}")
 
     def check_book(self, attempts: list[tuple[int, dict[str, object]]]) -> None:
         """What the tasks wrote down themselves."""
@@ -236,8 +257,14 @@ class Round:
         missing = [index for index in won if per_task[index] < 1]
         self.report.expect(not missing, f"no output of tasks {missing[:5]}")
         if not self.plan.both:
-            doubled = [index for index, count in per_task.items() if count > 1]
+            allowed = 1 + int(self.plan.stuck)
+            doubled = [index for index, count in per_task.items() if count > allowed]
             self.report.expect(not doubled, f"output twice of tasks {doubled[:5]}")
+
+
+def docker(*words: str) -> list[str]:
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=True)
+    return done.stdout.split()
 
 
 def supervisors(home: Path) -> list[int]:
@@ -280,13 +307,16 @@ def campaign(rounds: int, seed: int) -> list[Plan]:
     """Every named crash point at its first and at a later visit, then ``rounds`` random moments of
     each kind: runner alone, runner and supervisor with retries, and without."""
     dice = random.Random(seed)
-    plans = [Plan(point=point, visit=visit) for point in POINTS for visit in (1, 7)]
+    plans = [at_point(point, visit) for point in POINTS for visit in (1, 7)]
     for _ in range(rounds):
-        plans.append(Plan(after=dice.uniform(0.0, 0.7)))
-    for _ in range(rounds):
-        plans.append(Plan(after=dice.uniform(0.0, 0.7), both=True, max_retries=3))
-        plans.append(Plan(after=dice.uniform(0.0, 0.7), both=True, max_retries=0))
+        plans.append(Plan(after=dice.uniform(0.0, 1.0)))
+        plans.append(Plan(after=dice.uniform(0.0, 1.0), both=True, max_retries=3))
+        plans.append(Plan(after=dice.uniform(0.0, 1.0), both=True, max_retries=0))
     return plans
+
+
+def at_point(point: str, visit: int = 1) -> Plan:
+    return Plan(point=point, visit=visit, stuck=point in ("before-stop", "after-stop"))
 
 
 def main() -> None:
