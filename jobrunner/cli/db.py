@@ -46,7 +46,7 @@ def prune(
             retention = replace(retention, max_log_bytes=parse_memory(max_log_size))
         except ValueError as error:
             raise click.BadParameter(
-                str(error).replace("amount of memory", "size"), param_hint="--max-log-size"
+                str(error).replace("an amount of memory", "a size"), param_hint="--max-log-size"
             ) from None
     with state.app() as app:
         gone = app.prune(dry_run=dry_run, retention=retention)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jobrunner.core.spec import JobSpec
 
 ENDINGS = (".yaml", ".yml")
+KIND, API_VERSION = "Job", "run.googleapis.com/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,7 @@ def planned(documents: Sequence[Document]) -> list[Planned]:
     several = len(documents) > 1
     for document in documents:
         try:
+            check_kind(document.content)
             read = job_from_v1(document.content)
         except InvalidSpec as error:
             violations += [
@@ -137,6 +139,21 @@ def planned(documents: Sequence[Document]) -> list[Planned]:
     if violations:
         raise InvalidSpec(violations)
     return plans
+
+
+def check_kind(content: dict[str, Any]) -> None:
+    """Refuses another kind by its name, before anything else is said about its fields."""
+    version, kind = content.get("apiVersion"), content.get("kind")
+    if isinstance(kind, str) and kind and (kind, version) != (KIND, API_VERSION):
+        raise InvalidSpec(
+            [
+                Violation(
+                    "kind",
+                    f"{kind} ({version or 'without apiVersion'}) cannot be applied; "
+                    f"allowed: {KIND} ({API_VERSION})",
+                )
+            ]
+        )
 
 
 def apply_all(state: State, documents: Sequence[Document], *, dry_run: bool) -> None:

@@ -98,14 +98,16 @@ def _usage_parts(error: click.ClickException) -> tuple[str, str | None]:
     if isinstance(error, click.BadParameter):
         return f"{_param(error)}: {error.message}", None
     if isinstance(error, click.BadOptionUsage):
-        return f"{error.option_name}: {_lower(error.message)}", None
+        return f"{error.option_name}: {_shorter(error.message)}", None
     hint = getattr(error, "hint", None)
     return error.format_message(), hint
 
 
-def _lower(message: str) -> str:
+def _shorter(message: str) -> str:
     # click says "Option '--tasks' requires an argument." for what we have named already.
-    return "a value is needed" if message.endswith("requires an argument.") else message
+    if message.endswith("requires an argument."):
+        return "it needs a value"
+    return "it takes no value" if message.endswith("does not take a value.") else message
 
 
 def _param(error: click.BadParameter) -> str:

@@ -10,6 +10,7 @@ import click
 from jobrunner.cli.asking import confirmed, quiet_option
 from jobrunner.cli.base import Group, State, format_option, read_format, with_state
 from jobrunner.cli.job_flags import apply_flags, job_options
+from jobrunner.cli.naming import flags_named
 from jobrunner.cli.own import backend_option
 from jobrunner.cli.params import DURATION, whole
 from jobrunner.core.limits import MAX_TASKS
@@ -40,7 +41,7 @@ name_argument = click.argument("name", metavar="JOB")
 @with_state
 def create(state: State, name: str, **flags: Any) -> None:
     """Create a job. Without --image its command runs as a process of yours."""
-    with state.app() as app:
+    with state.app() as app, flags_named():
         job = app.service.jobs.create(state.scope(), name, apply_flags(new_spec(), flags))
         said(f"Created job '{job.name}'.", job)
 
@@ -56,7 +57,7 @@ def create(state: State, name: str, **flags: Any) -> None:
 @with_state
 def update(state: State, name: str, **flags: Any) -> None:
     """Change a job: what no flag names stays as it is."""
-    with state.app() as app:
+    with state.app() as app, flags_named():
         current = app.service.jobs.get(state.scope(), name)
         job = app.service.jobs.replace(
             state.scope(),
@@ -74,7 +75,7 @@ def update(state: State, name: str, **flags: Any) -> None:
 @with_state
 def deploy(state: State, name: str, **flags: Any) -> None:
     """Create a job, or change it if it is there."""
-    with state.app() as app:
+    with state.app() as app, flags_named():
         current = app.service.jobs.find(state.scope(), name)
         spec = apply_flags(new_spec() if current is None else current.spec, flags)
         job, word = app.service.jobs.apply(state.scope(), name, spec)
@@ -226,13 +227,14 @@ def execute(state: State, name: str, **flags: Any) -> int:
         )
     overrides = overrides_of(flags)
     with state.app() as app:
-        execution = app.service.executions.run(
-            state.scope(),
-            name,
-            overrides,
-            backend=flags["backend"],
-            idempotency_key=flags["idempotency_key"],
-        )
+        with flags_named():
+            execution = app.service.executions.run(
+                state.scope(),
+                name,
+                overrides,
+                backend=flags["backend"],
+                idempotency_key=flags["idempotency_key"],
+            )
         sys.stdout.write(f"{execution.name}\n")
         sys.stdout.flush()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jobrunner.cli.base import Cmd, State, UsageProblem, format_option, with_state
+from jobrunner.cli.naming import flags_named
 from jobrunner.cli.own import annotations_of, own_options
 from jobrunner.cli.params import DURATION, whole
 from jobrunner.core.limits import MAX_TASKS
@@ -94,7 +95,8 @@ def run(state: State, **flags: Any) -> int:
     sink = sink_of(way, screen)
     talk = way != "raw" and not flags["quiet"]
     with state.app() as app:
-        execution = app.service.executions.run_ad_hoc(state.scope(), order)
+        with flags_named(command="COMMAND", args="COMMAND"):
+            execution = app.service.executions.run_ad_hoc(state.scope(), order)
         ended = watched(
             app,
             lambda watch: app.drive(execution, observer=watch, base_env=os.environ),

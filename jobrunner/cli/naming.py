@@ -1,0 +1,55 @@
+"""Errors in the words that were typed: a field that came from a flag is named by the flag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from jobrunner.core.options import PREFIX
+from jobrunner.core.problems import CONTAINERS, EXECUTION, TASK, VOLUMES
+from jobrunner.errors import InvalidSpec, Violation
+
+_CONTAINER = re.escape(f"{CONTAINERS}[0]")
+_FLAGS: tuple[tuple[str, str], ...] = (
+    (r"metadata\.name", "JOB"),
+    (re.escape(f"{EXECUTION}.taskCount"), "--tasks"),
+    (re.escape(f"{EXECUTION}.parallelism"), "--parallelism"),
+    (re.escape(f"{TASK}.maxRetries"), "--max-retries"),
+    (re.escape(f"{TASK}.timeoutSeconds"), "--task-timeout"),
+    (re.escape(f"{TASK}.serviceAccountName"), "--service-account"),
+    (_CONTAINER + r"\.image", "--image"),
+    (_CONTAINER + r"\.workingDir", "--workdir"),
+    (_CONTAINER + r"\.resources\.limits\[(cpu|memory)\]", r"--\1"),
+    (_CONTAINER + r"\.env\b.*", "--set-env-vars"),
+    (_CONTAINER + r"\.command\b.*", "--command"),
+    (_CONTAINER + r"\.args\b.*", "--args"),
+    (_CONTAINER + r"\.volumeMounts\b.*", "--add-volume-mount"),
+    (re.escape(VOLUMES) + r"\b.*", "--add-volume"),
+    (r"(?:spec\.template\.)?metadata\.labels\b.*", "--labels"),
+    (r"(?:spec\.template\.)?metadata\.annotations\[" + re.escape(PREFIX) + r"([a-z-]+)\]", r"--\1"),
+    (_CONTAINER, "--image or --command"),
+)
+
+
+def flag_of(field: str) -> str:
+    """The flag that sets ``field``; the field itself where there is none."""
+    for pattern, flag in _FLAGS:
+        match = re.fullmatch(pattern, field)
+        if match is not None:
+            return match.expand(flag)
+    return field
+
+
+@contextmanager
+def flags_named(**own: str) -> Iterator[None]:
+    """Within, an InvalidSpec names flags instead of fields; what is then said twice is said once.
+    ``own`` are other names for flags, without their dashes (``command="the command"``)."""
+    try:
+        yield
+    except InvalidSpec as error:
+        found: dict[Violation, None] = {}
+        for violation in error.violations:
+            flag = flag_of(violation.field)
+            found[Violation(own.get(flag.lstrip("-"), flag), violation.message)] = None
+        raise InvalidSpec(list(found), hint=error.hint) from None
