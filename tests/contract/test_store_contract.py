@@ -836,11 +836,15 @@ def drive(store: Store, name: str, count: int) -> None:
 
 def test_a_task_of_ten_thousand_costs_what_a_task_of_a_thousand_costs(store: Store) -> None:
     drive(store, "warm-up", 500)
-    small = fastest(lambda n: drive(store, f"small-{n}", 1000)) / 1000
-    started = time.perf_counter()
-    drive(store, "large", 10_000)
-    large = (time.perf_counter() - started) / 10_000
-    assert large < 2 * small
+
+    def ratio(number: int) -> float:
+        small = fastest(lambda n: drive(store, f"small-{number}-{n}", 1000)) / 1000
+        started = time.perf_counter()
+        drive(store, f"large-{number}", 10_000)
+        return (time.perf_counter() - started) / 10_000 / small
+
+    # What is quadratic is ten times as slow every time; a busy machine is not slow three times.
+    assert any(ratio(number) < 2 for number in range(3))
 
 
 # ------------------------------------------------------------------------------ several at once
