@@ -1,4 +1,4 @@
-"""The second step: joins what the tasks left in out/ into out/totals.csv; no part may be missing."""
+"""The second step: joins what the tasks left in out/ to out/totals.csv; no part may be missing."""
 
 import csv
 import json

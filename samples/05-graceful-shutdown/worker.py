@@ -17,7 +17,7 @@ from types import FrameType
 
 HERE = Path(__file__).parent
 STEPS = 100
-SECONDS_PER_STEP = 0.03
+SECONDS_PER_STEP = 0.025
 UNFINISHED = 75
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.samples.transcript import File, Shell, Step, differences, parts_of, play
+from tests.samples.transcript import File, Shell, Step, Wait, differences, parts_of, play
 
 
 def page(tmp_path: Path, text: str) -> Path:
@@ -25,6 +25,13 @@ def test_a_block_may_be_a_file_and_may_say_what_varies(tmp_path: Path) -> None:
         File("a.txt", "x\n"),
         Step("c", ("n1",), ("n\\d",)),
     ]
+
+
+def test_a_block_may_wait_for_something(tmp_path: Path) -> None:
+    text = "```console\n$ (sleep 0.3; touch here) &\n```\n\n"
+    text += "<!-- wait: test -e here -->\n```console\n$ ls here\nhere\n```\n"
+    assert parts_of(page(tmp_path, text))[1] == Wait("test -e here")
+    assert play(tmp_path / "page.md", tmp_path)[-1].exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,16 @@ A block is a transcript::
     ...
 
 The blocks of a page share one shell. What differs from run to run is evened out on both sides:
-durations, moments, the random part of names (and a command that uses a name shown earlier gets the
-one of this run). ``...`` stands for any lines. The order of lines does not count, because tasks
-run at the same time. Further differences are named in a comment before the block, as regular
-expressions: ``<!-- varies: step \\d+ -->``. A block after ``<!-- file: NAME -->`` is written to
-that file instead.
+durations, moments, digests, the home, the random part of names (a command that uses a name shown
+earlier gets the one of this run). ``...`` stands for any lines. The order of lines does not count,
+because tasks run at the same time. Comments before a block say more:
+
+``<!-- varies: step \\d+ -->``
+    a regular expression for further differences
+``<!-- wait: COMMAND -->``
+    go on when the command succeeds
+``<!-- file: NAME -->``
+    not a transcript but the content of that file
 """
 
 import contextlib
@@ -41,9 +46,12 @@ EVENED = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"), "(when)"),
     (re.compile(r"\b\d+(?:\.\d+)?(?:ms|s)\b|\b\d+m\d+s\b"), "(time)"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:[KMGT]i)?B\b"), "(size)"),
-    (re.compile(r"[-─━]{3,}"), "---"),
+    (re.compile(r"\bsha256:[0-9a-f]{64}\b"), "(digest)"),
+    (re.compile(r"-{3,}"), "---"),
     (re.compile(r"\s+"), " "),
 ]
+POLL = 0.1
+SHOWN_HOME = "/home/you/.local/share/jobrunner"
 MARK = "-- end of step, exit code"
 STEP_TIMEOUT = 60.0
 
@@ -66,6 +74,13 @@ class File:
 
 
 @dataclass(frozen=True)
+class Wait:
+    """A command that has to succeed before the next step."""
+
+    command: str
+
+
+@dataclass(frozen=True)
 class Played:
     """What a command did here. ``names`` are the names of executions seen so far, in order."""
 
@@ -75,16 +90,21 @@ class Played:
     names: tuple[str, ...]
 
 
-def parts_of(page: Path) -> list[Step | File]:
+Part = Step | File | Wait
+
+
+def parts_of(page: Path) -> list[Part]:
     return list(_parts(page.read_text()))
 
 
-def _parts(text: str) -> Iterator[Step | File]:
+def _parts(text: str) -> Iterator[Part]:
     for block in BLOCK.finditer(text):
         notes = NOTE.findall(block["notes"])
         for kind, value in notes:
             if kind == "file":
                 yield File(value, block["body"])
+            if kind == "wait":
+                yield Wait(value)
         if block["kind"] == "console":
             varies = tuple(value for kind, value in notes if kind == "varies")
             yield from _steps(block["body"], varies)
@@ -130,7 +150,7 @@ class Shell:
 
     def __init__(self, cwd: Path) -> None:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "TZ": "UTC", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
+        env = {**os.environ, "PATH": path, "USER": "you", "TZ": "UTC", "LC_ALL": "C.UTF-8"}
         self._process = subprocess.Popen(
             ["bash", "--noprofile", "--norc"],
             cwd=cwd,
@@ -161,6 +181,13 @@ class Shell:
         self._process.stdin.flush()
         return self._read_step(command)
 
+    def wait_for(self, command: str) -> None:
+        deadline = time.monotonic() + STEP_TIMEOUT
+        while self.run(f"{command} >/dev/null 2>&1")[1] != 0:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not within {STEP_TIMEOUT:g} s: {command}")
+            time.sleep(POLL)
+
     def _read_step(self, command: str) -> tuple[tuple[str, ...], int]:
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
@@ -174,6 +201,7 @@ class Shell:
                 raise AssertionError(f"{why}: {command}\n{self._rest.decode(errors='replace')}")
             self._rest += piece
         output = self._rest[: match.start()].decode(errors="replace")
+        output = output.replace(os.environ["JOBRUNNER_HOME"], SHOWN_HOME)
         self._rest = self._rest[match.end() :]
         return tuple(output.splitlines()), int(match[1])
 
@@ -190,6 +218,9 @@ def play(page: Path, cwd: Path) -> list[Played]:
         for part in parts_of(page):
             if isinstance(part, File):
                 (cwd / part.name).write_text(part.content)
+                continue
+            if isinstance(part, Wait):
+                shell.wait_for(part.command)
                 continue
             output, code = shell.run(here(part.command))
             bind_names(names, "\n".join(part.shown), "\n".join(output))
