@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.backends.docker import DockerBackend
 from jobrunner.backends.process import ProcessBackend
 from jobrunner.backends.scripted import Ending, Exit, Hang, Killed, Refuse, ScriptedBackend
 from jobrunner.backends.supervisor import place
@@ -22,6 +23,8 @@ from jobrunner.core.records import AttemptKey
 from jobrunner.errors import AttemptVanished
 from jobrunner.lib.framelog import read_frames
 from jobrunner.ports import Backend, LaunchSpec, LaunchTemplate, LogLimits
+from tests.support.components import engine_socket, require
+from tests.support.fixtures import BUSYBOX_IMAGE, make_busybox_image
 
 EXECUTION = "e-1"
 
@@ -233,7 +236,30 @@ class ScriptedStage(Stage):
         """Nothing needs time to get anywhere."""
 
 
+class DockerStage(Stage):
+    """With an init: a shell that is the first process of a container cannot die by its own hand."""
+
+    name = "docker"
+
+    def __init__(self, home: Path) -> None:
+        require("docker", "busybox")
+        make_busybox_image(engine_socket())
+        super().__init__(home)
+
+    def make(self) -> DockerBackend:
+        return DockerBackend(str(self.home))
+
+    def template(self, behaviour: Behaviour, **fields: object) -> LaunchTemplate:
+        values: dict[str, object] = {
+            "image": BUSYBOX_IMAGE,
+            "env": {"PATH": "/bin"},
+            "init": not isinstance(behaviour, Unstartable),
+        }
+        return make_template(shell(behaviour), self.logs, **(values | fields))
+
+
 STAGES: dict[str, Callable[[Path], Stage]] = {
+    "docker": DockerStage,
     "process": ProcessStage,
     "scripted": ScriptedStage,
 }

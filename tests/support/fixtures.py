@@ -1,6 +1,7 @@
 """Fixtures over real things: a home, throw-away PostgreSQL databases, images and a registry."""
 
 import contextlib
+import hashlib
 import io
 import itertools
 import os
@@ -13,6 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -182,23 +184,35 @@ def busybox_tar() -> bytes:
     return buffer.getvalue()
 
 
+@cache
+def make_busybox_image(engine: str) -> None:
+    """Makes BUSYBOX_IMAGE on the engine behind this socket, unless the same one is there already:
+    each import leaves another nameless image behind."""
+    import docker
+
+    content = busybox_tar()
+    mark = hashlib.sha256(content).hexdigest()
+    client = docker.APIClient(base_url=f"unix://{engine}")
+    try:
+        for found in client.images(name=BUSYBOX_IMAGE, filters={"label": f"content={mark}"}):
+            if BUSYBOX_IMAGE in (found["RepoTags"] or []):
+                return
+        repository, tag = BUSYBOX_IMAGE.split(":")
+        client.import_image_from_data(
+            content,
+            repository=repository,
+            tag=tag,
+            changes=["ENV PATH=/bin", 'CMD ["/bin/sh"]', f"LABEL content={mark}"],
+        )
+    finally:
+        client.close()
+
+
 @pytest.fixture(scope="session")
 def busybox_image(docker_socket: str) -> str:
     """The tag of a small local image with a shell, made here: nothing is pulled from anywhere."""
     require("busybox")
-    import docker
-
-    client = docker.DockerClient(base_url=f"unix://{docker_socket}")
-    try:
-        repository, tag = BUSYBOX_IMAGE.split(":")
-        client.api.import_image_from_data(
-            busybox_tar(),
-            repository=repository,
-            tag=tag,
-            changes=["ENV PATH=/bin", 'CMD ["/bin/sh"]'],
-        )
-    finally:
-        client.close()
+    make_busybox_image(docker_socket)
     return BUSYBOX_IMAGE
 
 

@@ -10,6 +10,7 @@ from jobrunner.backends._docker.create import (
     create_body,
     home_id,
     labels,
+    marks_of,
     read_marks,
     tmpfs_options,
 )
@@ -131,8 +132,13 @@ def test_output_is_kept_by_the_driver_that_keeps_bytes_and_is_never_rotated() ->
 def test_labels_are_read_back_as_they_were_written() -> None:
     spec = launch(log_limits=LogLimits(10, 20))
     assert read_marks(labels("feed", spec)) == Marks(
-        "feed", KEY, 4, "/logs/x/3.1", LogLimits(10, 20)
+        "feed", KEY, 4, "/logs/x/3.1", LogLimits(10, 20), None, 10.0
     )
+    timed = launch(timeout=0.25, grace=1.5)
+    marks = read_marks(labels("feed", timed))
+    assert marks == marks_of("feed", timed)
+    assert marks is not None
+    assert (marks.timeout, marks.grace) == (0.25, 1.5)
 
 
 def test_labels_of_others_are_not_ours() -> None:

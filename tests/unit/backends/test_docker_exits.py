@@ -4,6 +4,7 @@ import pytest
 
 from jobrunner.backends._docker.exits import machine_booted_at, read_sighting, split_code
 from jobrunner.core.records import ExitStatus
+from jobrunner.core.states import StopReason
 from jobrunner.ports import Running, Vanished
 
 
@@ -100,6 +101,13 @@ def test_an_end_while_the_engine_was_away_is_not_believed(code: int) -> None:
 
 def test_an_end_before_the_engine_went_away_is_believed() -> None:
     assert isinstance(read_sighting(container(), away_since=111.0), ExitStatus)
+
+
+@pytest.mark.parametrize(("timeout", "reached"), [(9.0, True), (10.0, True), (10.5, False)])
+def test_what_lived_as_long_as_its_timeout_has_reached_it(timeout: float, reached: bool) -> None:
+    status = read_sighting(container(ExitCode=0), timeout=timeout)
+    assert isinstance(status, ExitStatus)
+    assert (status.stopped is StopReason.TIMEOUT) == reached
 
 
 def test_this_machine_was_booted_some_time_ago() -> None:

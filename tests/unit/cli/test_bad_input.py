@@ -59,7 +59,7 @@ Row = tuple[list[str], int, str]
 
 
 def table() -> list[Row]:
-    """``bad_input.txt``: after ``$`` the words, then the exit code, then what is on standard error."""
+    """``bad_input.txt``: after ``$`` the words, then the exit code, then standard error."""
     text = Path(__file__).with_name("bad_input.txt").read_text()
     rows: list[Row] = []
     for block in text.rstrip("\n").split("\n\n"):
