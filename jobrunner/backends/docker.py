@@ -21,6 +21,7 @@ from jobrunner.backends._docker.create import (
     container_name,
     create_body,
     home_id,
+    marks_of,
     read_marks,
 )
 from jobrunner.backends._docker.endpoint import BadEndpoint, find_endpoint
@@ -31,10 +32,10 @@ from jobrunner.backends._docker.files import SecretFiles, secret_files
 from jobrunner.backends._docker.follow import GONE, Follower
 from jobrunner.backends._docker.health import absent, probe
 from jobrunner.backends._docker.reference import is_image_id, parse_reference, pinned
-from jobrunner.backends._docker.refusals import CONFIG, ENGINE, MISSING, launch_failed
+from jobrunner.backends._docker.refusals import CONFIG, ENGINE, MISSING, STALE, launch_failed
 from jobrunner.backends._docker.stops import Stops
 from jobrunner.backends._docker.wire import parse_instant
-from jobrunner.core.records import ExitStatus
+from jobrunner.core.records import AttemptKey, ExitStatus
 from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed
 from jobrunner.ports import (
     Found,
@@ -93,6 +94,7 @@ class DockerBackend:
         self._stops = Stops()
         self._met = False
         self._closed = False
+        self._launching: dict[AttemptKey, asyncio.Task[Launched]] = {}
         self._clamped: set[str] = set()
 
     # ------------------------------------------------------------ the port
@@ -131,25 +133,20 @@ class DockerBackend:
             raise LaunchFailed(
                 f"Execution {execution} is driven by another runner by now.",
                 permanent=False,
-                reason="LeaseLost",
+                reason=STALE,
             )
-        try:
-            facts = await self._patiently(lambda: self._engine().facts())
-            async with self._start_slots(facts):
-                return await self._patiently(lambda: self._launch(spec, facts))
-        except LaunchFailed:
-            raise
-        except BackendFault as error:
-            raise self._as_launch_failed(error) from error
+        # Asked twice at once it happens once, and whoever gives up asking does not cut it in two.
+        task = self._launching.get(spec.key)
+        if task is None:
+            task = self._launching[spec.key] = asyncio.ensure_future(self._launch_when_free(spec))
+            task.add_done_callback(lambda done: self._launched(spec.key, done))
+        return await asyncio.shield(task)
 
     async def wait(self, handle: str) -> ExitStatus:
         parsed = self._ours(handle)
         task = self._followed.get(parsed.container)
         if task is None:
-            follower = Follower(
-                self._engine(), parsed.container, None, booted_at=self._machine_boot()
-            )
-            task = self._follow(parsed.container, follower)
+            task = self._follow(parsed.container, self._follower(parsed.container, None))
         return await asyncio.shield(task)
 
     async def stop(self, handle: str, *, grace: float) -> None:
@@ -158,10 +155,11 @@ class DockerBackend:
     async def inspect(self, handle: str) -> Sighting:
         """Raises BackendFault where the engine does not answer: nothing is known then."""
         container = self._ours(handle).container
+        task = self._followed.get(container)
+        if task is not None and task.done() and not task.cancelled() and not task.exception():
+            return task.result()
         found = await self._answer(lambda: self._container(container))
-        if found is None:
-            return Vanished(GONE)
-        return read_sighting(found, booted_at=self._machine_boot())
+        return Vanished(GONE) if found is None else self._read(found)
 
     async def discard(self, handle: str) -> None:
         name, container = self._ours(handle)
@@ -195,13 +193,12 @@ class DockerBackend:
                     self._secret_files().remove(_name_of(found))
                 continue
             handle = Handle(_name_of(found), container)
-            sighting = read_sighting(found, booted_at=self._machine_boot())
-            yield Found(marks.key, str(handle), sighting)
+            yield Found(marks.key, str(handle), self._read(found))
         self._sweep({name.lstrip("/") for entry in listed for name in entry.get("Names") or ()})
 
     async def close(self) -> None:
         self._closed = True
-        tasks = list(self._followed.values())
+        tasks: list[asyncio.Task[Any]] = [*self._launching.values(), *self._followed.values()]
         self._followed.clear()
         for task in tasks:
             task.cancel()
@@ -211,6 +208,21 @@ class DockerBackend:
             self._open_engine.close()
 
     # ------------------------------------------------------------ launching
+
+    def _launched(self, key: AttemptKey, done: asyncio.Task[Launched]) -> None:
+        self._launching.pop(key, None)
+        if not done.cancelled():
+            done.exception()
+
+    async def _launch_when_free(self, spec: LaunchSpec) -> Launched:
+        try:
+            facts = await self._patiently(lambda: self._engine().facts())
+            async with self._start_slots(facts):
+                return await self._patiently(lambda: self._launch(spec, facts))
+        except LaunchFailed:
+            raise
+        except BackendFault as error:
+            raise self._as_launch_failed(error) from error
 
     async def _launch(self, spec: LaunchSpec, facts: Facts) -> Launched:
         """Every step may be repeated: a launch that was cut off anywhere is taken up there."""
@@ -278,7 +290,8 @@ class DockerBackend:
     async def _known(self, name: str, spec: LaunchSpec) -> Launched | str | None:
         """What bears the name already: launched, the id of what was only created, or nothing."""
         found = await self._container(name)
-        if found is None:
+        if found is None or found["State"].get("Dead") or found["State"]["Status"] == "removing":
+            await asyncio.sleep(PAUSE)
             return None
         marks = read_marks(found["Config"].get("Labels"))
         if marks is None or marks.home != self._home or marks.key != spec.key:
@@ -294,9 +307,8 @@ class DockerBackend:
         return Launched(str(Handle(name, container)), started_at or time.time())
 
     async def _start(self, spec: LaunchSpec, handle: Handle) -> Launched:
-        template, container = spec.template, handle.container
-        marks = Marks(self._home, spec.key, spec.lease, spec.log, template.log_limits)
-        follower = Follower(self._engine(), container, marks, booted_at=self._machine_boot())
+        container = handle.container
+        follower = self._follower(container, marks_of(self._home, spec))
         task = self._follow(container, follower)
         attached = asyncio.ensure_future(follower.attached.wait())
         try:
@@ -312,7 +324,13 @@ class DockerBackend:
             raise
         finally:
             attached.cancel()
+        follower.started()
         return Launched(str(handle), time.time())
+
+    def _follower(self, container: str, marks: Marks | None) -> Follower:
+        return Follower(
+            self._engine(), self._stops, container, marks, booted_at=self._machine_boot()
+        )
 
     def _follow(self, container: str, follower: Follower) -> asyncio.Task[ExitStatus]:
         task = asyncio.ensure_future(follower.run())
@@ -380,6 +398,11 @@ class DockerBackend:
                 return None
             raise
         return found
+
+    def _read(self, found: Mapping[str, Any]) -> Sighting:
+        marks = read_marks(found["Config"].get("Labels"))
+        timeout = marks.timeout if marks is not None else None
+        return read_sighting(found, booted_at=self._machine_boot(), timeout=timeout)
 
     async def _settled(self, container: str) -> dict[str, Any] | None:
         """As it is once a start that may be on its way in the engine has happened."""

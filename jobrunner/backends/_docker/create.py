@@ -18,13 +18,29 @@ NANO = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What a container's labels say of it. ``log`` is the base path of the attempt's log."""
+    """What a container's labels say of it: all that a later runner needs to know of the launch.
+    ``log`` is the base path of the attempt's log."""
 
     home: str
     key: AttemptKey
     lease: int
     log: str
     limits: LogLimits
+    timeout: float | None
+    grace: float
+
+
+def marks_of(home: str, spec: LaunchSpec) -> Marks:
+    template = spec.template
+    return Marks(
+        home,
+        spec.key,
+        spec.lease,
+        spec.log,
+        template.log_limits,
+        template.timeout,
+        template.grace,
+    )
 
 
 def home_id(machine: str, home: str) -> str:
@@ -41,12 +57,15 @@ def container_name(home: str, spec: LaunchSpec) -> str:
 
 def labels(home: str, spec: LaunchSpec) -> dict[str, str]:
     template = spec.template
+    timeout = {} if template.timeout is None else {LABEL + "timeout": repr(template.timeout)}
     return {
+        **timeout,
         HOME_LABEL: home,
         LABEL + "attempt": str(spec.key),
         LABEL + "execution": template.execution_name,
         LABEL + "job": template.job_name,
         LABEL + "lease": str(spec.lease),
+        LABEL + "grace": repr(template.grace),
         LABEL + "log": spec.log,
         LABEL + "log-limits": f"{template.log_limits.head},{template.log_limits.tail}",
     }
@@ -57,12 +76,15 @@ def read_marks(found: Mapping[str, str] | None) -> Marks | None:
     found = found or {}
     try:
         head, tail = found[LABEL + "log-limits"].split(",")
+        timeout = found.get(LABEL + "timeout")
         return Marks(
             home=found[HOME_LABEL],
             key=AttemptKey.parse(found[LABEL + "attempt"]),
             lease=int(found[LABEL + "lease"]),
             log=found[LABEL + "log"],
             limits=LogLimits(int(head), int(tail)),
+            timeout=float(timeout) if timeout else None,
+            grace=float(found[LABEL + "grace"]),
         )
     except (KeyError, ValueError):
         return None

@@ -111,4 +111,4 @@ def _from_context(name: str) -> tuple[str, bool]:
         raise BadEndpoint(
             f"Docker context '{name}' does not exist.", hint="docker context ls shows which do."
         )
-    return str(context.Host), context.TLSConfig is not None
+    return str(context.Host).removeprefix("http+"), context.TLSConfig is not None

@@ -7,6 +7,7 @@ from typing import Any
 
 from jobrunner.backends._docker.wire import parse_instant
 from jobrunner.core.records import ExitStatus
+from jobrunner.core.states import StopReason
 from jobrunner.ports import Running, Sighting, Vanished
 
 SIGNAL_BASE = 128
@@ -33,10 +34,12 @@ def read_sighting(
     *,
     booted_at: float | None = None,
     away_since: float | None = None,
+    timeout: float | None = None,
 ) -> Sighting:
     """``found`` is an inspected container. ``booted_at`` is when the engine's machine was started,
     if that is known. ``away_since`` is set when the engine went away while the container ran: an
     end from then on is the engine's doing or nobody's knowledge, whatever the code says.
+    ``timeout`` (seconds) is the attempt's: what lived that long has reached it, however it ended.
     """
     state = found["State"]
     started_at = parse_instant(state.get("StartedAt") or "")
@@ -61,7 +64,14 @@ def read_sighting(
         oom=bool(state.get("OOMKilled")),
         started_at=started_at,
         ended_at=ended_at,
+        stopped=StopReason.TIMEOUT if _reached(timeout, started_at, ended_at) else None,
     )
+
+
+def _reached(timeout: float | None, started_at: float | None, ended_at: float | None) -> bool:
+    if timeout is None or started_at is None or ended_at is None:
+        return False
+    return ended_at - started_at >= timeout
 
 
 def split_code(code: int, *, init: bool) -> tuple[int | None, int | None]:

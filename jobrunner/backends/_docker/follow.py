@@ -12,7 +12,14 @@ from dataclasses import replace
 from jobrunner.backends._docker.create import Marks, read_marks
 from jobrunner.backends._docker.engine import Engine, EngineAway, EngineRefused, message_of, path_of
 from jobrunner.backends._docker.exits import never_ran, read_sighting
-from jobrunner.backends._docker.wire import BadAnswer, Frames, Replay, split_timestamp
+from jobrunner.backends._docker.stops import Stops
+from jobrunner.backends._docker.wire import (
+    BadAnswer,
+    Frames,
+    Replay,
+    parse_instant,
+    split_timestamp,
+)
 from jobrunner.core.records import ExitStatus
 from jobrunner.errors import AttemptVanished
 from jobrunner.lib import framelog
@@ -31,13 +38,21 @@ class Follower:
     """``run`` once. With ``marks`` the container is new: ``run`` attaches to it, sets ``attached``,
     and nothing is missed if it is started then. Without, it is somebody's who went away: its log
     is written anew from what the engine has kept. ``booted_at`` is when the engine's machine was
-    started, if known.
+    started, if known. A timeout of the attempt is enforced as long as somebody follows it.
     """
 
     def __init__(
-        self, engine: Engine, container: str, marks: Marks | None, *, booted_at: float | None
+        self,
+        engine: Engine,
+        stops: Stops,
+        container: str,
+        marks: Marks | None,
+        *,
+        booted_at: float | None,
     ) -> None:
         self._engine = engine
+        self._stops = stops
+        self._deadline: asyncio.TimerHandle | None = None
         self._container = container
         self._marks = marks
         self._new = marks is not None
@@ -50,6 +65,21 @@ class Follower:
 
     async def run(self) -> ExitStatus:
         """Raises AttemptVanished; EngineAway only before ``attached`` is set."""
+        try:
+            return await self._run()
+        finally:
+            if self._deadline is not None:
+                self._deadline.cancel()
+
+    def started(self, ago: float = 0.0) -> None:
+        """The container runs since ``ago`` seconds: its time is running out."""
+        if self._deadline is None and self._marks is not None and self._marks.timeout is not None:
+            left = max(0.0, self._marks.timeout - ago)
+            self._deadline = asyncio.get_running_loop().call_later(
+                left, self._stops.order, self._engine, self._container, self._marks.grace
+            )
+
+    async def _run(self) -> ExitStatus:
         complete = False
         if self._new:
             await self._engine.watch.stand()
@@ -91,8 +121,13 @@ class Follower:
         if never_ran(found["State"]):
             raise AttemptVanished("Its container was never started.")
         facts = await self._engine.facts()
-        away_since = None if facts.live_restore else self._was_away()
-        sighting = read_sighting(found, booted_at=self._booted_at, away_since=away_since)
+        marks = await self._find_marks()
+        sighting = read_sighting(
+            found,
+            booted_at=self._booted_at,
+            away_since=None if facts.live_restore else self._was_away(),
+            timeout=marks.timeout,
+        )
         if isinstance(sighting, Vanished):
             raise AttemptVanished(sighting.detail)
         if isinstance(sighting, Running):
@@ -165,6 +200,9 @@ class Follower:
             self._marks = read_marks(found["Config"].get("Labels"))
             if self._marks is None:
                 raise AttemptVanished("Its container does not bear our mark.")
+            since = parse_instant(found["State"].get("StartedAt") or "")
+            if found["State"].get("Running") and since is not None:
+                self.started(time.time() - since)
         return self._marks
 
 

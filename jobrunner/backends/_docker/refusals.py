@@ -13,6 +13,7 @@ COMMAND = "ContainerCommandFailed"
 CONFIG = "ContainerConfigInvalid"
 PULL = "ContainerImportFailed"
 ENGINE = "BackendUnavailable"
+STALE = "StaleLease"
 
 _NOISE = re.compile(
     r"^(?:failed to create (?:shim(?: task)?|task for container): |OCI runtime create failed: |"
