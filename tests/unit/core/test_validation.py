@@ -156,7 +156,7 @@ BAD: list[tuple[str, JobSpec, str, str]] = [
      f"{V}[0].secret.items[0].path",
      "'../x' is not a path in the volume; write it without a leading '/' and without '..'"),
     ("items of a path",
-     job(task=secrets(Volume("a", SecretVolume("s", (SecretItem("1", "x"), SecretItem("2", "x")))))),
+     job(task=secrets(Volume("a", SecretVolume("s", (SecretItem("1", "x"),) * 2)))),
      f"{V}[0].secret.items[1].path", "another item has the path 'x' too"),
     ("mode", job(task=secrets(Volume("a", SecretVolume("s", default_mode=512)))),
      f"{V}[0].secret.defaultMode", "512 is not a file mode; allowed: 0 to 511 (0777 in octal)"),
