@@ -125,5 +125,6 @@ def check_working_dir(problems: Problems, field: str, container: Container) -> N
         return
     if "\0" in path or not path:
         problems.add(field, f"{path!r} is not a path")
-    elif container.image and not path.startswith("/"):
-        problems.add(field, f"'{path}' is not absolute; in a container it begins with '/'")
+    elif not path.startswith("/"):
+        where = "in a container it" if container.image else "a directory of this machine"
+        problems.add(field, f"'{path}' is not absolute; {where} begins with '/'")

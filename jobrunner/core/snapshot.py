@@ -38,6 +38,15 @@ from jobrunner.core.states import (
 from jobrunner.core.verdict import Ruling, judge
 
 
+BY_RULING = {
+    Ruling.DONE: TaskState.SUCCEEDED,
+    Ruling.RETRY: TaskState.PENDING,
+    Ruling.GIVE_UP: TaskState.FAILED,
+    Ruling.FAIL_EXECUTION: TaskState.FAILED,
+    Ruling.CANCELLED: TaskState.CANCELLED,
+}
+
+
 class Snapshot:
     """``execution`` and the values in ``tasks`` and ``live`` are frozen; a change replaces them.
 
@@ -288,35 +297,28 @@ class Snapshot:
         del self.live[index]
         self.unstopped.pop(index, None)
         before = self.tasks[index]
-        lost = ended.state is AttemptState.LOST
-        counted = 0 if lost or ended.state is AttemptState.CANCELLED else 1
-        counted_task = replace(
-            before, counted=before.counted + counted, lost=before.lost + (1 if lost else 0)
-        )
+        is_lost = ended.state is AttemptState.LOST
+        lost = before.lost + (1 if is_lost else 0)
+        counted = before.counted
+        if not is_lost and ended.state is not AttemptState.CANCELLED:
+            counted += 1
         verdict = judge(
             ended,
-            counted_task,
             self.policy,
+            counted=counted,
+            lost=lost,
             now=now,
             aborting=self.aborting,
             permanent=permanent,
         )
-        reason, message = task_ending(ended)
-        abort = self.execution.abort
-        if ended.state is AttemptState.CANCELLED and abort is not None and abort.message:
-            message = abort.message
-        attempt = replace(ended, reason=ended.reason or reason, message=ended.message or message)
-        state = {
-            Ruling.DONE: TaskState.SUCCEEDED,
-            Ruling.RETRY: TaskState.PENDING,
-            Ruling.GIVE_UP: TaskState.FAILED,
-            Ruling.FAIL_EXECUTION: TaskState.FAILED,
-            Ruling.CANCELLED: TaskState.CANCELLED,
-        }[verdict.ruling]
+        attempt = self._explain(ended)
+        state = BY_RULING[verdict.ruling]
         over = state is not TaskState.PENDING
         task = replace(
-            counted_task,
+            before,
             state=state,
+            counted=counted,
+            lost=lost,
             not_before=verdict.not_before,
             completed_at=now if over else None,
             reason=attempt.reason if over else "",
@@ -332,6 +334,16 @@ class Snapshot:
         if state is TaskState.FAILED:
             self._failed_task(task, verdict.ruling, permanent, now)
         return attempt, task
+
+    def _explain(self, ended: Attempt) -> Attempt:
+        reason, message = task_ending(ended)
+        abort = self.execution.abort
+        if ended.state is AttemptState.CANCELLED and abort is not None and abort.message:
+            message = abort.message
+        reason, message = ended.reason or reason, ended.message or message
+        if (reason, message) == (ended.reason, ended.message):
+            return ended
+        return replace(ended, reason=reason, message=message)
 
     def _failed_task(self, task: Task, ruling: Ruling, permanent: bool, now: float) -> None:
         if self._first_failed is None:

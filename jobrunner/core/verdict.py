@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from jobrunner.core.records import Attempt, Task
+from jobrunner.core.records import Attempt
 from jobrunner.core.retry import RetryAction, RetryCause, RetryPolicy, RetryRule
 from jobrunner.core.states import AttemptState
 
@@ -29,14 +29,16 @@ class Verdict:
 
 def judge(
     attempt: Attempt,
-    task: Task,
     policy: RetryPolicy,
     *,
+    counted: int,
+    lost: int,
     now: float,
     aborting: bool,
     permanent: bool = False,
 ) -> Verdict:
-    """Judges an ended ``attempt``. ``task`` already counts it (``counted``, ``lost``).
+    """Judges an ended ``attempt`` of a task with ``counted`` failures and ``lost`` attempts, this
+    one included.
 
     ``permanent`` marks a launch that would fail the same way for every task. While the execution
     is being aborted nothing is tried again.
@@ -46,18 +48,18 @@ def judge(
     if attempt.state is AttemptState.CANCELLED:
         return Verdict(Ruling.CANCELLED)
     if attempt.state is AttemptState.LOST:
-        if policy.max_retries == 0 or task.lost > policy.lost_limit:
+        if policy.max_retries == 0 or lost > policy.lost_limit:
             return Verdict(Ruling.GIVE_UP)
         return Verdict(Ruling.CANCELLED if aborting else Ruling.RETRY)
 
     action = action_for(attempt, policy)
     if action is RetryAction.FAIL_EXECUTION or (permanent and action is None):
         return Verdict(Ruling.FAIL_EXECUTION)
-    if action is RetryAction.FAIL_TASK or task.counted > policy.max_retries:
+    if action is RetryAction.FAIL_TASK or counted > policy.max_retries:
         return Verdict(Ruling.GIVE_UP)
     if aborting:
         return Verdict(Ruling.CANCELLED)
-    delay = back_off(policy, task.counted)
+    delay = back_off(policy, counted)
     return Verdict(Ruling.RETRY, now + delay if delay > 0 else None)
 
 

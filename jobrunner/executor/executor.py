@@ -37,6 +37,9 @@ HEARTBEAT_SECONDS = 5.0
 ABORT_POLL_SECONDS = 0.25
 LAUNCHED_PATIENCE_SECONDS = 0.03
 LAST_WORDS_SECONDS = 0.02
+CROWD = 8
+CROWD_SHARE = 3
+CROWD_SECONDS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Executor:
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hurry = False
+        self._urgent = 0
         self._later: asyncio.TimerHandle | None = None
         self._preparing: asyncio.Future[str | None] | None = None
         self._dirty: set[str] = set()
@@ -217,7 +221,13 @@ class Executor:
     async def _turns(self) -> None:
         if not self._dirty:
             await self._sleep()
+        live = sum(len(driver.snapshot.live) for driver in self._drivers.values())
+        if live >= CROWD and self._urgent * CROWD_SHARE < live:
+            # Where many run, a slot that waits a moment costs nothing, and a commit that carries
+            # several ends costs what it costs for one.
+            await asyncio.sleep(CROWD_SECONDS)
         self._wake.clear()
+        self._urgent = 0
         now = self._clock.now()
         if any(driver.snapshot.overdue(now) for driver in self._drivers.values()):
             # This process may have been stopped for an hour: an end that is already on its way
@@ -292,8 +302,8 @@ class Executor:
             self._spawn(self._launch(driver, backend, key))
         for attempt in stop:
             self._order_stop(driver, attempt)
-        for handle in discard:
-            self._spawn(self._discard(backend, handle))
+        if discard:
+            self._spawn(self._discard(backend, discard))
 
     # ------------------------------------------------------------ acting
 
@@ -337,16 +347,18 @@ class Executor:
         crash_point("after-stop")
 
     @staticmethod
-    async def _discard(backend: Backend, handle: str) -> None:
-        crash_point("before-discard")
-        await backend.discard(handle)
-        crash_point("after-discard")
+    async def _discard(backend: Backend, handles: list[str]) -> None:
+        for handle in handles:
+            crash_point("before-discard")
+            await backend.discard(handle)
+            crash_point("after-discard")
 
     # ------------------------------------------------------------ inside
 
     def _fact(self, driver: Driver, fact: Fact) -> None:
         driver.facts.append(fact)
         self._dirty.add(driver.uid)
+        self._urgent += 1
         self._wake.set()
 
     def _fact_in_time(self, driver: Driver, fact: LaunchedFact) -> None:
