@@ -78,23 +78,22 @@ class Node:
         return Node(self.raw(key), self.at(key), self.problems)
 
     def nodes(self, key: str) -> list[Node]:
+        """One node for each entry, so that places in the list stay what they are."""
         path = self.at(key)
         found = []
         for place, value in enumerate(self._list(key)):
             if value is None:
                 self.wrong(f"{path}[{place}]", value, "an object")
-            else:
-                found.append(Node(value, f"{path}[{place}]", self.problems))
+            found.append(Node(value, f"{path}[{place}]", self.problems))
         return found
 
     def texts(self, key: str) -> tuple[str, ...]:
         path = self.at(key)
         found = []
         for place, value in enumerate(self._list(key)):
-            if isinstance(value, str):
-                found.append(value)
-            else:
+            if not isinstance(value, str):
                 self.wrong(f"{path}[{place}]", value, f"text{quoting(value)}")
+            found.append(value if isinstance(value, str) else "")
         return tuple(found)
 
     def text_map(self, key: str, *, numbers: bool = False) -> dict[str, str]:

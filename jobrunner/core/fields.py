@@ -329,6 +329,15 @@ def refusal(path: str) -> Violation:
     return Violation(path, field.note)
 
 
+def annotation_keys(field: str) -> Iterator[str]:
+    """Keys of the annotations under ``field`` that may be set."""
+    start = f"{field}["
+    for path, known in _JOB_BY_V1.items():
+        usable = known.standing is not Standing.REFUSED and not known.output
+        if usable and path.startswith(start):
+            yield path[len(start) : -1]
+
+
 def v2_path(path: str) -> str:
     """The v2 path of a field that a v1 path names, numbers in brackets kept; a path that v2 does
     not have is returned as it is. What stands below a known field is kept too."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from jobrunner.core.fields import annotation_keys
 from jobrunner.core.limits import MAX_ANNOTATIONS, MAX_LABELS
 from jobrunner.core.names import annotation_key_problem, label_key_problem, label_value_problem
 from jobrunner.core.nearest import nearest
@@ -46,7 +47,7 @@ def check_annotations(
         where = f"{field}[{key}]"
         if key.startswith(GOOGLE_NAMESPACES):
             if key not in known:
-                guess = nearest(key, known)
+                guess = nearest(key, annotation_keys(field))
                 problems.add(
                     where,
                     f"'{key}' is not an annotation of this part of a job"

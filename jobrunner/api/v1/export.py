@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.templates import Document, filled, job_annotations, job_spec
+from jobrunner.core.defaults import default_service_account
 from jobrunner.core.records import Job
+from jobrunner.core.spec import JobSpec
 
 
 def export_v1(job: Job, *, namespace: str | None = None) -> Document:
-    """Without what belongs to one deployment: versions, times, people, clients, status.
+    """Without what belongs to one deployment: versions, times, people, clients, status, and the
+    service account that nobody chose.
 
     The namespace is left out unless it is given, because gcloud takes no other than its own
     project's. A job without an image is exported too, but Cloud Run cannot run it: see
@@ -29,8 +34,17 @@ def export_v1(job: Job, *, namespace: str | None = None) -> Document:
         "apiVersion": keys.API_VERSION,
         "kind": "Job",
         "metadata": metadata,
-        "spec": job_spec(job.spec),
+        "spec": job_spec(_without_default_account(job.spec)),
     }
+
+
+def _without_default_account(spec: JobSpec) -> JobSpec:
+    # Ours bears the number of a project that Google does not know.
+    task = spec.template.template
+    if task.service_account != default_service_account():
+        return spec
+    task = replace(task, service_account="")
+    return replace(spec, template=replace(spec.template, template=task))
 
 
 def unfit_for_cloud_run(job: Job) -> list[str]:
