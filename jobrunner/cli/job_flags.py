@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Callable, Mapping
@@ -155,8 +156,15 @@ def _container(container: Container, flags: Flags) -> Container:
     if flags["args"]:
         container = replace(container, args=tuple(list_flag("--args", flags["args"])))
     if flags["workdir"] is not None:
-        container = replace(container, working_dir=flags["workdir"] or None)
+        container = replace(container, working_dir=_workdir(flags["workdir"], container))
     return container
+
+
+def _workdir(given: str, container: Container) -> str | None:
+    """For a process a path from here, because the job may be executed from anywhere."""
+    if not given:
+        return None
+    return given if container.image else os.path.abspath(given)
 
 
 def _labels(labels: Mapping[str, str], flags: Flags) -> dict[str, str]:

@@ -32,7 +32,7 @@ name_argument = click.argument("name", metavar="JOB")
 
 @jobs.command(
     examples=(
-        "jobrunner jobs create report --command ./report.sh --args=--full,--quiet --tasks 3",
+        "jobrunner jobs create report --workdir . --command ./report.sh --args=--full --tasks 3",
         "jobrunner jobs create thumbs --image thumbs:1 --set-env-vars SIZE=64,MODE=fast",
     )
 )

@@ -32,7 +32,7 @@ GLOBAL_OPTIONS: tuple[tuple[str, str], ...] = (
 
 EXAMPLES = (
     "jobrunner run --tasks 10 --parallelism 4 -- ./work.sh",
-    "jobrunner jobs create report --command ./report.sh --tasks 3",
+    "jobrunner jobs create report --workdir . --command ./report.sh --tasks 3",
     "jobrunner jobs execute report",
     "jobrunner executions list",
 )

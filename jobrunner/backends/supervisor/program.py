@@ -80,6 +80,14 @@ def enter(directory: str) -> Refusal | None:
     return None
 
 
+def here() -> str:
+    """The current directory, for people: it may have been removed."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return "a directory that is gone"
+
+
 def too_many_files(file: bytes) -> Refusal:
     return Refusal(
         False,
@@ -108,7 +116,8 @@ def explain(error: OSError | ValueError, file: bytes, size: int) -> Refusal:
                 f"the command '{name}' cannot be started: the interpreter named in its first line"
                 " or its program loader does not exist",
             )
-        return Refusal(True, "CommandNotFound", f"the command '{name}' does not exist")
+        where = "" if os.path.isabs(file) else f" in {here()}"
+        return Refusal(True, "CommandNotFound", f"the command '{name}' does not exist{where}")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR):
         return not_executable(file)
     if error.errno == errno.ENOEXEC:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobrunner.cli.words import duration_text, plural, signal_text
-from jobrunner.core.records import Attempt, Execution, Task
+from jobrunner.core.records import AbortKind, Attempt, Execution, Task
 from jobrunner.core.states import AttemptState, ExecutionState, TaskState
 
 SHOWN_TASKS = 5
@@ -38,7 +38,7 @@ def ending_text(attempt: Attempt) -> str:
         return f"killed by {signal_text(attempt.signal)}"
     if attempt.exit_code is not None:
         return f"exit code {attempt.exit_code}"
-    return attempt.message or attempt.reason or attempt.state.value.lower()
+    return attempt.message.rstrip(".") or attempt.reason or attempt.state.value.lower()
 
 
 def task_text(task: Task) -> str:
@@ -47,7 +47,7 @@ def task_text(task: Task) -> str:
         return f"killed by {signal_text(task.signal)}"
     if task.exit_code:
         return f"exit code {task.exit_code}"
-    return task.message or task.reason or task.state.value.lower()
+    return task.message.rstrip(".") or task.reason or task.state.value.lower()
 
 
 def task_end_line(execution: Execution, task: Task) -> str:
@@ -87,8 +87,11 @@ def summary_lines(
 ) -> list[str]:
     """The headline and, for tasks that failed, what went wrong and the command that shows more."""
     lines = [headline(execution)]
-    if execution.abort is not None and execution.abort.message:
-        lines.append(f"  stopped early: {execution.abort.message}")
+    abort = execution.abort
+    # What stopped it is then said with the task below.
+    told = bool(failed) and abort is not None and abort.kind == AbortKind.LAUNCH
+    if abort is not None and abort.message and not told:
+        lines.append(f"  stopped early: {abort.message}")
     elif execution.state is ExecutionState.FAILED and not failed and execution.message:
         lines.append(f"  {execution.message}")
     for entry in failed[:SHOWN_TASKS]:

@@ -57,6 +57,16 @@ def test_an_early_end_says_why() -> None:
     assert "  stopped early: Cancelled by user." in summary_lines(ended, [], 0)
 
 
+def test_what_stopped_a_launch_is_told_once() -> None:
+    abort = Abort(AbortKind.LAUNCH, 12.0, "Task run-1-task0 failed with message: No such secret.")
+    ended = replace(DONE, state=ExecutionState.FAILED, counters=Counters(failed=1), abort=abort)
+    task = Task("e", 0, TaskState.FAILED, attempts=1, message="No such secret.")
+    assert summary_lines(ended, [FailedTask(task, None)], 1)[1:3] == [
+        "  task 0 failed: No such secret, 1 attempt",
+        "    more: jobrunner executions logs run-1 --index 0",
+    ]
+
+
 @pytest.mark.parametrize(
     ("attempt", "words"),
     [
