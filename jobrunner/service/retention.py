@@ -3,9 +3,11 @@ the disk. Only ended executions; their logs go with them."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 
 from jobrunner.core.records import Execution
+from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, LogStore, Retention, Store
 
 OLDEST_BATCH = 1000
@@ -30,7 +32,9 @@ class HouseKeeping:
                 # Logs first: a crash in between leaves a listed execution without logs, which the
                 # next round removes, and never logs that nobody lists.
                 self._logs.delete(execution.uid)
-                self._store.delete_execution(execution.uid)
+                # Another command line may prune at the same time.
+                with contextlib.suppress(NotFound):
+                    self._store.delete_execution(execution.uid)
             self._store.prune_changes(self._clock.now() - self._retention.max_age)
         return gone
 

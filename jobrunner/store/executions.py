@@ -152,6 +152,7 @@ def _told(execution: Execution) -> dict[str, str]:
 
 _ABORT = (
     "UPDATE executions SET abort_kind = ?, abort_at = ?, abort_message = ?,"
+    " abort_reason = ?,"
     " resource_version = resource_version + 1"
     " WHERE uid = ? AND completed_at IS NULL AND abort_kind IS NULL"
 )

@@ -31,7 +31,7 @@ _RELEASE = (
     "UPDATE executions SET lease_owner = NULL, lease_until = NULL WHERE uid = ? AND lease_owner = ?"
 )
 _ABORTS = (
-    "SELECT uid, abort_kind, abort_at, abort_message FROM executions"
+    "SELECT uid, abort_kind, abort_at, abort_message, abort_reason FROM executions"
     " WHERE lease_owner = ? AND completed_at IS NULL AND abort_kind IS NOT NULL"
 )
 

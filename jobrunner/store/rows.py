@@ -104,13 +104,15 @@ EXECUTION = (
     "uid project region name job_uid job_name job_generation template task_count parallelism"
     " backend state running succeeded failed cancelled retried labels annotations created_at"
     " started_at completed_at creator indices env_task_count parent image_digest abort_kind"
-    " abort_at abort_message reason message failed_index lease_owner lease_epoch lease_until"
+    " abort_at abort_message abort_reason reason message failed_index lease_owner lease_epoch lease_until"
     " generation resource_version hidden idempotency_key"
 )
 
 
-def abort_row(abort: Abort | None) -> tuple[str | None, float | None, str | None]:
-    return (None, None, None) if abort is None else (abort.kind, abort.at, clean(abort.message))
+def abort_row(abort: Abort | None) -> tuple[str | None, float | None, str | None, str | None]:
+    if abort is None:
+        return None, None, None, None
+    return abort.kind, abort.at, clean(abort.message), abort.reason
 
 
 def execution_row(execution: Execution) -> tuple[object, ...]:
@@ -183,15 +185,15 @@ def execution_of(row: Row) -> Execution:
         env_task_count=row[24],
         parent=row[25],
         image_digest=row[26],
-        abort=None if row[27] is None else Abort(*row[27:30]),
-        reason=row[30],
-        message=row[31],
-        failed_index=row[32],
-        lease=None if row[33] is None else Lease(*row[33:36]),
-        generation=row[36],
-        resource_version=row[37],
-        hidden=bool(row[38]),
-        idempotency_key=row[39],
+        abort=None if row[27] is None else Abort(*row[27:31]),
+        reason=row[31],
+        message=row[32],
+        failed_index=row[33],
+        lease=None if row[34] is None else Lease(*row[34:37]),
+        generation=row[37],
+        resource_version=row[38],
+        hidden=bool(row[39]),
+        idempotency_key=row[40],
     )
 
 

@@ -75,6 +75,7 @@ CREATE TABLE executions (
     abort_kind TEXT,
     abort_at DOUBLE,
     abort_message TEXT,
+    abort_reason TEXT,
     reason TEXT NOT NULL,
     message TEXT NOT NULL,
     failed_index INTEGER,

@@ -100,6 +100,7 @@ class ExecutionRow(Base, table=True):
     abort_kind: str | None = Field(sa_type=Text)
     abort_at: float | None = Field(sa_type=Double)
     abort_message: str | None = Field(sa_type=Text)
+    abort_reason: str | None = Field(sa_type=Text)
     reason: str = Field(sa_type=Text)
     message: str = Field(sa_type=Text)
     failed_index: int | None

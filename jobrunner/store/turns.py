@@ -18,7 +18,7 @@ _GO_ON = (
     "UPDATE executions SET state = ?, running = ?, succeeded = ?, failed = ?, cancelled = ?,"
     " retried = ?, started_at = ?, reason = ?, message = ?, failed_index = ?, image_digest = ?,"
     " abort_kind = COALESCE(abort_kind, ?), abort_at = COALESCE(abort_at, ?),"
-    " abort_message = COALESCE(abort_message, ?),"
+    " abort_message = COALESCE(abort_message, ?), abort_reason = COALESCE(abort_reason, ?),"
     " lease_until = CASE WHEN lease_until < ? THEN ? ELSE lease_until END,"
     " resource_version = resource_version + 1, change_count = change_count + ?"
     " WHERE uid = ? AND lease_owner = ? AND lease_epoch = ? AND completed_at IS NULL"

@@ -192,7 +192,7 @@ def test_an_execution_is_read_as_it_was_written(store: Store) -> None:
         image_digest="sha256:abc",
         indices=(1, 5, 2),
         env_task_count=10,
-        abort=Abort("cancel", NOW, "stop"),
+        abort=Abort("cancel", NOW, "stop", "Cancelled"),
         lease=Lease("runner", 1, NOW + TTL),
         failed_index=5,
         started_at=NOW + 0.25,
@@ -323,7 +323,7 @@ def test_text_that_is_no_unicode_is_refused_in_a_spec_and_repaired_in_a_message(
 
 def test_the_first_abort_wish_wins(store: Store) -> None:
     running(store)
-    first = Abort("cancel", NOW + 1, "by hand")
+    first = Abort("cancel", NOW + 1, "by hand", "Cancelled")
     assert store.request_abort("uid-of-job-1", first).abort == first
     assert store.request_abort("uid-of-job-1", Abort("delete", NOW + 2)).abort == first
     assert store.aborts_for("runner") == [("uid-of-job-1", first)]
@@ -352,7 +352,7 @@ def test_an_abort_wish_survives_a_turn_of_a_runner_that_has_not_seen_it(store: S
 
 def test_a_runners_own_abort_is_stored_unless_a_wish_came_first(store: Store) -> None:
     execution = running(store)
-    own = Abort("fail-fast", NOW + 3, "task 1 failed")
+    own = Abort("launch", NOW + 3, "task 1 failed", "ContainerMissing")
     store.record(Turn(replace(execution, abort=own), at=NOW + 3))
     assert store.get_execution(HOME, "job-1").abort == own
     second = running(store, name="job-2")

@@ -89,6 +89,7 @@ def upgrade() -> None:
         sa.Column("abort_kind", sa.Text(), nullable=True),
         sa.Column("abort_at", sa.Double(), nullable=True),
         sa.Column("abort_message", sa.Text(), nullable=True),
+        sa.Column("abort_reason", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("failed_index", sa.Integer(), nullable=True),
