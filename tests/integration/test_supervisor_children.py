@@ -1,7 +1,6 @@
 """What a process sees when it is born, and why one is not."""
 
 import asyncio
-import os
 import resource
 import signal
 import subprocess
@@ -102,7 +101,7 @@ async def test_it_runs_in_the_working_directory_it_was_given(
     processes: Processes, tmp_path: Path
 ) -> None:
     spec = processes.run("pwd -P", working_dir=str(tmp_path))
-    assert await said(processes, spec) == f"{os.path.realpath(tmp_path)}\n"
+    assert await said(processes, spec) == f"{tmp_path}\n"
 
 
 async def test_without_a_working_directory_it_runs_in_the_backends(processes: Processes) -> None:

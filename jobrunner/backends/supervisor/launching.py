@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -26,6 +25,7 @@ class Launcher:
     def __init__(self, mark_prefix: str) -> None:
         self._mark_prefix = mark_prefix.encode()
         self._null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        self._low = (os.dup(self._null), os.dup(self._null))
         self._files = OpenFiles()
         self._room = self._files.caller - SPARE_FILES
         self._cwd = PARK
@@ -88,14 +88,16 @@ class Launcher:
             if isinstance(found, Refusal):
                 return found
             file = template.file = found
+        lowered = self._files.raised
+        if lowered:
+            # The C library refuses to hand on a number that is beyond the limit it finds.
+            out, err = os.dup2(out, self._low[0], False), os.dup2(err, self._low[1], False)
+            self._files.as_the_caller()
         actions = (
             (os.POSIX_SPAWN_DUP2, self._null, 0),
             (os.POSIX_SPAWN_DUP2, out, 1),
             (os.POSIX_SPAWN_DUP2, err, 2),
         )
-        lowered = self._files.raised
-        if lowered:
-            self._files.as_the_caller()
         try:
             # No signal needs a default here: main.py gave all of them theirs.
             return os.posix_spawn(
@@ -108,7 +110,5 @@ class Launcher:
         finally:
             if lowered:
                 self._files.as_myself()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            os.close(self._null)
+                for number in self._low:
+                    os.dup2(self._null, number, False)

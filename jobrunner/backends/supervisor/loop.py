@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 from jobrunner.backends.supervisor import kernel, place, protocol
 from jobrunner.backends.supervisor.attempt import Attempt, Template
 from jobrunner.backends.supervisor.capture import Watch
+from jobrunner.backends.supervisor.diary import note, note_exception
 from jobrunner.backends.supervisor.family import Family, send_group
 from jobrunner.backends.supervisor.fences import Fences
 from jobrunner.backends.supervisor.journal import Journal
@@ -87,7 +87,7 @@ class Supervisor:
                 self._turn()
             except Exception:
                 # Whatever it is: what runs here has nobody else.
-                traceback.print_exc()
+                note_exception()
                 time.sleep(0.05)
         self._leave()
 
@@ -173,7 +173,7 @@ class Supervisor:
         except Gone:
             self._part(peer)
         except (protocol.SupervisorFault, ValueError, TypeError, KeyError, IndexError) as error:
-            traceback.print_exc()
+            note_exception()
             self._refuse(peer, f"a request could not be understood ({type(error).__name__})")
 
     def _dispatch(self, peer: Peer, message: list[Any]) -> None:
@@ -487,7 +487,7 @@ class Supervisor:
             self._journal.append(self._lines)
         except OSError as error:
             if not self._journal_retry:
-                print(f"the journal cannot be written: {error}", flush=True)
+                note(f"the journal cannot be written: {error}")
             self._journal_retry = now + JOURNAL_RETRY
             return
         self._journal_retry = 0.0

@@ -8,9 +8,9 @@ import os
 import signal
 import sys
 import time
-import traceback
 
 from jobrunner.backends.supervisor import kernel, place, procfs, protocol
+from jobrunner.backends.supervisor.diary import note_exception
 from jobrunner.backends.supervisor.loop import SIGNALS, Supervisor
 
 QUIET = (
@@ -43,7 +43,7 @@ def main() -> None:
         _supervise(directory, mark_prefix, int(lock), int(ready))
         status = 0
     except BaseException as error:
-        traceback.print_exc()
+        note_exception()
         _answer(int(ready), f"{type(error).__name__}: {error}")
     finally:
         # No clean-up of the interpreter: it would only take time.
