@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from jobrunner.core.fields import refusal
 from jobrunner.core.nearest import nearest
 from jobrunner.core.problems import Problems
 
@@ -121,7 +120,7 @@ class Node:
         """Keys that are refused by name, unless they are empty."""
         for key in keys:
             if self.raw(key) not in (None, "", False, [], {}, 0):
-                self.problems.violations.append(refusal(self.at(key)))
+                self.problems.refuse(self.at(key))
 
     def end(self) -> None:
         """Reports every key that nobody asked for."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jobrunner.core.env_rules import check_env, check_words
-from jobrunner.core.fields import refusal
 from jobrunner.core.limits import MAX_CONTAINERS
 from jobrunner.core.names import container_name_problem, image_problem
 from jobrunner.core.options import BACKEND
@@ -28,8 +27,7 @@ def check_containers(problems: Problems, template: TaskTemplate, backend: str | 
             CONTAINERS, f"{len(containers)} containers are too many; allowed: {MAX_CONTAINERS}"
         )
     if len(containers) > 1:
-        sidecars = refusal(f"{CONTAINERS}[1]")
-        problems.add(CONTAINERS, sidecars.message)
+        problems.refuse(f"{CONTAINERS}[1]", at=CONTAINERS)
     names: set[str] = set()
     for place, container in enumerate(containers):
         field = f"{CONTAINERS}[{place}]"
@@ -78,7 +76,7 @@ def check_container(
         ("readinessProbe", container.readiness_probe),
     ):
         if value:
-            problems.violations.append(refusal(f"{field}.{name}"))
+            problems.refuse(f"{field}.{name}")
 
 
 def check_what_runs(
@@ -106,7 +104,7 @@ def check_limits(problems: Problems, field: str, limits: Mapping[str, str]) -> N
     for key, value in limits.items():
         where = f"{field}[{key}]"
         if key == GPU_LIMIT:
-            problems.violations.append(refusal(where))
+            problems.refuse(where)
             continue
         try:
             if key == "cpu":

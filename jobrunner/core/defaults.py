@@ -15,9 +15,12 @@ from jobrunner.core.names import default_container_name
 from jobrunner.core.records import DEFAULT_PROJECT_NUMBER
 from jobrunner.core.spec import Container, JobSpec, TaskTemplate
 
+DEFAULT_ACCOUNT = "-compute@developer.gserviceaccount.com"
+"""After the number of the project."""
+
 
 def default_service_account(project_number: int = DEFAULT_PROJECT_NUMBER) -> str:
-    return f"{project_number}-compute@developer.gserviceaccount.com"
+    return f"{project_number}{DEFAULT_ACCOUNT}"
 
 
 def fill_defaults(spec: JobSpec, *, service_account: str = default_service_account()) -> JobSpec:

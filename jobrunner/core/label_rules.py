@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobrunner.core.fields import annotation_keys
 from jobrunner.core.limits import MAX_ANNOTATIONS, MAX_LABELS
 from jobrunner.core.names import annotation_key_problem, label_key_problem, label_value_problem
 from jobrunner.core.nearest import nearest
@@ -47,6 +46,8 @@ def check_annotations(
         where = f"{field}[{key}]"
         if key.startswith(GOOGLE_NAMESPACES):
             if key not in known:
+                from jobrunner.core.fields import annotation_keys
+
                 guess = nearest(key, annotation_keys(field))
                 problems.add(
                     where,

@@ -124,7 +124,7 @@ def parse_entry(line: bytes, stream: int, at: float) -> LogEntry:
     Never raises."""
     if line[:1] in (b"{", b" ", b"\t") and line.rstrip().endswith(b"}"):
         try:
-            value = json.loads(line.decode("utf-8"), parse_constant=_no_json, parse_float=_finite)
+            value = _decoder.decode(line.decode("utf-8"))
         except (ValueError, RecursionError):
             value = None
         if isinstance(value, dict):
@@ -142,6 +142,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(text)
     return value
+
+
+_decoder = json.JSONDecoder(parse_constant=_no_json, parse_float=_finite)
 
 
 def _structured(payload: dict[str, Any], stream: int, at: float) -> LogEntry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobrunner.core.container_rules import runs_image
-from jobrunner.core.defaults import default_service_account
+from jobrunner.core.defaults import DEFAULT_ACCOUNT
 from jobrunner.core.options import BACKEND
 from jobrunner.core.spec import Container, JobSpec, TaskTemplate
 from jobrunner.core.validation import BUILD_ANNOTATIONS
@@ -60,7 +60,8 @@ def _of_task(template: TaskTemplate) -> Iterator[str]:
             yield _GOOGLE + "network-interfaces"
     if template.gpu_zonal_redundancy_disabled:
         yield _GOOGLE + "gpu-zonal-redundancy-disabled"
-    if template.service_account not in ("", default_service_account()):
+    # The default account of any project is what a job has that asks for none.
+    if template.service_account and not template.service_account.endswith(DEFAULT_ACCOUNT):
         yield "serviceAccountName"
     memory = {volume.name for volume in template.volumes if volume.empty_dir is not None}
     for container in template.containers:

@@ -21,6 +21,14 @@ class Problems:
     def add(self, field: str, message: str) -> None:
         self.violations.append(Violation(field, message))
 
+    def refuse(self, field: str, *, at: str | None = None) -> None:
+        """Adds the error of a field that is in the list of refused ones; ``at`` is another path
+        to report it at."""
+        # The list is long and most jobs have none of these: it is read when it is needed.
+        from jobrunner.core.fields import refusal
+
+        self.add(at or field, refusal(field).message)
+
     def check(self, field: str, problem: str | None) -> bool:
         """Adds ``problem`` if there is one; says whether all is well."""
         if problem is None:

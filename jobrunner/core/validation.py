@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from jobrunner.core.container_rules import check_containers
 from jobrunner.core.env_rules import check_env, check_env_count, check_words
-from jobrunner.core.fields import Standing, of_job, refusal
 from jobrunner.core.label_rules import GOOGLE_NAMESPACES, check_annotations, check_labels
 from jobrunner.core.limits import (
     MAX_PARALLELISM,
@@ -76,9 +75,9 @@ def validate_job(name: str, spec: JobSpec) -> list[Violation]:
     _check_options(problems, spec)
     _check_stage(problems, spec)
     if spec.start_execution_token:
-        problems.violations.append(refusal("spec.startExecutionToken"))
+        problems.refuse("spec.startExecutionToken")
     if spec.run_execution_token:
-        problems.violations.append(refusal("spec.runExecutionToken"))
+        problems.refuse("spec.runExecutionToken")
     _check_counts(problems, template)
     _check_task(problems, template.template, _backend(spec))
     return problems.violations
@@ -126,9 +125,11 @@ def _refuse_by_name(problems: Problems, field: str, annotations: dict[str, str])
     refused = []
     for key in annotations:
         if key.startswith(GOOGLE_NAMESPACES):
+            from jobrunner.core.fields import Standing, of_job
+
             known = of_job(f"{field}[{key}]")
             if known is not None and known.standing is Standing.REFUSED:
-                problems.violations.append(refusal(f"{field}[{key}]"))
+                problems.refuse(f"{field}[{key}]")
                 refused.append(key)
     return tuple(refused)
 
@@ -172,11 +173,11 @@ def _check_task(problems: Problems, template: TaskTemplate, backend: str | None)
     if template.timeout is not None:
         _check_timeout(problems, f"{TASK}.timeoutSeconds", template.timeout)
     if template.node_selector:
-        problems.violations.append(refusal(f"{TASK}.nodeSelector"))
+        problems.refuse(f"{TASK}.nodeSelector")
     for container in template.containers:
         if container.depends_on:
             key = "run.googleapis.com/container-dependencies"
-            problems.violations.append(refusal(f"{EXECUTION_ANNOTATIONS}[{key}]"))
+            problems.refuse(f"{EXECUTION_ANNOTATIONS}[{key}]")
             break
     _check_placement(problems, template)
     _check_aliases(problems, template)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobrunner.core.fields import refusal
 from jobrunner.core.names import (
     CLOUD_SQL_VOLUME,
     secret_problem,
@@ -46,9 +45,9 @@ def check_kind(problems: Problems, field: str, volume: Volume) -> None:
     if volume.empty_dir is not None:
         check_empty_dir(problems, f"{field}.emptyDir", volume.empty_dir)
     if volume.gcs is not None:
-        problems.violations.append(refusal(f"{field}.csi.volumeAttributes.bucketName"))
+        problems.refuse(f"{field}.csi.volumeAttributes.bucketName")
     if volume.nfs is not None:
-        problems.violations.append(refusal(f"{field}.nfs"))
+        problems.refuse(f"{field}.nfs")
 
 
 def check_secret(problems: Problems, field: str, volume: SecretVolume) -> None:
@@ -100,7 +99,7 @@ def check_mounts(
                 f"{where}.name", f"'{mount.name}' is not a volume of this task; declared: {names}"
             )
         if mount.sub_path:
-            problems.violations.append(refusal(f"{where}.subPath"))
+            problems.refuse(f"{where}.subPath")
         problem = mount_path_problem(mount.mount_path)
         clean = normal_path(mount.mount_path)
         if (
