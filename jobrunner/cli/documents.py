@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -166,14 +166,27 @@ def apply_all(state: State, documents: Sequence[Document], *, dry_run: bool) -> 
         for plan in plans:
             for notice in notices(plan.spec):
                 click.echo(f"Warning: job '{plan.name}': {notice}", err=True)
-        for plan in plans:
+        for each in plans:
+            current = app.service.jobs.find(scope, each.name)
+            plan = with_client_of(each, current)
             if dry_run:
-                word, diff = change(app.service.jobs.find(scope, plan.name), plan, scope)
+                word, diff = change(current, plan, scope)
                 click.echo(f"Job '{plan.name}' {word} (dry run).")
                 sys.stdout.write(diff)
             else:
                 _, word = app.service.jobs.apply(scope, plan.name, plan.spec)
                 click.echo(f"Job '{plan.name}' {word}.")
+
+
+def with_client_of(plan: Planned, current: Job | None) -> Planned:
+    """``plan`` with the client that the stored job names, if the document names none: an exported
+    document leaves it out, and that is no change."""
+    if current is None or plan.spec.client or plan.spec.client_version:
+        return plan
+    spec = replace(
+        plan.spec, client=current.spec.client, client_version=current.spec.client_version
+    )
+    return replace(plan, spec=spec)
 
 
 def change(current: Job | None, plan: Planned, scope: Scope) -> tuple[str, str]:
