@@ -15,6 +15,7 @@ from jobrunner.core.names import default_container_name
 from jobrunner.core.records import DEFAULT_PROJECT_NUMBER
 from jobrunner.core.spec import Container, JobSpec, TaskTemplate
 
+DEFAULT_LIMITS = {"cpu": DEFAULT_CPU, "memory": DEFAULT_MEMORY}
 DEFAULT_ACCOUNT = "-compute@developer.gserviceaccount.com"
 """After the number of the project."""
 
@@ -61,6 +62,6 @@ def _fill_containers(template: TaskTemplate) -> tuple[Container, ...]:
             number += 1
         limits = container.limits
         if container.image:
-            limits = {"cpu": DEFAULT_CPU, "memory": DEFAULT_MEMORY, **limits}
+            limits = {**DEFAULT_LIMITS, **limits}
         filled.append(replace(container, name=name, limits=limits))
     return tuple(filled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from jobrunner.core.container_rules import runs_image
-from jobrunner.core.defaults import DEFAULT_ACCOUNT
+from jobrunner.core.defaults import DEFAULT_ACCOUNT, DEFAULT_LIMITS
 from jobrunner.core.options import BACKEND
 from jobrunner.core.spec import Container, JobSpec, TaskTemplate
 from jobrunner.core.validation import BUILD_ANNOTATIONS
@@ -15,16 +15,20 @@ _GOOGLE = "run.googleapis.com/"
 
 
 def notices(spec: JobSpec) -> list[str]:
-    """Whole sentences, at most one about ignored fields. ``spec`` is as the user wrote it, before
-    defaults are filled in."""
+    """Whole sentences, at most one about ignored fields. Defaults may be filled in or not."""
     found = []
     fields = list(dict.fromkeys(ignored_fields(spec)))
     if fields:
         found.append(f"Stored and returned, but without effect here: {', '.join(fields)}.")
     backend = {**spec.annotations, **spec.template.annotations}.get(BACKEND)
     for container in spec.template.template.containers:
-        if container.limits and not runs_image(container, backend):
-            names = " and ".join(sorted(container.limits))
+        if runs_image(container, backend):
+            continue
+        # A container with an image has limits that nobody asked for.
+        filled = DEFAULT_LIMITS if container.image else {}
+        asked = [key for key, value in container.limits.items() if filled.get(key) != value]
+        if asked:
+            names = " and ".join(sorted(asked))
             found.append(
                 f"Limits of {names} are not enforced on a process; give the job an image to have"
                 " them enforced."

@@ -398,6 +398,14 @@ def test_limits_of_a_process_are_accepted_with_a_notice() -> None:
     ]
 
 
+def test_limits_that_were_filled_in_are_not_worth_a_notice() -> None:
+    process = {"jobrunner.dev/backend": "process"}
+    spec = job(image(command=("a",)), annotations=process)
+    assert notices(fill_defaults(spec)) == []
+    asked = job(image(command=("a",), limits={"cpu": "2"}), annotations=process)
+    assert [notice[:20] for notice in notices(fill_defaults(asked))] == ["Limits of cpu are no"]
+
+
 # ---------------------------------------------------------------- overrides
 
 ONE = job(Container(image="busybox", name="main")).template
