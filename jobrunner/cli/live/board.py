@@ -65,6 +65,9 @@ def block_line(board: Board, now: float, *, width: int, colour: bool, unicode: b
         tail.append((f"about {duration_text(left)} left", ""))
     parts = [(bar(board, unicode=unicode), GREEN if not board.counters.failed else RED)]
     parts += counts(board) + tail
+    if board.note and sum(len(text) + 2 for text, _ in parts) - 2 >= width:
+        # What is going on matters more than the bar.
+        del parts[0]
     room, line = width - 1, ""
     for position, (text, code) in enumerate(parts):
         needed = len(text) + (2 if position else 0)

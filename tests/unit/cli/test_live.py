@@ -4,6 +4,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,13 @@ def test_the_block_never_fills_the_last_column(width: int) -> None:
         board(3, running=2, failed=1, retried=1), 5.0, width=width, colour=False, unicode=True
     )
     assert len(line) < width or width == 1
+
+
+def test_on_a_narrow_terminal_a_note_matters_more_than_the_bar() -> None:
+    stopping = replace(board(0, running=2), note="stopping, Ctrl-C again: at once")
+    line = block_line(stopping, 5.0, width=80, colour=False, unicode=True)
+    assert line.endswith("stopping, Ctrl-C again: at once")
+    assert "━" not in line
 
 
 def test_colour_and_unicode_are_used_only_where_they_are_understood() -> None:
