@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from jobrunner.backends.supervisor import place
+from jobrunner.backends.supervisor import place, remains
 from jobrunner.core.records import ExitStatus
-from jobrunner.errors import AttemptVanished
+from jobrunner.errors import AttemptVanished, BackendFault
 from jobrunner.ports import Found, Running, Vanished
 from tests.support.backends import output, until
 from tests.support.supervisors import Processes, alive, bearing
@@ -253,3 +253,24 @@ async def test_a_handle_whose_supervisor_is_forgotten_has_vanished_and_runs_no_m
         with pytest.raises(AttemptVanished):
             await backend.wait(launched.handle)
     assert bearing(tag) == []
+
+
+async def test_leftovers_that_cannot_be_killed_are_a_fault_until_they_are_gone(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def immune(*_: object) -> None:
+        """As a process that waits for a dead disk."""
+
+    monkeypatch.setattr(remains, "PATIENCE", 0.2)
+    monkeypatch.setattr(remains.signal, "pidfd_send_signal", immune)
+    async with processes.open() as backend:
+        launched = await backend.launch(processes.run("sleep 600"))
+        waiting = asyncio.ensure_future(backend.wait(launched.handle))
+        (supervisor,) = processes.supervisors()
+        await asyncio.sleep(0.05)
+        os.kill(supervisor, signal.SIGKILL)
+        with pytest.raises(BackendFault, match="cannot be killed"):
+            await asyncio.wait_for(waiting, 30)
+        monkeypatch.undo()
+        with pytest.raises(AttemptVanished):
+            await asyncio.wait_for(backend.wait(launched.handle), 30)

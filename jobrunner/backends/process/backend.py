@@ -82,7 +82,7 @@ class ProcessBackend:
 
     async def wait(self, handle: str) -> ExitStatus:
         found = Handle.parse(handle)
-        link = self._links.get(found.supervisor) or await self._link(found)
+        link = await self._link(found)
         if link is None:
             raise AttemptVanished(f"attempt {found.key}: {UNKNOWN}")
         return await link.wait(found.key)
@@ -103,7 +103,7 @@ class ProcessBackend:
 
     async def discard(self, handle: str) -> None:
         found = Handle.parse(handle)
-        link = self._links.get(found.supervisor) or await self._link(found)
+        link = await self._link(found)
         if link is not None:
             link.discard(found.key)
         self._elsewhere.pop(found.key, None)
@@ -220,7 +220,7 @@ class ProcessBackend:
 
     async def _attach(self, name: str, patience: float) -> Link | None:
         known = self._links.get(name)
-        if known is not None:
+        if known is not None and known.fault is None:
             return known
         task = self._attaching.get(name)
         if task is None:

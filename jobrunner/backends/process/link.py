@@ -51,12 +51,14 @@ def encode(messages: list[list[object]]) -> bytes:
 
 
 class Link:
-    """``connect`` (or ``of_the_dead``) makes one. ``book`` is set once the supervisor is dead."""
+    """``connect`` (or ``of_the_dead``) makes one. ``book`` is set once the supervisor is dead,
+    ``fault`` when what it left could not be read: then a new link may be tried."""
 
     def __init__(self, directory: str, mark_prefix: str, boot: str) -> None:
         self.directory = directory
         self.id = os.path.basename(directory)
         self.book: Book | None = None
+        self.fault: BackendFault | None = None
         self._prefix = mark_prefix
         self._boot = boot[:BOOT_CHARACTERS]
         self._loop = asyncio.get_running_loop()
@@ -139,6 +141,8 @@ class Link:
 
     async def launch(self, spec: LaunchSpec, key: str, cwd: str) -> Launched:
         """Raises LaunchFailed, and NotStarted."""
+        if not self.usable:
+            raise NotStarted
         template = self._templates.get(spec.template.execution)
         if template is None or template[0] is not spec.template:
             template = self._send_template(spec.template, cwd)
@@ -176,6 +180,8 @@ class Link:
             return end
         if self.book is not None:
             return self._end_by_book(key)
+        if self.fault is not None:
+            raise self.fault
         if key not in self._watched and self._sock is not None:
             self._watched.add(key)
             self._say(protocol.WATCH, [key])
@@ -254,7 +260,7 @@ class Link:
         if self._reading_remains is not None:
             await asyncio.wait([self._reading_remains])
         if self.book is None:
-            raise BackendFault(f"the line to the supervisor {self.id} is closed")
+            raise self.fault or BackendFault(f"the line to the supervisor {self.id} is closed")
 
     def _found(self, key: str, pid: int, ticks: int, at: float, end: Sequence[Any] | None) -> Found:
         sighting: Sighting = Running(at) if end is None else exit_status(end)
@@ -412,6 +418,7 @@ class Link:
             self.book = await asyncio.to_thread(wait_for_remains, self.directory, self._prefix)
         except (OSError, SupervisorFault) as error:
             fault = BackendFault(f"what the supervisor {self.id} left cannot be read: {error}")
+            self.fault = fault
             self._fail_questions(fault)
             for futures in self._waiters.values():
                 for future in futures:

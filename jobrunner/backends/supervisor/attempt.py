@@ -45,8 +45,8 @@ class Attempt:
     """
 
     __slots__ = (
-        "at", "ended", "err", "exit", "key", "kill_at", "out", "pid", "status", "stopped",
-        "template", "ticks", "usage", "watchers", "withdrawn", "writer",
+        "at", "ended", "err", "exit", "exit_text", "key", "kill_at", "out", "pid", "status",
+        "stopped", "template", "ticks", "usage", "watchers", "withdrawn", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -67,5 +67,6 @@ class Attempt:
         self.status: int | None = None
         self.usage: Any = None
         self.exit: Exit | None = None
+        self.exit_text = ""
         self.withdrawn = False
         self.watchers: list[Peer] = []

@@ -25,7 +25,7 @@ from jobrunner.backends.supervisor.family import Family, send_group
 from jobrunner.backends.supervisor.fences import Fences
 from jobrunner.backends.supervisor.journal import Journal
 from jobrunner.backends.supervisor.launching import Launcher
-from jobrunner.backends.supervisor.peer import Gone, Peer, encode
+from jobrunner.backends.supervisor.peer import Gone, Peer
 from jobrunner.backends.supervisor.program import Refusal
 
 STARTS_PER_TURN = 16
@@ -236,7 +236,7 @@ class Supervisor:
 
     def _watch_for(self, peer: Peer, attempt: Attempt) -> None:
         if attempt.exit is not None and attempt not in self._reports:
-            peer.say(protocol.EXITED, *attempt.exit)
+            peer.outbox.append(protocol.exited_text(attempt.exit_text))
         elif peer not in attempt.watchers:
             attempt.watchers.append(peer)
 
@@ -342,7 +342,9 @@ class Supervisor:
 
     def _tell_started(self, peer: Peer, attempt: Attempt) -> None:
         if self._peers.get(peer.fd) is peer:
-            peer.say(protocol.STARTED, attempt.key, attempt.pid, attempt.ticks, attempt.at)
+            peer.outbox.append(
+                protocol.started_text(attempt.key, attempt.pid, attempt.ticks, attempt.at)
+            )
             self._watch_for(peer, attempt)
 
     def _fail(self, peer: Peer, key: str, refusal: Refusal) -> None:
@@ -433,7 +435,8 @@ class Supervisor:
             writer.lost,
         )
         self._family.buried(attempt.pid, attempt.key)
-        self._lines.append(f"X {encode(ended)}\n")
+        attempt.exit_text = ended.text()
+        self._lines.append(f"X {attempt.exit_text}\n")
         self._reports.append(attempt)
 
     # ------------------------------------------------------------------ stopping
@@ -493,9 +496,8 @@ class Supervisor:
         self._journal_retry = 0.0
         self._lines.clear()
         for attempt in self._reports:
-            assert attempt.exit is not None
             for peer in attempt.watchers:
-                peer.say(protocol.EXITED, *attempt.exit)
+                peer.outbox.append(protocol.exited_text(attempt.exit_text))
             attempt.watchers.clear()
             if attempt.withdrawn:
                 self._forget([attempt.key])
@@ -508,4 +510,4 @@ class Supervisor:
         for attempt in self._attempts.values():
             yield f"S {attempt.key}\nP {attempt.key} {attempt.pid} {attempt.ticks}\n"
             if attempt.exit is not None:
-                yield f"X {encode(attempt.exit)}\n"
+                yield f"X {attempt.exit_text}\n"

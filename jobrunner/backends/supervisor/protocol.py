@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii as quote
 from typing import NamedTuple
 
 VERSION = 1
@@ -75,6 +76,28 @@ class Exit(NamedTuple):
     stopped: str | None
     output: int
     lost: int
+
+    def text(self) -> str:
+        """As a JSON array. Written by hand: three documents per task are a tenth of our time."""
+        return (
+            f"[{quote(self.key)},{_number(self.code)},{_number(self.signal)},{self.user!r},"
+            f"{self.system!r},{self.max_rss},{self.started!r},{self.ended!r},"
+            f"{quote(self.stopped) if self.stopped else 'null'},{self.output},{self.lost}]"
+        )
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else str(value)
+
+
+def started_text(key: str, pid: int, ticks: int, at: float) -> str:
+    """A whole ``started`` message as JSON."""
+    return f'["{STARTED}",{quote(key)},{pid},{ticks},{at!r}]'
+
+
+def exited_text(exit_text: str) -> str:
+    """A whole ``exited`` message around the text of an :class:`Exit`."""
+    return f'["{EXITED}",{exit_text[1:]}'
 
 
 class Inbox:
