@@ -21,7 +21,9 @@ from pathlib import Path
 from harness.context import Context
 from harness.report import Report, Row, markdown
 
-SUITES = ("fanout", "peers", "parent500", "scale", "idle", "noise")
+SUITES = (
+    "fanout", "peers", "parent500", "scale", "idle", "noise", "startup", "containers", "store",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -83,8 +83,8 @@ def watch(
     try:
         facts = json.loads(result.read_text())
     except FileNotFoundError:
-        raise Failed(f"{' '.join(command)}: {said[-2000:]}") from None
+        raise Failed(f"{' '.join(command)}: {said[-2000:].strip()}") from None
     if facts["code"] != 0 or facts["timed_out"]:
         why = "took too long" if facts["timed_out"] else f"exit code {facts['code']}"
-        raise Failed(f"{' '.join(command)}: {why}: {said[-2000:]}")
+        raise Failed(f"{' '.join(command)}: {why}: {said[-2000:].strip()}")
     return Watched(out.read_text(errors="replace"), said, facts)

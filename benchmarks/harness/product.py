@@ -36,7 +36,7 @@ class Homes:
     def fresh(self) -> Path:
         home = self.root / str(next(_numbers))
         home.mkdir()
-        watch([jobrunner(), "jobs", "list"], scratch=home, env=environment(home))
+        watch([jobrunner(), "executions", "list"], scratch=home, env=environment(home))
         return home
 
     def logs(self) -> Path:
