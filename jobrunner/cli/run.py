@@ -90,6 +90,8 @@ def run(state: State, **flags: Any) -> int:
     order = order_of(flags, click.get_current_context().meta["argv"])
 
     from jobrunner.cli.live.drive import exit_code, say_summary, standard_screen, watched
+    from jobrunner.core.notices import notices
+    from jobrunner.core.spec import JobSpec
 
     screen = standard_screen()
     sink = sink_of(way, screen)
@@ -97,6 +99,8 @@ def run(state: State, **flags: Any) -> int:
     with state.app() as app:
         with flags_named(command="COMMAND", args="COMMAND"):
             execution = app.service.executions.run_ad_hoc(state.scope(), order)
+        for notice in notices(JobSpec(template=execution.template)):
+            screen.say(f"Warning: {notice}")
         ended = watched(
             app,
             lambda watch: app.drive(execution, observer=watch, base_env=os.environ),
