@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +112,8 @@ def create_body(
         "OpenStdin": False,
         "Tty": False,
         "StopSignal": "SIGTERM",
+        # What an engine that is being shut down grants the task.
+        "StopTimeout": math.ceil(template.grace),
         "HostConfig": _host_config(spec, cpus, log_drivers, secrets),
     }
     # An engine drops the image's CMD by itself when an entrypoint is given.

@@ -46,7 +46,7 @@ def read_sighting(
     if state.get("Running") or state.get("Paused") or state.get("Restarting") or never_ran(state):
         return Running(started_at)
     if state.get("Dead") or state.get("Status") in ("removing", "dead"):
-        return Vanished("Its container is being removed.")
+        return Vanished("Somebody removes its container.")
     ended_at = parse_instant(state.get("FinishedAt") or "")
     code = int(state.get("ExitCode") or 0)
     if _spans_a_boot(started_at, ended_at, booted_at):

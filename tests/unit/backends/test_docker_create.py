@@ -115,6 +115,7 @@ def test_a_container_is_plain_unless_told_otherwise() -> None:
     assert config["RestartPolicy"] == {"Name": "no"}
     assert config["AutoRemove"] is False
     assert (made["OpenStdin"], made["Tty"], made["StopSignal"]) == (False, False, "SIGTERM")
+    assert body(launch(grace=1.5))["StopTimeout"] == 2
     chosen = body(launch(init=True, network="host", working_dir="/w"))
     assert chosen["HostConfig"]["Init"] is True
     assert chosen["HostConfig"]["NetworkMode"] == "host"
