@@ -7,6 +7,7 @@ import sys
 import click
 
 from jobrunner.cli.base import Decorator
+from jobrunner.errors import Refused
 
 quiet_option: Decorator = click.option("--quiet", "-q", is_flag=True, help="Do not ask.")
 
@@ -14,9 +15,9 @@ quiet_option: Decorator = click.option("--quiet", "-q", is_flag=True, help="Do n
 def confirmed(question: str, *, quiet: bool) -> None:
     """Returns if the answer is yes; without a terminal to ask on, nobody is asked.
 
-    Raises click.Abort for a no.
+    Raises Refused for a no.
     """
     if quiet or not sys.stdin.isatty():
         return
     if not click.confirm(question, default=False, err=True):
-        raise click.Abort
+        raise Refused("Nothing was deleted: the answer was no.")

@@ -40,7 +40,7 @@ def drive_and_tell(app: App, execution: Execution, drive: Any, *, logs: bool, qu
 
     screen = standard_screen()
     sink = PrefixSink(screen) if logs else NoSink()
-    ended = watched(app, drive, sink=sink, screen=screen, talk=not quiet)
+    ended = watched(app, execution, drive, sink=sink, screen=screen, talk=not quiet)
     code = exit_code(ended, interrupted=app.interrupted)
     if not quiet or code:
         say_summary(app, ended, screen)
@@ -125,6 +125,7 @@ def cancel(state: State, name: str) -> int:
         execution = app.service.executions.get(state.scope(), name)
         ended = watched(
             app,
+            execution,
             lambda watch: app.cancel(execution, observer=watch),
             sink=NoSink(),
             screen=standard_screen(),

@@ -103,6 +103,7 @@ def run(state: State, **flags: Any) -> int:
             screen.say(f"Warning: {notice}")
         ended = watched(
             app,
+            execution,
             lambda watch: app.drive(execution, observer=watch, base_env=os.environ),
             sink=sink,
             screen=screen,

@@ -181,6 +181,15 @@ def test_its_job_is_hidden_and_its_execution_is_listed() -> None:
     assert only_execution().startswith("run-")
 
 
+def test_a_fault_of_the_engine_has_its_own_exit_code_and_says_how_to_go_on() -> None:
+    environment = environment_with(DOCKER_HOST="unix:///nonexistent/engine.sock")
+    run = jobrunner("run", "--image", "nobody/asks:1", "--", "true", env=environment)
+    assert (run.returncode, run.stdout) == (5, "")
+    assert run.stderr.startswith("Error: ")
+    assert f"jobrunner executions continue {only_execution()}\n" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 # ---------------------------------------------------------------- signals
 
 

@@ -13,6 +13,7 @@ from jobrunner.cli.live.summary import SHOWN_TASKS, TAIL_BYTES, FailedTask, summ
 from jobrunner.cli.live.watch import Watch
 from jobrunner.core.records import AttemptKey, Execution
 from jobrunner.core.states import ExecutionState, TaskState
+from jobrunner.errors import RunnerFault
 from jobrunner.ports import Page
 
 if TYPE_CHECKING:
@@ -29,17 +30,24 @@ def standard_screen() -> Screen:
 
 def watched(
     app: App,
+    execution: Execution,
     drive: Callable[[Observer], Execution],
     *,
     sink: Sink,
     screen: Screen,
     talk: bool,
 ) -> Execution:
-    """Runs ``drive`` with an audience; returns the settled execution. Raises what ``drive`` raises,
-    and RunnerFault where the output of tasks could not be written."""
+    """Runs ``drive`` with an audience; returns the settled ``execution``. Raises what ``drive``
+    raises, and RunnerFault where the output of tasks could not be written."""
     watch = Watch(app.logs, sink, screen, talk=talk)
-    with watch:
-        ended = drive(watch)
+    try:
+        with watch:
+            ended = drive(watch)
+    except RunnerFault as fault:
+        # Nothing is lost: the execution is stored, and waits for somebody to take it up.
+        then = f"Then go on with: jobrunner executions continue {execution.name}"
+        fault.hint = f"{fault.hint} {then}" if fault.hint else then
+        raise
     watch.check()
     return ended
 
