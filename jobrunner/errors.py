@@ -13,10 +13,10 @@
     ├── RunFailed               1   the execution ended, and not with success
     └── RunnerFault             5   the runner, its store or an engine is at fault
         ├── StoreFault          5
-        │   └── StaleWrite      5   a guarded transition found another state, or the lease is gone
+        │   └── StaleWrite      5   a guarded transition found another state; the lease is gone
         └── BackendFault        5
             ├── LaunchFailed    5   this attempt could not be started
-            └── AttemptVanished 5   the backend no longer knows the attempt and cannot say how it ended
+            └── AttemptVanished 5   the backend does not know the attempt, nor how it ended
 """
 
 from __future__ import annotations
@@ -112,7 +112,12 @@ class LaunchFailed(BackendFault):
     """
 
     def __init__(
-        self, message: str, *, permanent: bool, reason: str = "LaunchFailed", hint: str | None = None
+        self,
+        message: str,
+        *,
+        permanent: bool,
+        reason: str = "LaunchFailed",
+        hint: str | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.permanent = permanent

@@ -1,4 +1,4 @@
-"""What a plug-in package offers, as one value behind the entry-point group ``jobrunner.plugins``."""
+"""What a plug-in package offers: one value behind the entry-point group ``jobrunner.plugins``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ ENTRY_POINT_GROUP = "jobrunner.plugins"
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """The parts a plug-in brings; each part is named as ``module:attribute`` and imported when used.
+    """The parts a plug-in brings; each is named as ``module:attribute`` and imported when used.
 
     ``commands`` maps a top-level command name to a click command, ``routes`` names tables of HTTP
     routes that ``serve`` mounts, ``loops`` names background loops that ``serve`` runs.

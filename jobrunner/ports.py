@@ -58,7 +58,7 @@ class SecretFile:
 
 @dataclass(frozen=True, slots=True)
 class Tmpfs:
-    """An in-memory directory of a container; ``size`` in bytes, ``None`` for no limit of its own."""
+    """An in-memory directory of a container; ``size`` in bytes, ``None``: no limit of its own."""
 
     path: str
     size: int | None = None
@@ -117,7 +117,8 @@ class LaunchTemplate:
 @dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """One launch. ``env`` is laid over the template's. ``lease`` is the epoch of the execution's
-    lease; ``log`` is the path of the attempt's log without its suffix (:mod:`jobrunner.lib.framelog`)."""
+    lease; ``log`` is the path of the attempt's log without its suffix
+    (:mod:`jobrunner.lib.framelog`)."""
 
     key: AttemptKey
     template: LaunchTemplate
@@ -161,7 +162,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """``ok`` says whether attempts can be launched now; ``detail`` what was seen; ``hint`` what to do."""
+    """``ok``: can attempts be launched now; ``detail``: what was seen; ``hint``: what to do."""
 
     ok: bool
     detail: str
@@ -335,7 +336,11 @@ class Store(Protocol):
     def get_execution_by_uid(self, uid: str) -> Execution: ...
 
     def list_executions(
-        self, scope: Scope | None, *, job: str | None = None, hidden: bool = False,
+        self,
+        scope: Scope | None,
+        *,
+        job: str | None = None,
+        hidden: bool = False,
         page: Page | None = None,
     ) -> Sequence[Execution]:
         """Newest first. ``page.after`` is an execution's uid."""
@@ -384,7 +389,10 @@ class Store(Protocol):
 
     # reads
     def list_tasks(
-        self, execution: str, *, states: Iterable[TaskState] | None = None,
+        self,
+        execution: str,
+        *,
+        states: Iterable[TaskState] | None = None,
         page: Page | None = None,
     ) -> Sequence[Task]:
         """By index. ``page.after`` is the index as text."""
@@ -464,7 +472,7 @@ class LogStore(Protocol):
         ...
 
     def tail(self, key: AttemptKey, size: int) -> bytes:
-        """At least the last ``size`` bytes of output, both streams in order of arrival, if there are."""
+        """At least the last ``size`` bytes of output, both streams in order of arrival."""
         ...
 
     def delete(self, execution: str) -> None: ...

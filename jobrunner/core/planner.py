@@ -27,9 +27,7 @@ def plan(snapshot: Snapshot, now: float, slots: int) -> list[Step]:
         return [AbortExecution(AbortKind.DEADLINE, "The deadline of the execution was reached.")]
     if snapshot.aborting:
         return plan_abort(snapshot)
-    steps: list[Step] = [
-        StopAttempt(key, StopReason.TIMEOUT) for key in snapshot.overdue(now)
-    ]
+    steps: list[Step] = [StopAttempt(key, StopReason.TIMEOUT) for key in snapshot.overdue(now)]
     count = min(slots, snapshot.wanted(now))
     steps += [StartAttempt(index) for index in snapshot.next_ready(now, count)]
     if not steps and snapshot.open_tasks == 0:

@@ -37,7 +37,6 @@ from jobrunner.core.states import (
 )
 from jobrunner.core.verdict import Ruling, judge
 
-
 BY_RULING = {
     Ruling.DONE: TaskState.SUCCEEDED,
     Ruling.RETRY: TaskState.PENDING,

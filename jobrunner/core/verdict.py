@@ -10,7 +10,6 @@ from jobrunner.core.retry import RetryAction, RetryCause, RetryPolicy, RetryRule
 from jobrunner.core.states import AttemptState
 
 
-
 class Ruling(StrEnum):
     DONE = "done"
     RETRY = "retry"

@@ -196,9 +196,7 @@ class Driver:
         )
 
 
-def execution_changes(
-    before: Execution, after: Execution
-) -> list[tuple[str, Mapping[str, str]]]:
+def execution_changes(before: Execution, after: Execution) -> list[tuple[str, Mapping[str, str]]]:
     """Entries of the life-cycle feed for what changed between two stored values."""
     found: list[tuple[str, Mapping[str, str]]] = []
     if before.started_at is None and after.started_at is not None:

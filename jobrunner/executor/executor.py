@@ -130,7 +130,7 @@ class Executor:
         claimed = self._store.claim(uid, self._owner, now=now, ttl=LEASE_SECONDS)
         crash_point("claimed")
         backend = self._backend(claimed.backend)
-        # Begun before the tasks are loaded: a supervisor starts, or an image is looked up, meanwhile.
+        # Begun before the tasks are loaded: a supervisor starts, or an image is looked up.
         preparing = asyncio.ensure_future(self._prepare(claimed, backend))
         await asyncio.sleep(0)
         snapshot, fresh = make_snapshot(self._store.load(uid))

@@ -217,9 +217,7 @@ def tmpfs_mounts(template: TaskTemplate) -> tuple[Tmpfs, ...]:
 
 
 def binds(options: RunOptions) -> tuple[Bind, ...]:
-    return tuple(
-        Bind(mount.source, mount.target, mount.read_only) for mount in options.host_mounts
-    )
+    return tuple(Bind(mount.source, mount.target, mount.read_only) for mount in options.host_mounts)
 
 
 def log_limits(options: RunOptions) -> LogLimits:

@@ -144,7 +144,7 @@ class FrameReader:
 
     def _read_file(self) -> Iterator[Frame]:
         try:
-            file = open(self._path(), "rb")
+            file = open(self._path(), "rb")  # noqa: SIM115  # missing is no error, reading is
         except FileNotFoundError:
             return
         with file:

@@ -25,7 +25,7 @@ def pid_namespace() -> str:
 
 
 def start_ticks(pid: int) -> int | None:
-    """When a living process was started, in clock ticks since boot; ``None`` for none or a zombie."""
+    """When a living process was started, in ticks since boot; ``None`` for none or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()

@@ -104,7 +104,8 @@ EXECUTION = (
     "uid project region name job_uid job_name job_generation template task_count parallelism"
     " backend state running succeeded failed cancelled retried labels annotations created_at"
     " started_at completed_at creator indices env_task_count parent image_digest abort_kind"
-    " abort_at abort_message abort_reason reason message failed_index lease_owner lease_epoch lease_until"
+    " abort_at abort_message abort_reason reason message failed_index lease_owner lease_epoch"
+    " lease_until"
     " generation resource_version hidden idempotency_key"
 )
 

@@ -72,7 +72,9 @@ class Stage:
             template=ExecutionTemplate(
                 task_count=tasks,
                 parallelism=parallelism,
-                annotations={f"jobrunner.dev/{k.replace('_', '-')}": v for k, v in annotations.items()},
+                annotations={
+                    f"jobrunner.dev/{k.replace('_', '-')}": v for k, v in annotations.items()
+                },
                 template=TaskTemplate(
                     containers=(Container(command=("true",)),),
                     max_retries=retries,
@@ -183,7 +185,8 @@ def test_a_timeout_is_term_grace_kill_and_each_retry_gets_the_whole_time(stage: 
     assert ended.state is ExecutionState.SUCCEEDED
     first, second = stage.attempts(ended)
     assert first.state is AttemptState.TIMED_OUT
-    assert first.launched_at is not None and first.ended_at is not None
+    assert first.launched_at is not None
+    assert first.ended_at is not None
     assert 65 <= first.ended_at - first.launched_at < 66
     assert second.state is AttemptState.SUCCEEDED
     assert {stop.grace for stop in backend.stops} == {5.0}

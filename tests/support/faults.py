@@ -40,7 +40,11 @@ if [ "$n" = "$STUCK" ]; then trap "" TERM; sleep 60; fi
 sleep "$NAP"
 echo "end $n" >> "$BOOK"
 """
-PROGRAM = [sys.executable, "-c", "import sys; from jobrunner.cli.main import main; sys.exit(main())"]
+PROGRAM = [
+    sys.executable,
+    "-c",
+    "import sys; from jobrunner.cli.main import main; sys.exit(main())",
+]
 
 
 @dataclass(frozen=True)
@@ -204,9 +208,7 @@ class Round:
         described = self.call("executions", "describe", name, "--format=json")
         record = json.loads(described.stdout)
         attempts = [
-            (task["index"], attempt)
-            for task in record["tasks"]
-            for attempt in task["attempts"]
+            (task["index"], attempt) for task in record["tasks"] for attempt in task["attempts"]
         ]
         report.expect(len(record["tasks"]) == plan.tasks, "tasks are missing in the record")
         ends = Counter(attempt["state"] for _, attempt in attempts)

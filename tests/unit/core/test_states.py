@@ -21,18 +21,20 @@ S, E = AttemptState, AttemptEvent
 
 # The design's table, cell by cell, written a second time on purpose.
 DESIGN = """
-PENDING   | claimed STARTING | cancel CANCELLED
-STARTING  | launched RUNNING | launch_failed FAILED | deadline STOPPING | cancel STOPPING | vanished LOST
-RUNNING   | exited_zero SUCCEEDED | exited_nonzero FAILED | deadline STOPPING | cancel STOPPING | vanished LOST
-STOPPING  | launched STOPPING | launch_failed * | exited_zero * | exited_nonzero * | deadline STOPPING | cancel STOPPING | vanished *
+PENDING: claimed STARTING, cancel CANCELLED
+STARTING: launched RUNNING, launch_failed FAILED, deadline STOPPING, cancel STOPPING, vanished LOST
+RUNNING: exited_zero SUCCEEDED, exited_nonzero FAILED, deadline STOPPING, cancel STOPPING
+RUNNING: vanished LOST
+STOPPING: launched STOPPING, deadline STOPPING, cancel STOPPING
+STOPPING: launch_failed *, exited_zero *, exited_nonzero *, vanished *
 """
 
 
 def cells() -> dict[tuple[str, str], str]:
     found = {}
     for line in DESIGN.strip().splitlines():
-        state, *events = [part.strip() for part in line.split("|")]
-        for event in events:
+        state, _, events = line.partition(": ")
+        for event in events.split(", "):
             name, target = event.split()
             found[state, name] = target
     return found
