@@ -19,6 +19,10 @@ format:
 	ruff check --fix .
 	ruff format .
 
+# What the documents promise, measured; `make bench ARGS="--only fanout --rounds 3"` for a part of it.
+bench:
+	$(PYTHON) benchmarks/run.py --check $(ARGS)
+
 # Links, indexes, and the commands that the documents promise.
 docs:
 	$(PYTHON) -m pytest -q tests/rules/test_documents.py

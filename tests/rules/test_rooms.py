@@ -78,7 +78,8 @@ def test_the_supervisor_is_small_it_imports_the_standard_library_and_lib() -> No
     supervisor = "jobrunner.backends.supervisor"
     for path, tree in modules(supervisor.replace(".", "/")):
         for name in imports(tree):
-            small = within(name, supervisor, "jobrunner.lib")
+            # The package's door sign tells where it lies; it imports nothing.
+            small = within(name, supervisor, "jobrunner.lib") or name == "jobrunner"
             assert small or name.split(".")[0] in sys.stdlib_module_names, f"{path} imports {name}"
 
 
