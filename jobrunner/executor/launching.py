@@ -191,9 +191,9 @@ class Launcher:
         try:
             return self._secrets.read(name, version)
         except (NotFound, RunnerFault) as error:
-            raise LaunchFailed(
-                error.message, permanent=True, reason=SECRET_REASON, hint=error.hint
-            ) from error
+            # The message is what is stored and shown later, so it carries the way out as well.
+            message = f"{error.message} {error.hint}" if error.hint else error.message
+            raise LaunchFailed(message, permanent=True, reason=SECRET_REASON) from error
 
 
 def container_of(execution: Execution) -> Container:

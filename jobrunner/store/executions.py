@@ -122,8 +122,8 @@ def create(session: Session, execution: Execution) -> Execution:
     execution = replace(execution, hidden=bool(job[0][0]))
     if not session.execute(_INSERT, execution_row(execution)).rowcount:
         raise AlreadyExists(
-            f"an execution named {execution.name!r} exists already in project"
-            f" {execution.project!r}, region {execution.region!r}"
+            f"Execution {execution.name!r} already exists in project"
+            f" {execution.project!r}, region {execution.region!r}."
         )
     _create_tasks(session, execution)
     feed.append(session, execution.uid, 1, execution.created_at, [("created", _told(execution))])
@@ -172,9 +172,7 @@ def request_abort(session: Session, uid: str, abort: Abort) -> Execution:
     changed = session.execute(_ABORT, (*abort_row(abort), uid)).rowcount
     execution = by_uid(session, uid)
     if not changed and execution.completed_at is not None:
-        raise Refused(
-            f"the execution {execution.name!r} has ended already ({execution.state.value})"
-        )
+        raise Refused(f"Execution {execution.name!r} has ended already ({execution.state.value}).")
     return execution
 
 

@@ -34,7 +34,7 @@ _DELETE = "DELETE FROM jobs WHERE uid = ?"
 
 def create(session: Session, job: Job) -> None:
     if not session.execute(_INSERT, job_row(job)).rowcount:
-        raise AlreadyExists(f"a job named {job.name!r} exists already in {_place(job.scope)}")
+        raise AlreadyExists(f"Job {job.name!r} already exists in {_place(job.scope)}.")
 
 
 def replace(session: Session, job: Job, expect_version: int) -> None:
@@ -59,7 +59,7 @@ def replace(session: Session, job: Job, expect_version: int) -> None:
     if not changed:
         stored = get(session, job.scope, job.name)
         raise Conflict(
-            f"the job {job.name!r} was changed by {stored.last_modifier or 'somebody else'} in the"
+            f"Job {job.name!r} was changed by {stored.last_modifier or 'somebody else'} in the"
             f" meantime (version {stored.resource_version}, expected {expect_version})",
             hint="read it again, and repeat the change",
         )

@@ -42,14 +42,12 @@ def claim(session: Session, uid: str, owner: str, now: float, ttl: float) -> Exe
     if changed:
         return execution
     if execution.completed_at is not None:
-        raise Refused(
-            f"the execution {execution.name!r} has ended already ({execution.state.value})"
-        )
+        raise Refused(f"Execution {execution.name!r} has ended already ({execution.state.value}).")
     holder = execution.lease
     assert holder is not None
     raise Refused(
-        f"the execution {execution.name!r} is driven by {holder.owner},"
-        f" whose lease runs for another {holder.until - now:.0f} s"
+        f"Execution {execution.name!r} is driven by {holder.owner},"
+        f" whose lease runs for another {holder.until - now:.0f} s."
     )
 
 

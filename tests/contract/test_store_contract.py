@@ -107,7 +107,7 @@ def test_a_name_is_taken_once_per_project_and_region(store: Store) -> None:
     store.create_job(a_job())
     store.create_job(a_job(uid="2", region="europe-west1"))
     store.create_job(a_job(uid="3", project="other"))
-    with pytest.raises(AlreadyExists, match="'job' exists already in project 'local'"):
+    with pytest.raises(AlreadyExists, match="'job' already exists in project 'local'"):
         store.create_job(a_job(uid="4"))
 
 

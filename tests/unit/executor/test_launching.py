@@ -131,7 +131,7 @@ def test_a_missing_secret_fails_the_launch_and_says_where_to_put_it(tmp_path: Pa
         launcher(tmp_path).spec(run, key(run))
     assert caught.value.reason == "SecretsAccessCheckFailed"
     assert caught.value.permanent
-    assert "mode 0600" in (caught.value.hint or "")
+    assert "mode 0600" in caught.value.message
 
 
 def test_a_secret_that_others_may_read_is_refused_without_showing_it(tmp_path: Path) -> None:
