@@ -113,9 +113,11 @@ async def test_after_the_death_of_runner_and_supervisor_the_leftovers_are_dead_a
 ) -> None:
     tag = f"{processes.home.name}-both"
     daemon = "import os,time\nif os.fork(): os._exit(0)\nos.setsid()\ntime.sleep(600)"
-    script = f"python3 -c '{daemon}' {tag}; sh -c 'sleep 600; : {tag}' & sleep 600"
+    script = f"python3 -c '{daemon}' {tag}; sh -c 'sleep 600; : {tag}' & echo ready; sleep 600"
     with runner(processes, script, 3) as (pid, handles):
-        await until(lambda: len(bearing(tag)) == 10, "three trees, and the driver")
+        for index in range(3):
+            await processes.ready(processes.run("", index))
+        assert len(bearing(tag)) == 10, "three trees of three, and the driver"
         (supervisor,) = processes.supervisors()
         os.kill(supervisor, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
