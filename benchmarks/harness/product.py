@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import shutil
 import sqlite3
 import sys
@@ -15,10 +16,14 @@ from harness.place import BENCHMARKS, base, jobrunner
 
 BALLAST = BENCHMARKS / "harness" / "ballast.py"
 TRUE = ("/bin/true",)
-READ = (
-    "SELECT e.succeeded, e.completed_at, MIN(a.claimed_at), MAX(a.ended_at)"
-    " FROM executions e JOIN attempts a ON a.execution = e.uid GROUP BY e.uid"
+SUCCEEDED = "SELECT succeeded FROM executions"
+WHOLE = (
+    "SELECT MAX(MAX(e.completed_at), MAX(a.ended_at)) - MIN(a.claimed_at)"
+    " FROM executions e JOIN attempts a ON a.execution = e.uid"
 )
+QUIET = "SELECT AVG(ended_at - claimed_at) FROM attempts WHERE idx > 0"
+"""How long a task takes, from its claim to its end, all but the first one."""
+
 _numbers = itertools.count()
 
 
@@ -75,23 +80,31 @@ def fan_out(
     *,
     ballast_mb: int = 0,
     options: Sequence[str] = (),
+    figure: str = WHOLE,
 ) -> Sample:
-    """One run. ``seconds`` is from the first claimed attempt (stored before it is launched) to the
-    end of the execution. Raises Failed unless the record says that every task succeeded."""
+    """One run. ``seconds`` is what the statement ``figure`` reads from the record: by default the
+    time from the first claim (stored before the launch) to the end of the execution. Raises Failed
+    unless the record says that every task succeeded."""
     home = homes.fresh()
     line = command_line(tasks, parallelism, command, ballast_mb=ballast_mb, options=options)
     watched = watch(line, scratch=home, env=environment(home))
-    return watched.sample(recorded_seconds(home, tasks), tasks)
+    return watched.sample(recorded(home, tasks, figure), tasks)
 
 
-def recorded_seconds(home: Path, tasks: int) -> float:
-    """From the first claim to the recorded end of the only execution in this home."""
+def recorded(home: Path, tasks: int, figure: str) -> float:
+    """What ``figure`` says of the only execution in this home."""
     database = sqlite3.connect(f"file:{home}/jobrunner.db?mode=ro", uri=True)
     try:
-        rows = database.execute(READ).fetchall()
+        rows = database.execute(SUCCEEDED).fetchall()
+        if rows != [(tasks,)]:
+            raise Failed(f"{home}: not one execution with {tasks} succeeded tasks, but {rows}")
+        [(value,)] = database.execute(figure).fetchall()
     finally:
         database.close()
-    if len(rows) != 1 or rows[0][0] != tasks:
-        raise Failed(f"{home}: not one execution with {tasks} succeeded tasks, but {rows}")
-    _, completed_at, first_claim, last_end = rows[0]
-    return float(max(completed_at, last_end) - first_claim)
+    return float(value)
+
+
+def shown(command: Sequence[str]) -> str:
+    """A command as a person types it, without the places of this machine."""
+    words = [word.replace(str(BENCHMARKS), "benchmarks") for word in command]
+    return shlex.join([Path(words[0]).name, *words[1:]])

@@ -7,7 +7,7 @@ from functools import partial
 from harness.context import Context
 from harness.floor import spawn_loop
 from harness.pairs import Pair, run_pairs
-from harness.product import Homes, command_line, fan_out
+from harness.product import Homes, command_line, fan_out, shown
 from harness.report import Report, limit_row, pair_rows
 
 TASKS = 1000
@@ -59,7 +59,7 @@ def run(context: Context) -> Report:
         "fanout",
         f"{TASKS:,} tasks that do nothing",
         rows,
-        commands=[" ".join(command_line(TASKS, 10)), f"spawnloop {TASKS} 10 LOGS /bin/true"],
+        commands=[shown(command_line(TASKS, 10)), f"spawnloop {TASKS} 10 LOGS /bin/true"],
         notes=[
             "From the first claim to the recorded end; state durable (SQLite, synchronous=FULL), "
             "output captured per task, retries and timeouts armed."

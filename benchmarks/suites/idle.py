@@ -9,7 +9,7 @@ import time
 
 from harness.context import Context
 from harness.measure import Failed
-from harness.product import Homes, command_line, environment
+from harness.product import Homes, command_line, environment, shown
 from harness.report import Report, limit_row
 from harness.watcher import children, is_supervisor, own_cpu
 
@@ -31,7 +31,7 @@ def run(context: Context) -> Report:
         "idle",
         f"one task that sleeps, {SECONDS:.0f} s long",
         rows,
-        commands=[" ".join(command_line(1, 1, SLEEP))],
+        commands=[shown(command_line(1, 1, SLEEP))],
     )
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from harness.context import Context
 from harness.pairs import Pair, run_pairs
-from harness.product import Homes, command_line, fan_out
+from harness.product import Homes, command_line, fan_out, shown
 from harness.report import Report, pair_rows
 
 TASKS = 1000
@@ -25,5 +25,5 @@ def run(context: Context) -> Report:
         "parent500",
         f"{TASKS:,} tasks, 10 at once, from a runner that holds {MEGABYTES} MB",
         pair_rows(results),
-        commands=[" ".join(command_line(TASKS, 10, ballast_mb=MEGABYTES))],
+        commands=[shown(command_line(TASKS, 10, ballast_mb=MEGABYTES))],
     )

@@ -13,7 +13,7 @@ from harness.context import Context
 from harness.measure import Failed, Sample, watch
 from harness.pairs import Pair, run_pairs, whole
 from harness.place import BENCHMARKS, peers_python
-from harness.product import Homes, command_line, fan_out
+from harness.product import Homes, command_line, fan_out, shown
 from harness.report import Report, pair_rows
 
 TASKS = 1000
@@ -58,7 +58,7 @@ def run(context: Context) -> Report:
         pair_rows(results),
         commands=[
             "benchmarks/setup_peers.sh",
-            " ".join(command_line(TASKS, PARALLELISM)),
+            shown(command_line(TASKS, PARALLELISM)),
             PARALLEL.format(tasks=TASKS, parallelism=PARALLELISM, log="joblog"),
             "python benchmarks/peers/p_celery.py",
         ],

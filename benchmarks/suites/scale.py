@@ -6,7 +6,7 @@ from functools import partial
 
 from harness.context import Context
 from harness.pairs import Pair, run_pairs
-from harness.product import Homes, command_line, fan_out
+from harness.product import Homes, command_line, fan_out, shown
 from harness.report import Report, limit_row, pair_rows
 
 FEW, MANY = 1_000, 10_000
@@ -35,5 +35,5 @@ def run(context: Context) -> Report:
         "scale",
         f"{MANY:,} tasks against {FEW:,}, {PARALLELISM} at once",
         rows,
-        commands=[" ".join(command_line(MANY, PARALLELISM))],
+        commands=[shown(command_line(MANY, PARALLELISM))],
     )
