@@ -1,7 +1,7 @@
 # The habits of this house, one short target each. CONTRIBUTING.md says when to use which.
 PYTHON ?= python
 
-.PHONY: check test format docs lock
+.PHONY: check test format bench docs lock
 
 check:
 	ruff check .
