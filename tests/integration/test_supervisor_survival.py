@@ -236,6 +236,7 @@ async def test_after_a_reboot_everything_unfinished_has_vanished_and_nothing_is_
     found = await everything(processes)
     assert found[0].sighting.code == 3  # type: ignore[union-attr]
     assert isinstance(found[1].sighting, Vanished)
+    await until(lambda: len(bearing(tag)) == 1, "it runs on")
     (left,) = bearing(tag)
     os.killpg(left, signal.SIGKILL)
 
@@ -251,7 +252,7 @@ async def test_a_handle_whose_supervisor_is_forgotten_has_vanished_and_runs_no_m
     await until(lambda: not alive(supervisor), "it is dead")
     (directory,) = processes.directories()
     place.remove(str(directory))
-    assert len(bearing(tag)) == 1
+    await until(lambda: len(bearing(tag)) == 1, "it runs on")
     async with processes.open() as backend:
         with pytest.raises(AttemptVanished):
             await backend.wait(launched.handle)
