@@ -10,8 +10,6 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
-
 from jobrunner.core.outcome import settled_message, task_ending
 from jobrunner.core.records import (
     Abort,
@@ -35,6 +33,7 @@ from jobrunner.core.states import (
     TaskState,
     step,
 )
+from jobrunner.core.values import changed
 from jobrunner.core.verdict import Ruling, judge
 
 BY_RULING = {
@@ -158,7 +157,7 @@ class Snapshot:
             state=step(AttemptState.PENDING, AttemptEvent.CLAIMED),
             claimed_at=now,
         )
-        task = replace(
+        task = changed(
             before,
             state=TaskState.RUNNING,
             attempts=before.attempts + 1,
@@ -174,7 +173,7 @@ class Snapshot:
     def do_stop(self, key: AttemptKey, reason: StopReason, now: float) -> Attempt:
         event = AttemptEvent.DEADLINE if reason is StopReason.TIMEOUT else AttemptEvent.CANCEL
         before = self.live[key.index]
-        attempt = replace(
+        attempt = changed(
             before,
             state=step(before.state, event, before.stop_reason),
             stop_reason=before.stop_reason or reason,
@@ -187,7 +186,7 @@ class Snapshot:
     def do_abort(self, abort: Abort) -> None:
         """The first wish wins."""
         if self.execution.abort is None and not self.settled:
-            self.execution = replace(self.execution, abort=abort, state=ExecutionState.STOPPING)
+            self.execution = changed(self.execution, abort=abort, state=ExecutionState.STOPPING)
 
     def do_abandon(self, now: float) -> list[Task]:
         """Ends every waiting task: Abandoned if it never started, else Cancelled. Returns the
@@ -199,7 +198,7 @@ class Snapshot:
             if before.state is not TaskState.PENDING or before.index in self.live:
                 continue
             tried = before.attempts > 0
-            task = replace(
+            task = changed(
                 before,
                 state=TaskState.CANCELLED if tried else TaskState.ABANDONED,
                 not_before=None,
@@ -214,7 +213,7 @@ class Snapshot:
         return retried
 
     def do_settle(self, state: ExecutionState, reason: str, message: str, now: float) -> None:
-        self.execution = replace(
+        self.execution = changed(
             self.execution, state=state, reason=reason, message=message, completed_at=now
         )
 
@@ -224,7 +223,7 @@ class Snapshot:
         before = self._live(key)
         if before is None:
             return None
-        attempt = replace(
+        attempt = changed(
             before,
             state=step(before.state, AttemptEvent.LAUNCHED, before.stop_reason),
             handle=handle,
@@ -241,7 +240,7 @@ class Snapshot:
         before = self._live(key)
         if before is None:
             return None
-        attempt = replace(
+        attempt = changed(
             before,
             state=step(before.state, AttemptEvent.LAUNCH_FAILED, before.stop_reason),
             ended_at=now,
@@ -266,7 +265,7 @@ class Snapshot:
             )
             state = step(state, event)
         event = AttemptEvent.EXITED_ZERO if status.ok else AttemptEvent.EXITED_NONZERO
-        attempt = replace(
+        attempt = changed(
             before,
             state=step(state, event, stop_reason),
             stop_reason=stop_reason,
@@ -283,7 +282,7 @@ class Snapshot:
         before = self._live(key)
         if before is None:
             return None
-        attempt = replace(
+        attempt = changed(
             before,
             state=step(before.state, AttemptEvent.VANISHED, before.stop_reason),
             ended_at=now,
@@ -313,7 +312,7 @@ class Snapshot:
         attempt = self._explain(ended)
         state = BY_RULING[verdict.ruling]
         over = state is not TaskState.PENDING
-        task = replace(
+        task = changed(
             before,
             state=state,
             counted=counted,
@@ -342,12 +341,12 @@ class Snapshot:
         reason, message = ended.reason or reason, ended.message or message
         if (reason, message) == (ended.reason, ended.message):
             return ended
-        return replace(ended, reason=reason, message=message)
+        return changed(ended, reason=reason, message=message)
 
     def _failed_task(self, task: Task, ruling: Ruling, permanent: bool, now: float) -> None:
         if self._first_failed is None:
             self._first_failed = task.index
-            self.execution = replace(self.execution, failed_index=task.index)
+            self.execution = changed(self.execution, failed_index=task.index)
         if ruling is Ruling.FAIL_EXECUTION:
             kind = AbortKind.LAUNCH if permanent else AbortKind.RULE
         elif self.fail_fast:
@@ -382,7 +381,7 @@ class Snapshot:
             execution.started_at,
             execution.state,
         ):
-            self.execution = replace(execution, counters=counters, started_at=started, state=state)
+            self.execution = changed(execution, counters=counters, started_at=started, state=state)
 
     # ------------------------------------------------------------ inside
 

@@ -81,6 +81,7 @@ class Executor:
         self._hurry = False
         self._urgent = 0
         self._later: asyncio.TimerHandle | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._preparing: asyncio.Future[str | None] | None = None
         self._dirty: set[str] = set()
         self.lost: dict[str, StaleWrite] = {}
@@ -98,8 +99,9 @@ class Executor:
             while self._drivers:
                 await self._turns()
         finally:
-            if self._later is not None:
-                self._later.cancel()
+            for timer in (self._later, self._alarm):
+                if timer is not None:
+                    timer.cancel()
             house_keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await house_keeping
@@ -274,13 +276,21 @@ class Executor:
         return wake is not None and wake <= now
 
     async def _sleep(self) -> None:
+        """Until there is news, or something is due. A timer that is already set for an earlier
+        moment stays: waking up for nothing costs less than setting one anew for each turn."""
         instants = [w for d in self._drivers.values() if (w := d.snapshot.wake_at()) is not None]
-        timeout = max(0.0, min(instants) - self._clock.now()) if instants else None
-        if timeout is None:
-            await self._wake.wait()
-            return
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout)
+        if instants:
+            loop = asyncio.get_running_loop()
+            left = max(0.0, min(instants) - self._clock.now())
+            if self._alarm is None or self._alarm.when() > loop.time() + left:
+                if self._alarm is not None:
+                    self._alarm.cancel()
+                self._alarm = loop.call_later(left, self._ring)
+        await self._wake.wait()
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
 
     def _admit(self, now: float) -> Mapping[str, int]:
         drivers = self._drivers.values()
