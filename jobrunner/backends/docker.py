@@ -52,6 +52,8 @@ PATIENCE = 30.0
 
 PAUSE = 0.2
 
+LEAST_STARTS, STARTS_PER_CPU = 16, 4
+
 START_SETTLES = 5.0
 """Seconds after which a container that was created and does not run was never told to start."""
 
@@ -345,9 +347,10 @@ class DockerBackend:
         return task
 
     def _start_slots(self, facts: Facts) -> asyncio.Semaphore:
-        """More starts at once than twice the cores gain nothing: the engine is the bottleneck."""
+        """The engine is the bottleneck; far more starts at once than it has cores only make each of
+        them slow, up to its own time limits."""
         if self._starts is None:
-            self._starts = asyncio.Semaphore(2 * max(1, facts.cpus))
+            self._starts = asyncio.Semaphore(max(LEAST_STARTS, STARTS_PER_CPU * facts.cpus))
         return self._starts
 
     # ------------------------------------------------------------ images
