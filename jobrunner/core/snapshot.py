@@ -10,6 +10,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Iterable
+
 from jobrunner.core.outcome import settled_message, task_ending
 from jobrunner.core.records import (
     Abort,
