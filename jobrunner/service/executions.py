@@ -34,7 +34,6 @@ from jobrunner.ports import Clock, Ids, LogStore, Page, Store
 from jobrunner.service.jobs import Jobs, not_found
 
 
-
 @dataclass(frozen=True, slots=True)
 class AdHoc:
     """What ``jobrunner run`` asks for. ``timeout`` in seconds, ``None`` for none. ``env`` is laid
@@ -184,9 +183,7 @@ class Executions:
 
     # ------------------------------------------------------------ re-run
 
-    def rerun(
-        self, scope: Scope, name: str, *, indices: Sequence[int] | None = None
-    ) -> Execution:
+    def rerun(self, scope: Scope, name: str, *, indices: Sequence[int] | None = None) -> Execution:
         """Opens a child execution with the failed tasks of ``name`` (or exactly ``indices``): same
         template, same indices, same image digest, linked both ways.
 
