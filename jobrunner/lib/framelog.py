@@ -97,16 +97,24 @@ class FrameWriter:
 
 
 class FrameReader:
-    """Reads what is there, and, called again, what came since: good for following a live file."""
+    """Reads what is there, and, called again, what came since: good for following a live file.
+
+    A log that was written anew from its beginning (a container's, by the runner that adopted it)
+    is read from its beginning too, and what was yielded of each stream before is left out.
+    """
 
     def __init__(self, base: str) -> None:
         self._base = base
         self._segment = 0
         self._position = 0
         self._seen = 0
+        self._first = b""
+        self._yielded = {1: 0, 2: 0}
+        self._skip = {1: 0, 2: 0}
 
     def read(self) -> Iterator[Frame]:
         """Yields every complete frame not yielded before, in the order of writing."""
+        self._notice_rewriting()
         while True:
             yield from self._read_file()
             following = self._following_segment()
@@ -115,6 +123,19 @@ class FrameReader:
             # A frame may have been completed between our last read and the birth of its successor.
             yield from self._read_file()
             self._segment, self._position = following, 0
+
+    def _notice_rewriting(self) -> None:
+        try:
+            with open(self._base + HEAD_SUFFIX, "rb") as file:
+                first = file.read(HEADER.size)
+        except FileNotFoundError:
+            return
+        if len(first) < HEADER.size or first == self._first:
+            return
+        if self._first:
+            self._segment = self._position = self._seen = 0
+            self._skip = dict(self._yielded)
+        self._first = first
 
     def _path(self) -> str:
         return self._base + (f".t{self._segment}" if self._segment else HEAD_SUFFIX)
@@ -158,14 +179,23 @@ class FrameReader:
                 if len(data) < length:
                     return
                 self._position += HEADER.size + length
-                if stream == MARK:
+                if stream == MARK and length == OFFSET.size:
                     offset = OFFSET.unpack(data)[0]
-                    if offset > self._seen:
+                    if offset > self._seen and not any(self._skip.values()):
                         yield Frame(at, 1, b"", dropped=offset - self._seen)
                         self._seen = offset
                     continue
+                if stream not in self._skip:
+                    # Not a frame of ours: what follows cannot be told apart any more.
+                    return
                 self._seen += length
-                yield Frame(at, stream, data)
+                known = min(self._skip[stream], length)
+                if known:
+                    self._skip[stream] -= known
+                    data = data[known:]
+                if data or not length:
+                    self._yielded[stream] += len(data)
+                    yield Frame(at, stream, data)
 
 
 def read_frames(base: str) -> Iterator[Frame]:

@@ -120,3 +120,26 @@ def test_removing_takes_all_files_of_one_log_and_no_other(tmp_path: Path) -> Non
     others = {path.name for path in tmp_path.iterdir() if path.name.startswith("0.01")}
     remove(str(tmp_path / "0.0"))
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_a_follower_of_a_log_that_is_written_anew_gets_every_byte_once(tmp_path: Path) -> None:
+    base = str(tmp_path / "0.0")
+    first = FrameWriter(base, head=10_000, tail=10_000)
+    first.write(1.0, 1, b"one\ntwo\n")
+    first.write(2.0, 2, b"warn\n")
+    reader = FrameReader(base)
+    got = list(reader.read())
+    first.close()
+
+    remove(base)
+    assert list(reader.read()) == []
+    second = FrameWriter(base, head=10_000, tail=10_000)
+    second.write(0.5, 1, b"one\n")
+    got += reader.read()
+    second.write(0.6, 2, b"warn\nmore\n")
+    second.write(0.7, 1, b"two\nthree\n")
+    got += reader.read()
+    second.close()
+
+    streams = {n: b"".join(f.data for f in got if f.stream == n) for n in (1, 2)}
+    assert streams == {1: b"one\ntwo\nthree\n", 2: b"warn\nmore\n"}
