@@ -79,5 +79,6 @@ def info(state: State, form: str) -> None:
         logs = app.logs.total_size()
         home = app.settings.home
     data = {"home": home, **facts, "logBytes": logs}
-    rows = [(name, str(value)) for name, value in data.items() if name != "logBytes"]
+    shown = data | {"size": size_text(int(facts["size"]))} if "size" in facts else data
+    rows = [(name, str(value)) for name, value in shown.items() if name != "logBytes"]
     emit(form, lambda: data, lambda: pairs([*rows, ("logs", size_text(logs))]))
