@@ -241,13 +241,11 @@ class Snapshot:
         before = self._live(key)
         if before is None:
             return None
-        attempt = changed(
-            before,
-            state=step(before.state, AttemptEvent.LAUNCH_FAILED, before.stop_reason),
-            ended_at=now,
-            reason=reason,
-            message=message,
-        )
+        state = step(before.state, AttemptEvent.LAUNCH_FAILED, before.stop_reason)
+        attempt = changed(before, state=state, ended_at=now)
+        if state is AttemptState.FAILED:
+            # Of what was being stopped the stored reason is told.
+            attempt = changed(attempt, reason=reason, message=message)
         return self._end(attempt, now, permanent=permanent)
 
     def take_exit(

@@ -101,6 +101,11 @@ class Driver:
     def uid(self) -> str:
         return self.snapshot.execution.uid
 
+    def is_live(self, key: AttemptKey) -> bool:
+        """Whether the attempt has not ended, as far as turns have told."""
+        attempt = self.snapshot.live.get(key.index)
+        return attempt is not None and attempt.number == key.number
+
     def take_facts(self, now: float) -> _Draft:
         """Applies what happened. Late words about attempts that have ended change nothing."""
         draft = _Draft()
@@ -119,9 +124,9 @@ class Driver:
         now: float,
     ) -> None:
         snapshot, key = self.snapshot, fact.key
-        before = snapshot.live.get(key.index)
-        if before is None or before.number != key.number:
+        if not self.is_live(key):
             return
+        before = snapshot.live[key.index]
         if isinstance(fact, LaunchedFact):
             launched = snapshot.take_launched(key, fact.answer.handle, fact.answer.at)
             if launched is not None:

@@ -15,7 +15,15 @@ from typing import Any
 from jobrunner.core.admission import Ask, Capacity, admit
 from jobrunner.core.records import Abort, AbortKind, Attempt, AttemptKey, Execution, ExitStatus
 from jobrunner.core.states import AttemptState
-from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed, StaleWrite
+from jobrunner.errors import (
+    AttemptVanished,
+    BackendFault,
+    JobrunnerError,
+    LaunchFailed,
+    RunnerFault,
+    StaleWrite,
+    StoreFault,
+)
 from jobrunner.executor.crashpoints import crash_point
 from jobrunner.executor.driver import (
     AbortFact,
@@ -28,15 +36,18 @@ from jobrunner.executor.driver import (
 )
 from jobrunner.executor.launching import Launcher
 from jobrunner.executor.observer import Observer
+from jobrunner.executor.patience import Patience
 from jobrunner.executor.recovery import remove, survey
 from jobrunner.executor.snapshots import make_snapshot
-from jobrunner.ports import Backend, Clock, Found, Launched, Running, Store, Vanished
+from jobrunner.ports import Backend, Clock, Found, Launched, Running, Store, Turn, Vanished
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 5.0
 ABORT_POLL_SECONDS = 0.25
 LAUNCHED_PATIENCE_SECONDS = 0.03
 LAST_WORDS_SECONDS = 0.02
+STUBBORN_SECONDS = 30.0
+"""How long after its KILL an attempt may still be there before a person is told."""
 CROWD = 8
 CROWD_SHARE = 3
 CROWD_SECONDS = 0.001
@@ -78,6 +89,9 @@ class Executor:
         self._drivers: dict[str, Driver] = {}
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._wish: Abort | None = None
         self._hurry = False
         self._urgent = 0
         self._later: asyncio.TimerHandle | None = None
@@ -91,31 +105,49 @@ class Executor:
 
     async def run(self, *uids: str) -> None:
         """Claims the executions, carries on where they are, and returns when all are settled or
-        taken over (see ``lost``). Raises Refused if somebody alive drives one of them."""
-        house_keeping = asyncio.create_task(self._keep_house())
+        taken over (see ``lost``). Raises Refused if somebody alive drives one of them.
+
+        StoreFault or BackendFault when the store or a backend failed for longer than patience
+        lasts: what runs goes on, what is stored is true, and a later runner takes both up.
+        """
+        self._spawn(self._keep_house())
         try:
             for uid in uids:
                 await self._adopt(uid)
             while self._drivers:
                 await self._turns()
+                if self._failure is not None:
+                    raise self._failure
+            while self._chores:
+                await asyncio.gather(*self._chores, return_exceptions=True)
         finally:
             for timer in (self._later, self._alarm):
                 if timer is not None:
                     timer.cancel()
-            house_keeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await house_keeping
-            while self._tasks:
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+            # Whoever waits, waits for nothing any more, or for what a later runner will ask for.
+            left = [*self._tasks, *self._chores]
+            self._tasks.clear()
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     def abort(self, abort: Abort) -> None:
-        """Stores the wish for every execution driven here and begins to carry it out."""
-        for uid, driver in list(self._drivers.items()):
-            if not driver.snapshot.settled and driver.execution.abort is None:
-                stored = self._store.request_abort(uid, abort)
-                self._fact(driver, AbortFact(stored.abort or abort))
+        """Stores the wish for every execution driven here, or about to be, and begins to carry it
+        out."""
+        self._wish = self._wish or abort
+        for driver in list(self._drivers.values()):
+            self._pass_on_wish(driver)
         if self._preparing is not None:
             self._preparing.cancel()
+
+    def _pass_on_wish(self, driver: Driver) -> None:
+        wish = self._wish
+        if wish is None or driver.snapshot.settled or driver.execution.abort is not None:
+            return
+        # What the store does not take now, it takes with the next turn.
+        with contextlib.suppress(JobrunnerError):
+            wish = self._store.request_abort(driver.uid, wish).abort or wish
+        self._fact(driver, AbortFact(wish))
 
     def hurry(self) -> None:
         """Whatever is being stopped is killed now; no grace."""
@@ -139,6 +171,9 @@ class Executor:
         self._drivers[uid] = driver = Driver(snapshot, order=claimed.created_at)
         self._dirty.add(uid)
         self._preparing = preparing
+        if self._wish is not None:
+            self._pass_on_wish(driver)
+            preparing.cancel()
         try:
             pinned = await preparing
             self._pin(driver, pinned)
@@ -147,7 +182,8 @@ class Executor:
                 AbortFact(Abort(AbortKind.LAUNCH, now, error.message, error.reason))
             )
         except asyncio.CancelledError:
-            if not driver.facts:
+            # A wish to abort ends the preparing, not this.
+            if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
         finally:
             self._preparing = None
@@ -180,7 +216,7 @@ class Executor:
         await backend.fence(driver.uid, lease.epoch)
         found, remains = await survey(backend, driver.snapshot)
         for item in remains:
-            self._spawn(remove(backend, item))
+            self._spawn_chore(remove(backend, item))
         for attempt in list(driver.snapshot.live.values()):
             seen = found.get(attempt.key)
             self._take_up(driver, backend, attempt, seen)
@@ -204,7 +240,7 @@ class Executor:
             detail = found.sighting.detail if found and isinstance(found.sighting, Vanished) else ""
             driver.facts.append(VanishedFact(key, detail))
             if found is not None:
-                self._spawn(remove(backend, found))
+                self._spawn_chore(remove(backend, found))
             return
         if attempt.handle is None:
             since = found.sighting.since if isinstance(found.sighting, Running) else None
@@ -252,10 +288,12 @@ class Executor:
             settled = driver.snapshot.settled
             crash_point("before-settle" if settled else "before-record")
             try:
-                self._store.record(turn)
+                await self._record(turn)
             except StaleWrite as error:
                 self.lost[driver.uid] = error
                 del self._drivers[driver.uid]
+                # Its slots are free.
+                self._dirty.update(self._drivers)
                 continue
             crash_point("after-settle" if settled else "after-record")
             self._carry_out(driver, draft.orders.launch, draft.orders.stop, draft.orders.discard)
@@ -264,11 +302,40 @@ class Executor:
             )
             if settled:
                 del self._drivers[driver.uid]
-                self._store.release(driver.uid, self._owner)
+                # Nobody claims what is settled: a lease that stays is of no interest.
+                with contextlib.suppress(StoreFault):
+                    self._store.release(driver.uid, self._owner)
                 self._observer.settled(driver.execution)
         if self._drivers:
             # Facts of the same burst share the next turn.
             await asyncio.sleep(0)
+
+    async def _record(self, turn: Turn) -> None:
+        patience = self._patience()
+        while True:
+            try:
+                self._store.record(turn)
+            except StaleWrite:
+                if patience.tried and self._holds_lease(turn.execution):
+                    # The answer was lost, not the turn: nobody else may have written it.
+                    return
+                raise
+            except StoreFault as error:
+                await patience.bear(error)
+            else:
+                return
+
+    def _holds_lease(self, execution: Execution) -> bool:
+        try:
+            stored = self._store.get_execution_by_uid(execution.uid).lease
+        except JobrunnerError:
+            return False
+        mine = execution.lease
+        return (
+            stored is not None
+            and mine is not None
+            and (stored.owner, stored.epoch) == (mine.owner, mine.epoch)
+        )
 
     @staticmethod
     def _is_due(driver: Driver, now: float) -> bool:
@@ -313,14 +380,17 @@ class Executor:
         for attempt in stop:
             self._order_stop(driver, attempt)
         if discard:
-            self._spawn(self._discard(backend, discard))
+            self._spawn_chore(self._discard(backend, discard))
 
     # ------------------------------------------------------------ acting
 
     async def _launch(self, driver: Driver, backend: Backend, key: AttemptKey) -> None:
         crash_point("before-launch")
         try:
-            spec = self._launcher.spec(driver.execution, key)
+            try:
+                spec = self._launcher.spec(driver.execution, key)
+            except OSError as error:
+                raise LaunchFailed(f"It could not be prepared: {error}.", permanent=False) from None
             answer = await backend.launch(spec)
         except LaunchFailed as error:
             self._fact(driver, LaunchFailedFact(key, error))
@@ -336,25 +406,46 @@ class Executor:
     async def _await_end(
         self, driver: Driver, backend: Backend, key: AttemptKey, handle: str
     ) -> None:
-        try:
-            status = await backend.wait(handle)
-        except AttemptVanished as error:
-            self._fact(driver, VanishedFact(key, error.message))
-        else:
-            self._fact(driver, ExitedFact(key, status))
+        patience = self._patience()
+        while True:
+            try:
+                status = await backend.wait(handle)
+            except AttemptVanished as error:
+                self._fact(driver, VanishedFact(key, error.message))
+                return
+            except BackendFault as error:
+                await patience.bear(error)
+            else:
+                self._fact(driver, ExitedFact(key, status))
+                return
 
     def _order_stop(self, driver: Driver, attempt: Attempt) -> None:
         if attempt.handle is not None:
             grace = 0.0 if self._hurry else self._launcher.grace_of(driver.execution)
             backend = self._backend(driver.execution.backend)
-            self._spawn(self._stop(backend, attempt.handle, grace))
+            self._spawn(self._stop(driver, backend, attempt.key, attempt.handle, grace))
 
-    @staticmethod
-    async def _stop(backend: Backend, handle: str, grace: float) -> None:
-        crash_point("before-stop")
-        with contextlib.suppress(AttemptVanished):
-            await backend.stop(handle, grace=grace)
+    async def _stop(
+        self, driver: Driver, backend: Backend, key: AttemptKey, handle: str, grace: float
+    ) -> None:
+        patience = self._patience()
+        while driver.is_live(key):
+            crash_point("before-stop")
+            try:
+                await backend.stop(handle, grace=grace)
+            except AttemptVanished:
+                return
+            except BackendFault as error:
+                await patience.bear(error)
+            else:
+                break
         crash_point("after-stop")
+        await asyncio.sleep(grace + STUBBORN_SECONDS)
+        if driver.is_live(key):
+            self._observer.warning(
+                f"Task {key.index} of {driver.execution.name} was told to end {grace:.0f} s before"
+                f" its KILL, and has not ended {STUBBORN_SECONDS:.0f} s after it."
+            )
 
     @staticmethod
     async def _discard(backend: Backend, handles: list[str]) -> None:
@@ -388,28 +479,56 @@ class Executor:
         self._dirty.update(uid for uid, driver in self._drivers.items() if driver.facts)
         self._wake.set()
 
+    def _patience(self) -> Patience:
+        return Patience(self._clock, self._observer.warning)
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """For what the run cannot do without: if it fails, so does the run."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
+        if task not in self._tasks:
+            return
         self._tasks.discard(task)
+        error = RunnerFault("A step was broken off.") if task.cancelled() else task.exception()
+        if error is not None:
+            self._failure = self._failure or error
+            self._wake.set()
+
+    def _spawn_chore(self, work: Coroutine[Any, Any, None]) -> None:
+        """For cleaning up: what is left behind is found again by the next runner."""
+        task = asyncio.ensure_future(work)
+        self._chores.add(task)
+        task.add_done_callback(self._chore_done)
+
+    def _chore_done(self, task: asyncio.Task[None]) -> None:
+        self._chores.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._observer.warning(f"A background step failed: {error}")
+            self._observer.warning(f"What is left of an attempt could not be removed: {error}")
 
     async def _keep_house(self) -> None:
-        """Prolongs the leases and looks for wishes that others have stored."""
+        """Prolongs the leases and looks for wishes that others have stored. Whether a lease was
+        lost while the store was away is told by the next turn."""
         next_beat = self._clock.monotonic() + HEARTBEAT_SECONDS
+        failing = False
         while True:
             await asyncio.sleep(ABORT_POLL_SECONDS)
-            for uid, abort in self._store.aborts_for(self._owner):
-                driver = self._drivers.get(uid)
-                if driver is not None and driver.execution.abort is None:
-                    self._fact(driver, AbortFact(abort))
-            if self._clock.monotonic() >= next_beat:
-                next_beat = self._clock.monotonic() + HEARTBEAT_SECONDS
-                self._store.heartbeat(self._owner, now=self._clock.now(), ttl=LEASE_SECONDS)
+            try:
+                for uid, abort in self._store.aborts_for(self._owner):
+                    driver = self._drivers.get(uid)
+                    if driver is not None and driver.execution.abort is None:
+                        self._fact(driver, AbortFact(abort))
+                if self._clock.monotonic() >= next_beat:
+                    self._store.heartbeat(self._owner, now=self._clock.now(), ttl=LEASE_SECONDS)
+                    next_beat = self._clock.monotonic() + HEARTBEAT_SECONDS
+            except StoreFault as error:
+                if not failing:
+                    self._observer.warning(f"{error.message.rstrip('.')}: trying again.")
+                failing = True
+            else:
+                failing = False
 
 
 __all__ = ["Executor", "Limits"]
