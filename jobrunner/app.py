@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from jobrunner.core.records import Abort, AbortKind, Execution
 from jobrunner.core.states import SETTLED_EXECUTIONS
-from jobrunner.errors import Interrupted, Refused, RunnerFault
+from jobrunner.errors import Interrupted, JobrunnerError, Refused, RunnerFault
 from jobrunner.executor.observer import Observer
 from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.identity import is_gone, runner_name
@@ -97,7 +97,10 @@ class App:
             self.store.release(execution.uid, lease.owner)
         asyncio.run(self._drive(execution, observer, base_env, interrupts=interrupts))
         ended = self.store.get_execution_by_uid(execution.uid)
-        self._keep_house()
+        try:
+            self._keep_house()
+        except (JobrunnerError, OSError) as error:
+            observer.warning(f"Old executions could not be removed: {error}")
         return ended
 
     def drive_again(self, execution: Execution, *, observer: Observer) -> Execution:
@@ -105,7 +108,7 @@ class App:
         if execution.state in SETTLED_EXECUTIONS:
             import asyncio
 
-            asyncio.run(self._sweep(execution.backend))
+            asyncio.run(self._sweep(execution.backend, observer))
             raise Refused(f"Execution '{execution.name}' has ended: there is nothing to continue.")
         return self.drive(execution, observer=observer)
 
@@ -158,7 +161,6 @@ class App:
         from jobrunner.executor.executor import Executor
         from jobrunner.executor.launching import Launcher
         from jobrunner.executor.limits import machine_limits
-        from jobrunner.executor.recovery import sweep
         from jobrunner.executor.signals import handling
         from jobrunner.store.secrets import FileSecrets
 
@@ -188,7 +190,7 @@ class App:
         try:
             with handling(self._on_signal(executor), enabled=interrupts):
                 await executor.run(execution.uid)
-            await sweep(backend(execution.backend), self.store)
+            await self._clean_up(backend(execution.backend), observer)
         finally:
             for one in opened.values():
                 await one.close()
@@ -198,14 +200,21 @@ class App:
                 hint=f"Follow it with: jobrunner executions wait {execution.name}",
             )
 
-    async def _sweep(self, name: str) -> None:
-        from jobrunner.executor.recovery import sweep
-
+    async def _sweep(self, name: str, observer: Observer) -> None:
         backend = self.backend(name)
         try:
-            await sweep(backend, self.store)
+            await self._clean_up(backend, observer)
         finally:
             await backend.close()
+
+    async def _clean_up(self, backend: Backend, observer: Observer) -> None:
+        """What fails here does not change how the execution ended; the next run tries again."""
+        from jobrunner.executor.recovery import sweep
+
+        try:
+            await sweep(backend, self.store)
+        except RunnerFault as error:
+            observer.warning(f"What earlier runs left could not be looked at: {error}")
 
     def _on_signal(self, executor: Executor) -> Callable[[], None]:
         def interrupt() -> None:

@@ -14,6 +14,7 @@ that nothing can still be running.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -96,7 +97,8 @@ class Book(NamedTuple):
 
 
 def read(path: str) -> Book:
-    """Reads a journal; a missing one is empty, a torn last line is ignored."""
+    """Reads a journal; a missing one is empty. A torn last line is ignored, and so is a line that
+    makes no sense: there is no fsync, and a machine that crashes may leave anything."""
     book = Book({}, {})
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -104,20 +106,25 @@ def read(path: str) -> Book:
     except FileNotFoundError:
         return book
     for line in lines[:-1]:
-        kind, _, rest = line.partition(" ")
-        if kind == "S":
-            for key in rest.split():
-                book.ended.pop(key, None)
-                book.started[key] = NO_PROCESS
-        elif kind == "P":
-            key, pid, ticks = rest.split()
-            book.started[key] = Started(int(pid), int(ticks))
-        elif kind == "X":
-            ended = Exit(*json.loads(rest))
-            process = book.started.pop(ended.key, NO_PROCESS)
-            book.ended[ended.key] = Ended(process, ended)
-        elif kind in ("F", "A"):
-            for key in rest.split():
-                book.started.pop(key, None)
-                book.ended.pop(key, None)
+        with contextlib.suppress(ValueError, TypeError):
+            _take(book, line)
     return book
+
+
+def _take(book: Book, line: str) -> None:
+    kind, _, rest = line.partition(" ")
+    if kind == "S":
+        for key in rest.split():
+            book.ended.pop(key, None)
+            book.started[key] = NO_PROCESS
+    elif kind == "P":
+        key, pid, ticks = rest.split()
+        book.started[key] = Started(int(pid), int(ticks))
+    elif kind == "X":
+        ended = Exit(*json.loads(rest))
+        process = book.started.pop(ended.key, NO_PROCESS)
+        book.ended[ended.key] = Ended(process, ended)
+    elif kind in ("F", "A"):
+        for key in rest.split():
+            book.started.pop(key, None)
+            book.ended.pop(key, None)

@@ -26,6 +26,9 @@ def read(directory: str, mark_prefix: str) -> Book | None:
     try:
         lock = place.try_lock(directory)
     except FileNotFoundError:
+        # The lock goes last: whoever removed the directory may have died right after it.
+        with contextlib.suppress(OSError):
+            os.rmdir(directory)
         return None
     if lock is None:
         return None

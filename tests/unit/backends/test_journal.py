@@ -143,3 +143,9 @@ def exit_key(line: str) -> str:
     key = json.loads(line[2:])[0]
     assert isinstance(key, str)
     return key
+
+
+def test_lines_that_a_crash_of_the_machine_spoilt_are_passed_over(path: Path) -> None:
+    spoilt = 'P a 12\n\0\0\0\nX [1,\nX {}\nX ["c"]\nX 7\n'
+    book = read(path, f"S a b c\nP b 7 8\n{spoilt}")
+    assert book == Book({"a": Started(0, 0), "b": Started(7, 8), "c": Started(0, 0)}, {})
