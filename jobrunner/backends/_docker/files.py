@@ -6,6 +6,8 @@ that is decided: docs/explain/containers.md.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import posixpath
 import shutil
@@ -58,19 +60,24 @@ def group_by_mount(files: Iterable[SecretFile]) -> tuple[Group, ...]:
 
 
 class SecretFiles:
-    """Files of one home's containers, by container name, below ``root``."""
+    """Files of one home's containers, by container name, below ``root``. ``guard`` is a directory
+    above it in a place where anybody may make one: nothing is written unless it is ours alone."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, guard: str | None = None) -> None:
         self.root = root
+        self._guard = guard
 
     def write(self, container: str, files: Sequence[SecretFile]) -> tuple[Mounted, ...]:
         """Anything written earlier for ``container`` is replaced in place: a container that was
         made with these paths already still finds them. Raises OSError."""
         mounts = []
         base = os.path.join(self.root, container)
+        if files:
+            _close_directories(base)
+            if self._guard is not None and not _is_ours(self._guard, os.getuid()):
+                raise PermissionError(errno.EPERM, "it is open to other users", self._guard)
         for number, group in enumerate(group_by_mount(files)):
             place = os.path.join(base, str(number))
-            os.makedirs(base, mode=0o700, exist_ok=True)
             for name, file in group.files:
                 path = os.path.join(place, name) if name else place
                 if name:
@@ -87,6 +94,14 @@ class SecretFiles:
                 os.rmdir(directory)
             except OSError:
                 return
+
+
+def _close_directories(path: str) -> None:
+    """Makes what is missing on the way to ``path``, searchable by us alone."""
+    if not os.path.isdir(path):
+        _close_directories(os.path.dirname(path))
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path, 0o700)
 
 
 def _open_directories(place: str, inner: str) -> None:
@@ -131,17 +146,17 @@ def secret_files(home: str, home_id: str, *, local: bool) -> SecretFiles:
         local=local,
     )
     parent = os.path.join(SHARED_MEMORY, f"jobrunner-{uid}")
-    if root.startswith(parent) and not _is_ours(parent, uid):
-        root = os.path.join(home, "run", "secrets")
-    return SecretFiles(root)
+    if not root.startswith(parent + os.sep):
+        return SecretFiles(root)
+    if not os.path.lexists(parent) or _is_ours(parent, uid):
+        return SecretFiles(root, guard=parent)
+    return SecretFiles(os.path.join(home, "run", "secrets"))
 
 
 def _is_ours(directory: str, uid: int) -> bool:
     """Anybody may make a directory in shared memory: one of another user's is not to be trusted."""
     try:
         found = os.lstat(directory)
-    except FileNotFoundError:
-        return True
     except OSError:
         return False
     return found.st_uid == uid and found.st_mode & 0o170077 == 0o040000

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +81,33 @@ def test_removal_leaves_nothing_and_may_be_repeated(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "u" / "home") == ["c2"]
     files.remove("c2")
     assert os.listdir(tmp_path) == []
+
+
+def test_every_directory_that_is_made_is_closed(tmp_path: Path) -> None:
+    # One that is open would be somebody else's for the next runner, which would look elsewhere.
+    before = os.umask(0o022)
+    try:
+        SecretFiles(str(tmp_path / "u" / "home")).write("c1", [SecretFile("/s/a", b"A")])
+    finally:
+        os.umask(before)
+    made = [tmp_path / "u", tmp_path / "u" / "home", tmp_path / "u" / "home" / "c1"]
+    assert {path.stat().st_mode & 0o7777 for path in made} == {0o700}
+
+
+def test_nothing_is_written_below_a_directory_that_is_open_to_others(tmp_path: Path) -> None:
+    guard = tmp_path / "u"
+    guard.mkdir()
+    guard.chmod(0o777)
+    files = SecretFiles(str(guard / "home"), guard=str(guard))
+    with pytest.raises(PermissionError):
+        files.write("c1", [SecretFile("/s/a", b"A")])
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_guard_that_is_not_there_yet_is_made(tmp_path: Path) -> None:
+    files = SecretFiles(str(tmp_path / "u" / "home"), guard=str(tmp_path / "u"))
+    (mounted,) = files.write("c1", [SecretFile("/s/a", b"A")])
+    assert (Path(mounted.source) / "a").read_bytes() == b"A"
 
 
 def root(**changes: object) -> str:
