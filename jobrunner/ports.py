@@ -193,7 +193,9 @@ class Backend(Protocol):
 
     async def launch(self, spec: LaunchSpec) -> Launched:
         """Starts the attempt, once per ``spec.key``: asked again it answers with the same handle.
-        Raises LaunchFailed. A smaller lease than one already seen for the execution is refused."""
+        Raises LaunchFailed, which is an end of the attempt, and BackendFault where nothing can be
+        said or done now; then it may be asked again. A smaller lease than one already seen for the
+        execution is refused."""
         ...
 
     async def wait(self, handle: str) -> ExitStatus:

@@ -224,6 +224,9 @@ class DockerBackend:
         except LaunchFailed:
             raise
         except BackendFault as error:
+            if self._met and isinstance(error, EngineAway):
+                # Nobody knows whether it was started; asked again, it is the same attempt.
+                raise self._away(error) from error
             raise self._as_launch_failed(error) from error
 
     async def _launch(self, spec: LaunchSpec, facts: Facts) -> Launched:

@@ -23,7 +23,8 @@ def plan(snapshot: Snapshot, now: float, slots: int) -> list[Step]:
     """The steps that are due at ``now`` (Unix seconds), with ``slots`` free for new attempts."""
     if snapshot.settled:
         return []
-    if not snapshot.aborting and snapshot.deadline is not None and now >= snapshot.deadline:
+    late = snapshot.deadline is not None and now >= snapshot.deadline
+    if late and not snapshot.aborting and snapshot.open_tasks:
         return [AbortExecution(AbortKind.DEADLINE, "The deadline of the execution was reached.")]
     if snapshot.aborting:
         return plan_abort(snapshot)

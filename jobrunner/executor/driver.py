@@ -106,6 +106,9 @@ class Driver:
         attempt = self.snapshot.live.get(key.index)
         return attempt is not None and attempt.number == key.number
 
+    def is_stopping(self, key: AttemptKey) -> bool:
+        return self.is_live(key) and key.index not in self.snapshot.unstopped
+
     def take_facts(self, now: float) -> _Draft:
         """Applies what happened. Late words about attempts that have ended change nothing."""
         draft = _Draft()

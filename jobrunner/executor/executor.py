@@ -39,7 +39,17 @@ from jobrunner.executor.observer import Observer
 from jobrunner.executor.patience import Patience
 from jobrunner.executor.recovery import remove, survey
 from jobrunner.executor.snapshots import make_snapshot
-from jobrunner.ports import Backend, Clock, Found, Launched, Running, Store, Turn, Vanished
+from jobrunner.ports import (
+    Backend,
+    Clock,
+    Found,
+    Launched,
+    LaunchSpec,
+    Running,
+    Store,
+    Turn,
+    Vanished,
+)
 
 LEASE_SECONDS = 15.0
 HEARTBEAT_SECONDS = 5.0
@@ -386,22 +396,31 @@ class Executor:
 
     async def _launch(self, driver: Driver, backend: Backend, key: AttemptKey) -> None:
         crash_point("before-launch")
-        try:
+        patience = self._patience()
+        while True:
             try:
-                spec = self._launcher.spec(driver.execution, key)
-            except OSError as error:
-                raise LaunchFailed(f"It could not be prepared: {error}.", permanent=False) from None
-            answer = await backend.launch(spec)
-        except LaunchFailed as error:
-            self._fact(driver, LaunchFailedFact(key, error))
-            return
-        except BackendFault as error:
-            failed = LaunchFailed(error.message, permanent=False, hint=error.hint)
-            self._fact(driver, LaunchFailedFact(key, failed))
-            return
+                answer = await backend.launch(self._spec(driver, key))
+            except LaunchFailed as error:
+                self._fact(driver, LaunchFailedFact(key, error))
+                return
+            except BackendFault as error:
+                # That says nothing about the attempt. Asked again, it is still the same one.
+                await patience.bear(error)
+                if driver.is_stopping(key):
+                    failed = LaunchFailed(error.message, permanent=False)
+                    self._fact(driver, LaunchFailedFact(key, failed))
+                    return
+            else:
+                break
         crash_point("after-launch")
         self._fact_in_time(driver, LaunchedFact(key, answer))
         await self._await_end(driver, backend, key, answer.handle)
+
+    def _spec(self, driver: Driver, key: AttemptKey) -> LaunchSpec:
+        try:
+            return self._launcher.spec(driver.execution, key)
+        except OSError as error:
+            raise LaunchFailed(f"It could not be prepared: {error}.", permanent=False) from None
 
     async def _await_end(
         self, driver: Driver, backend: Backend, key: AttemptKey, handle: str

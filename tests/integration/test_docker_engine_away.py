@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from jobrunner.backends import docker as docker_backend
 from jobrunner.backends.docker import DockerBackend
 from jobrunner.core.records import AttemptKey
 from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed
@@ -150,6 +151,24 @@ async def test_a_launch_waits_for_an_engine_that_is_being_started_anew(
         assert not launching.done()
         await asyncio.to_thread(engine.start)
         launched = await asyncio.wait_for(launching, SOON)
+        assert (await asyncio.wait_for(backend.wait(launched.handle), SOON)).code == 4
+
+
+async def test_an_engine_that_went_away_for_good_is_not_the_fault_of_an_attempt(
+    engine: PrivateEngine, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker_backend, "PATIENCE", 0.5)
+    async with opened(home, engine) as backend:
+        first = await backend.launch(spec(home, "exit 0", 0))
+        assert (await asyncio.wait_for(backend.wait(first.handle), SOON)).ok
+        await asyncio.to_thread(engine.stop)
+        try:
+            with pytest.raises(BackendFault, match="not running") as fault:
+                await asyncio.wait_for(backend.launch(spec(home, "exit 4", 1)), SOON)
+            assert not isinstance(fault.value, LaunchFailed)
+        finally:
+            await asyncio.to_thread(engine.start)
+        launched = await asyncio.wait_for(backend.launch(spec(home, "exit 4", 1)), SOON)
         assert (await asyncio.wait_for(backend.wait(launched.handle), SOON)).code == 4
 
 

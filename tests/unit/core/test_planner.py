@@ -214,6 +214,16 @@ def test_the_deadline_of_the_execution_ends_it_as_failed() -> None:
     assert (execution.state, execution.reason) == (ExecutionState.FAILED, "DeadlineExceeded")
 
 
+def test_a_deadline_that_passes_when_everything_has_ended_changes_nothing() -> None:
+    sim = simulate(1, deadline=NOW + 100)
+    sim.launch_all()
+    sim.now = NOW + 101
+    sim.exited(sim.running[0], 0)
+    execution = sim.snapshot.execution
+    assert execution.state is ExecutionState.SUCCEEDED
+    assert execution.abort is None
+
+
 def test_a_launch_that_can_never_work_fails_the_execution_at_once() -> None:
     sim = simulate(100, 1, policy=RetryPolicy(max_retries=3))
     sim.launch_failed(sim.launching[0], permanent=True)
