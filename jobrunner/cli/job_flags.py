@@ -7,14 +7,16 @@ import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobrunner.cli import values
+from jobrunner.cli.cloud_flags import apply_cloud_flags, cloud_options
 from jobrunner.cli.envvars import EnvChange, change_env, dict_flag, list_flag, literal_flags
 from jobrunner.cli.own import annotations_of, own_options
 from jobrunner.cli.params import DURATION, whole
+from jobrunner.cli.refused_flags import refuse_by_name, refused_options
 from jobrunner.core.limits import MAX_TASKS
 from jobrunner.core.spec import (
     Container,
@@ -29,6 +31,9 @@ from jobrunner.core.spec import (
     VolumeMount,
 )
 
+if TYPE_CHECKING:
+    from jobrunner.core.records import Scope
+
 Flags = Mapping[str, Any]
 VOLUME_TYPES = ("in-memory", "secret", "cloud-storage", "nfs")
 VOLUME_KEYS = (
@@ -38,12 +43,13 @@ VOLUME_KEYS = (
 
 
 def job_options(*, change: bool) -> Callable[[Any], Any]:
-    """All flags that write a spec; ``change`` adds those that alter what is there."""
+    """All flags that write a spec, and those that are refused by name; ``change`` adds those that
+    only an existing job can use. As in gcloud, some of these are known to ``create`` too."""
 
     def add(function: Any) -> Any:
         for option in reversed(_options(change)):
             function = option(function)
-        return function
+        return refused_options(function)
 
     return add
 
@@ -55,6 +61,7 @@ def _options(change: bool) -> list[Callable[[Any], Any]]:
     def clear(what: str) -> Callable[[Any], Any]:
         return click.option(f"--clear-{what}", is_flag=True, help=f"Remove all {what}.")
 
+    labels = many("--labels", "K=V,...", "Labels of the job and its executions.")
     options = [
         click.option("--image", help="Image to run. Without one the command runs as a process."),
         many("--command", "WORD,...", "Command; replaces the image's entrypoint."),
@@ -64,42 +71,42 @@ def _options(change: bool) -> list[Callable[[Any], Any]]:
         click.option("--max-retries", type=whole(0, 10), metavar="N", help="Per task, 0 to 10."),
         click.option("--task-timeout", type=DURATION, metavar="DURATION", help="Per attempt."),
         many("--set-env-vars", "K=V,...", "Exactly these environment variables."),
+        many("--update-env-vars", "K=V,...", "Set these, keep the others."),
+        many("--remove-env-vars", "K,...", "Remove these."),
+        clear("env-vars"),
         click.option("--env-vars-file", metavar="FILE", help="The same from a YAML file."),
         many("--set-secrets", "K=SECRET:VERSION,...", "Secrets, as variables or as /PATH files."),
+        many("--update-secrets", "K=SECRET:VERSION,...", "Set these, keep the others."),
+        many("--remove-secrets", "K,...", "Remove these."),
+        clear("secrets"),
         click.option("--cpu", metavar="N", help="CPUs of the container, as 2 or 1000m."),
         click.option("--memory", metavar="SIZE", help="Memory of the container, as 512Mi."),
-        click.option("--service-account", metavar="EMAIL", help="Stored, not used here."),
-        many("--labels", "K=V,...", "Labels of the job and its executions."),
+        labels,
         click.option("--workdir", metavar="DIR", help="Working directory of the command."),
         many("--add-volume", "name=N,type=T,...", f"A volume: {', '.join(VOLUME_TYPES[:2])}."),
+        many("--remove-volume", "NAME,...", "Remove these, with their mounts."),
+        clear("volumes"),
         many("--add-volume-mount", "volume=N,mount-path=P", "Where the container sees it."),
-        own_options,
+        many("--remove-volume-mount", "PATH,...", "Remove the mounts at these paths."),
+        clear("volume-mounts"),
+        own_options("--container-network"),
+        *cloud_options(change=change),
     ]
     if change:
-        options[8:8] = [
-            many("--update-env-vars", "K=V,...", "Set these, keep the others."),
-            many("--remove-env-vars", "K,...", "Remove these."),
-            clear("env-vars"),
-        ]
-        options[13:13] = [
-            many("--update-secrets", "K=SECRET:VERSION,...", "Set these, keep the others."),
-            many("--remove-secrets", "K,...", "Remove these."),
-            clear("secrets"),
-        ]
-        options += [
+        place = options.index(labels) + 1
+        options[place:place] = [
             many("--update-labels", "K=V,...", "Set these, keep the others."),
             many("--remove-labels", "K,...", "Remove these."),
             clear("labels"),
-            many("--remove-volume", "NAME,...", "Remove these, with their mounts."),
-            clear("volumes"),
-            many("--remove-volume-mount", "PATH,...", "Remove the mounts at these paths."),
-            clear("volume-mounts"),
         ]
     return options
 
 
-def apply_flags(spec: JobSpec, flags: Flags) -> JobSpec:
-    """``spec`` with what the flags say. Raises a usage error for a bad value."""
+def apply_flags(spec: JobSpec, flags: Flags, scope: Scope) -> JobSpec:
+    """``spec`` of a job in ``scope`` with what the flags say. Raises a usage error for a bad value,
+    InvalidSpec for flags of what is refused by name."""
+    refuse_by_name(flags)
+    spec = apply_cloud_flags(spec, flags, scope)
     outer = spec.template
     inner = outer.template
     container = inner.containers[0] if inner.containers else Container()
@@ -109,10 +116,10 @@ def apply_flags(spec: JobSpec, flags: Flags) -> JobSpec:
         **_given(
             max_retries=flags["max_retries"],
             timeout=flags["task_timeout"],
-            service_account=flags["service_account"],
         ),
     )
-    inner = _volumes(_secrets(inner, flags), flags)
+    # The order is gcloud's: what is taken away makes room for what the same flags add.
+    inner = _with_volumes(_secrets(_less_volumes(inner, flags), flags), flags)
     outer = replace(
         outer,
         template=inner,
@@ -278,7 +285,7 @@ def _without_file(template: TaskTemplate, path: str) -> TaskTemplate:
 # ---------------------------------------------------------------- volumes
 
 
-def _volumes(template: TaskTemplate, flags: Flags) -> TaskTemplate:
+def _less_volumes(template: TaskTemplate, flags: Flags) -> TaskTemplate:
     if flags.get("clear_volumes"):
         template = _without_volumes(template, {volume.name for volume in template.volumes})
     removing = set(list_flag("--remove-volume", flags.get("remove_volume", ())))
@@ -287,9 +294,15 @@ def _volumes(template: TaskTemplate, flags: Flags) -> TaskTemplate:
     mounts = () if flags.get("clear_volume_mounts") else container.volume_mounts
     paths = list_flag("--remove-volume-mount", flags.get("remove_volume_mount", ()))
     mounts = tuple(mount for mount in mounts if mount.mount_path not in paths)
+    container = replace(container, volume_mounts=mounts)
+    return replace(template, containers=(container, *template.containers[1:]))
+
+
+def _with_volumes(template: TaskTemplate, flags: Flags) -> TaskTemplate:
+    container = template.containers[0]
     added = [_volume(text) for text in flags["add_volume"]]
     names = {volume.name for volume in added}
-    mounts += tuple(_mount(text) for text in flags["add_volume_mount"])
+    mounts = (*container.volume_mounts, *(_mount(text) for text in flags["add_volume_mount"]))
     return replace(
         template,
         containers=(replace(container, volume_mounts=mounts), *template.containers[1:]),

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobrunner.cli.asking import confirmed, quiet_option
 from jobrunner.cli.base import Group, State, format_option, read_format, with_state
+from jobrunner.cli.executing import (
+    execute_and_wait,
+    execute_now_options,
+    refuse_async,
+    wants_execution,
+)
 from jobrunner.cli.job_flags import apply_flags, job_options
 from jobrunner.cli.naming import flags_named
 from jobrunner.cli.own import backend_option
@@ -16,6 +21,7 @@ from jobrunner.cli.params import DURATION, whole
 from jobrunner.core.limits import MAX_TASKS
 
 if TYPE_CHECKING:
+    from jobrunner.app import App
     from jobrunner.core.records import Job
     from jobrunner.core.spec import JobSpec, Overrides
 
@@ -34,16 +40,20 @@ name_argument = click.argument("name", metavar="JOB")
     examples=(
         "jobrunner jobs create report --workdir . --command ./report.sh --args=--full --tasks 3",
         "jobrunner jobs create thumbs --image thumbs:1 --set-env-vars SIZE=64,MODE=fast",
+        "jobrunner jobs create report --command ./report.sh --tasks 3 --execute-now",
     )
 )
 @name_argument
 @job_options(change=False)
+@execute_now_options
 @with_state
-def create(state: State, name: str, **flags: Any) -> None:
+def create(state: State, name: str, **flags: Any) -> int:
     """Create a job. Without --image its command runs as a process of yours."""
-    with state.app() as app, flags_named():
-        job = app.service.jobs.create(state.scope(), name, apply_flags(new_spec(), flags))
-        said(f"Created job '{job.name}'.", job)
+    now, scope = wants_execution(flags), state.scope()
+    with state.app() as app:
+        with flags_named():
+            job = app.service.jobs.create(scope, name, apply_flags(new_spec(), flags, scope))
+        return stored(app, f"Created job '{job.name}'.", job, now=now, quiet=flags["quiet"])
 
 
 @jobs.command(
@@ -54,32 +64,38 @@ def create(state: State, name: str, **flags: Any) -> None:
 )
 @name_argument
 @job_options(change=True)
+@execute_now_options
 @with_state
-def update(state: State, name: str, **flags: Any) -> None:
+def update(state: State, name: str, **flags: Any) -> int:
     """Change a job: what no flag names stays as it is."""
-    with state.app() as app, flags_named():
-        current = app.service.jobs.get(state.scope(), name)
-        job = app.service.jobs.replace(
-            state.scope(),
-            name,
-            apply_flags(current.spec, flags),
-            expect_version=current.resource_version,
-        )
+    now, scope = wants_execution(flags), state.scope()
+    with state.app() as app:
+        with flags_named():
+            current = app.service.jobs.get(scope, name)
+            job = app.service.jobs.replace(
+                scope,
+                name,
+                apply_flags(current.spec, flags, scope),
+                expect_version=current.resource_version,
+            )
         verb = "Updated" if job.generation != current.generation else "Nothing changed in"
-        said(f"{verb} job '{job.name}'.", job)
+        return stored(app, f"{verb} job '{job.name}'.", job, now=now, quiet=flags["quiet"])
 
 
 @jobs.command(examples=("jobrunner jobs deploy report --command ./report.sh --tasks 3",))
 @name_argument
 @job_options(change=True)
+@execute_now_options
 @with_state
-def deploy(state: State, name: str, **flags: Any) -> None:
+def deploy(state: State, name: str, **flags: Any) -> int:
     """Create a job, or change it if it is there."""
-    with state.app() as app, flags_named():
-        current = app.service.jobs.find(state.scope(), name)
-        spec = apply_flags(new_spec() if current is None else current.spec, flags)
-        job, word = app.service.jobs.apply(state.scope(), name, spec)
-        said(f"Job '{job.name}' {word}.", job)
+    now, scope = wants_execution(flags), state.scope()
+    with state.app() as app:
+        with flags_named():
+            current = app.service.jobs.find(scope, name)
+            spec = apply_flags(new_spec() if current is None else current.spec, flags, scope)
+            job, word = app.service.jobs.apply(scope, name, spec)
+        return stored(app, f"Job '{job.name}' {word}.", job, now=now, quiet=flags["quiet"])
 
 
 def new_spec() -> JobSpec:
@@ -89,15 +105,20 @@ def new_spec() -> JobSpec:
     return JobSpec(client=CLIENT, client_version=__version__)
 
 
-def said(message: str, job: Job) -> None:
-    """Warnings and what was done, on standard error."""
+def stored(app: App, message: str, job: Job, *, now: bool, quiet: bool) -> int:
+    """Says on standard error what was done and of what to beware, and executes the job if that is
+    to be ``now``. Returns the exit code."""
     from jobrunner.core.notices import notices
+    from jobrunner.core.records import Scope
 
     for notice in notices(job.spec):
         click.echo(f"Warning: {notice}", err=True)
     click.echo(message, err=True)
+    if now:
+        return execute_and_wait(app, Scope(job.project, job.region), job.name, quiet=quiet)
     if job.execution_count == 0:
         click.echo(f"Run it with: jobrunner jobs execute {job.name}", err=True)
+    return 0
 
 
 @jobs.command(examples=("jobrunner jobs replace job.yaml", "jobrunner jobs replace -"))
@@ -215,38 +236,20 @@ def execute(state: State, name: str, **flags: Any) -> int:
 
     The name of the execution goes to standard output. Overrides touch this execution only.
     """
-    from jobrunner.cli.executions import drive_and_tell
-    from jobrunner.core.states import SETTLED_EXECUTIONS
-    from jobrunner.errors import Refused
-
     if flags["asynchronous"]:
-        raise Refused(
-            "--async needs a server that drives the execution, and none is running on this home.",
-            hint="Leave --async away: the command then stays until the end. "
-            "In a shell, '&' puts it into the background.",
-        )
+        refuse_async()
     overrides = overrides_of(flags)
     with state.app() as app:
-        with flags_named():
-            execution = app.service.executions.run(
-                state.scope(),
-                name,
-                overrides,
-                backend=flags["backend"],
-                idempotency_key=flags["idempotency_key"],
-            )
-        sys.stdout.write(f"{execution.name}\n")
-        sys.stdout.flush()
-
-        def drive(watch: Any) -> Any:
-            # With a key that was used before this is the earlier execution.
-            if execution.state in SETTLED_EXECUTIONS:
-                return execution
-            if app.is_driven(execution):
-                return app.wait(execution, timeout=None, observer=watch)
-            return app.drive(execution, observer=watch)
-
-        return drive_and_tell(app, execution, drive, logs=flags["logs"], quiet=flags["quiet"])
+        return execute_and_wait(
+            app,
+            state.scope(),
+            name,
+            overrides,
+            backend=flags["backend"],
+            idempotency_key=flags["idempotency_key"],
+            logs=flags["logs"],
+            quiet=flags["quiet"],
+        )
 
 
 def overrides_of(flags: dict[str, Any]) -> Overrides | None:

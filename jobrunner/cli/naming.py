@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobrunner.core.options import PREFIX
-from jobrunner.core.problems import CONTAINERS, EXECUTION, TASK, VOLUMES
+from jobrunner.core.problems import CONTAINERS, EXECUTION, EXECUTION_METADATA, TASK, VOLUMES
 from jobrunner.errors import InvalidSpec, Violation
 
 _CONTAINER = re.escape(f"{CONTAINERS}[0]")
+_ANY_ANNOTATION = r"(?:spec\.template\.)?metadata\.annotations\["
+_GOOGLE = re.escape(f"{EXECUTION_METADATA}.annotations[run.googleapis.com/")
 _FLAGS: tuple[tuple[str, str], ...] = (
     (r"metadata\.name", "JOB"),
     (re.escape(f"{EXECUTION}.taskCount"), "--tasks"),
@@ -18,6 +20,9 @@ _FLAGS: tuple[tuple[str, str], ...] = (
     (re.escape(f"{TASK}.maxRetries"), "--max-retries"),
     (re.escape(f"{TASK}.timeoutSeconds"), "--task-timeout"),
     (re.escape(f"{TASK}.serviceAccountName"), "--service-account"),
+    (_GOOGLE + r"(execution-environment)\]", r"--\1"),
+    (_GOOGLE + r"vpc-access-egress\]", "--vpc-egress"),
+    (_GOOGLE + r"network-interfaces\]", "--network"),
     (_CONTAINER + r"\.image", "--image"),
     (_CONTAINER + r"\.workingDir", "--workdir"),
     (_CONTAINER + r"\.resources\.limits\[(cpu|memory)\]", r"--\1"),
@@ -27,7 +32,8 @@ _FLAGS: tuple[tuple[str, str], ...] = (
     (_CONTAINER + r"\.volumeMounts\b.*", "--add-volume-mount"),
     (re.escape(VOLUMES) + r"\b.*", "--add-volume"),
     (r"(?:spec\.template\.)?metadata\.labels\b.*", "--labels"),
-    (r"(?:spec\.template\.)?metadata\.annotations\[" + re.escape(PREFIX) + r"([a-z-]+)\]", r"--\1"),
+    (_ANY_ANNOTATION + re.escape(PREFIX) + r"network\]", "--container-network"),
+    (_ANY_ANNOTATION + re.escape(PREFIX) + r"([a-z-]+)\]", r"--\1"),
     (_CONTAINER, "--image or --command"),
 )
 

@@ -28,21 +28,30 @@ _TEXTS = {
         "What to do after an exit code, signal, timeout or oom: '3=fail-task;10-12=retry;"
         "SIGKILL=fail-execution'.",
     ),
-    "network": ("NAME", "Network of the containers."),
     "host-mounts": ("LIST", "Files of this machine in the containers: '/SOURCE:/TARGET[:ro],...'."),
     "log-limit": ("SIZE", "How much output of an attempt is kept, as 64Mi."),
 }
 
 
-def own_options(function: Any) -> Any:
-    """Adds the flags to a command."""
-    for name, text in reversed(_SWITCHES.items()):
-        function = click.option(f"--{name}/--no-{name}", default=None, help=text)(function)
-    for name, text in reversed(_DURATIONS.items()):
-        function = click.option(f"--{name}", type=DURATION, metavar="DURATION", help=text)(function)
-    for name, (metavar, text) in reversed(_TEXTS.items()):
-        function = click.option(f"--{name}", metavar=metavar, help=text)(function)
-    return backend_option(function)
+def own_options(*network: str) -> Decorator:
+    """Adds the flags to a command. ``network`` are the names of the flag for the network of
+    containers: 'jobs create' cannot have gcloud's ``--network``, which means a VPC, for it."""
+
+    def add(function: Any) -> Any:
+        for name, text in reversed(_SWITCHES.items()):
+            function = click.option(f"--{name}/--no-{name}", default=None, help=text)(function)
+        for name, text in reversed(_DURATIONS.items()):
+            function = click.option(f"--{name}", type=DURATION, metavar="DURATION", help=text)(
+                function
+            )
+        for name, (metavar, text) in reversed(_TEXTS.items()):
+            function = click.option(f"--{name}", metavar=metavar, help=text)(function)
+        function = click.option(
+            *network, NETWORK, metavar="NAME", help="Docker network of the containers."
+        )(function)
+        return backend_option(function)
+
+    return add
 
 
 backend_option: Decorator = click.option(
@@ -52,11 +61,15 @@ backend_option: Decorator = click.option(
 )
 
 
+NETWORK = "container_network"
+"""The parameter of the flag for the annotation ``network``."""
+
+
 def annotations_of(flags: Mapping[str, Any]) -> dict[str, str]:
     """The annotations that the given flags stand for."""
     found: dict[str, str] = {}
-    for name in (*_SWITCHES, *_DURATIONS, *_TEXTS, "backend"):
-        value = flags.get(name.replace("-", "_"))
+    for name in (*_SWITCHES, *_DURATIONS, *_TEXTS, "network", "backend"):
+        value = flags.get(NETWORK if name == "network" else name.replace("-", "_"))
         if value is None:
             continue
         if isinstance(value, bool):

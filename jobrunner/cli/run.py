@@ -22,6 +22,9 @@ RAW_LOG_LIMIT = "1Gi"
 """What is kept of a single task's output unless --log-limit says else: its output is passed on
 byte by byte, and a fast writer may be that far ahead of a slow reader before anything is lost."""
 
+TYPED = {"command": "COMMAND", "args": "COMMAND", "container-network": "--network"}
+"""What other commands have a flag for, as it is called here."""
+
 OUTPUTS = "prefix, group, dir=DIR or none"
 
 
@@ -72,7 +75,7 @@ class RunCmd(Cmd):
 @click.option("--env-vars-file", metavar="FILE", help="Environment variables from a YAML file.")
 @click.option("--memory", metavar="SIZE", help="Memory of each container, as 512Mi.")
 @click.option("--cpu", metavar="N", help="CPUs of each container, as 2 or 500m.")
-@own_options
+@own_options("--network", "--container-network")
 @click.option("--output", metavar="WAY", help=f"Output of tasks: {OUTPUTS}  [default: prefix].")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, and a summary only of failures.")
 @format_option("table", "json")
@@ -97,7 +100,7 @@ def run(state: State, **flags: Any) -> int:
     sink = sink_of(way, screen)
     talk = way != "raw" and not flags["quiet"]
     with state.app() as app:
-        with flags_named(command="COMMAND", args="COMMAND"):
+        with flags_named(**TYPED):
             execution = app.service.executions.run_ad_hoc(state.scope(), order)
         for notice in notices(JobSpec(template=execution.template)):
             screen.say(f"Warning: {notice}")

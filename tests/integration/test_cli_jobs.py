@@ -371,3 +371,24 @@ def test_bash_completes_commands_options_and_names() -> None:
         env={**os.environ, "PYTHON": sys.executable},
     )  # fmt: skip
     assert run.stdout.splitlines() == ["executions", "report", "json"]
+
+
+@pytest.mark.parametrize("flag", ["--execute-now", "--wait"])
+def test_a_job_is_executed_when_it_is_stored_as_if_by_jobs_execute(flag: str) -> None:
+    name = ok("jobs", "create", "j", "--command", "echo", "--args", "one", flag).strip()
+    assert re.fullmatch(r"j-[a-z0-9]{5}", name)
+    assert ok("executions", "logs", name) == "one\n"
+    second = ok("jobs", "update", "j", "--args", "two", flag).strip()
+    assert ok("executions", "logs", second) == "two\n"
+    run = jobrunner("jobs", "deploy", "j", "--command", "false", "--max-retries", "0", flag, "-q")
+    assert run.returncode == 1
+    assert "task 0 failed: exit code 1, 1 attempt" in run.stderr
+    assert "Run it with" not in run.stderr
+    assert document("jobs", "list")[0]["status"]["executionCount"] == 3
+
+
+def test_without_those_flags_a_stored_job_is_not_executed() -> None:
+    run = jobrunner("jobs", "create", "j", "--command", "true")
+    assert (run.returncode, run.stdout) == (0, "")
+    assert "Run it with: jobrunner jobs execute j" in run.stderr
+    assert document("executions", "list") == []
