@@ -74,7 +74,7 @@ def _options(change: bool) -> list[Callable[[Any], Any]]:
         many("--update-env-vars", "K=V,...", "Set these, keep the others."),
         many("--remove-env-vars", "K,...", "Remove these."),
         clear("env-vars"),
-        click.option("--env-vars-file", metavar="FILE", help="The same from a YAML file."),
+        click.option("--env-vars-file", metavar="FILE", help="Exactly those of a YAML file."),
         many("--set-secrets", "K=SECRET:VERSION,...", "Secrets, as variables or as /PATH files."),
         many("--update-secrets", "K=SECRET:VERSION,...", "Set these, keep the others."),
         many("--remove-secrets", "K,...", "Remove these."),
