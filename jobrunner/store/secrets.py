@@ -18,7 +18,8 @@ class FileSecrets:
         self._folder = folder
 
     def read(self, secret: str, version: str) -> bytes:
-        """Raises NotFound, or RunnerFault for a file that others may read. Never shows content."""
+        """Raises NotFound, or RunnerFault for what is no plain file, cannot be read, or can be
+        read by others. Never shows content."""
         if not _NAME.fullmatch(secret):
             raise NotFound(
                 f"Secret '{secret}' cannot exist: a name has 1 to 255 letters, digits, '_' or '-'."
@@ -32,20 +33,32 @@ class FileSecrets:
             )
         path = os.path.join(folder, chosen)
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
+            # A pipe that nobody writes to must not hold the runner up.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError as error:
             raise NotFound(
                 f"Version '{version}' of secret '{secret}' is not there ({error.strerror}).",
                 hint=f"Put it into the file {path}, mode 0600.",
             ) from None
-        with os.fdopen(descriptor, "rb") as file:
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+        except OSError as error:
+            raise RunnerFault(f"Secret file {path} cannot be read: {error.strerror}.") from None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise RunnerFault(
+                    f"Secret file {path} is not a file.",
+                    hint="A version of a secret is one plain file, mode 0600.",
+                )
+            mode = stat.S_IMODE(status.st_mode)
             if mode & 0o077:
                 raise RunnerFault(
                     f"Secret file {path} can be read by others (mode {mode:04o}).",
                     hint=f"chmod 600 {path}",
                 )
-            return file.read()
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
 
     @staticmethod
     def _latest(folder: str, secret: str) -> str:

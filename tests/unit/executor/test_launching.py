@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,18 @@ def test_a_secret_that_others_may_read_is_refused_without_showing_it(tmp_path: P
     with pytest.raises(LaunchFailed, match="can be read by others") as caught:
         launcher(tmp_path).spec(run, key(run))
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+def test_a_secret_that_is_no_plain_file_fails_the_launch_at_once(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    secret(tmp_path, "api", "1", b"hunter2")
+    make(tmp_path / "secrets" / "api" / "2")
+    run = execution(Container(command=("true",), env=(EnvVar("KEY", secret=SecretRef("api")),)))
+    with pytest.raises(LaunchFailed, match="api/2 is not a file") as caught:
+        launcher(tmp_path).spec(run, key(run))
+    assert caught.value.permanent
 
 
 @pytest.mark.parametrize("name", ["../etc", "a/b", "", "a" * 256, "."])
