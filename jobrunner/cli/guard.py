@@ -39,8 +39,7 @@ def guarded(argv: Sequence[str]) -> int:
     except OSError as error:
         if error.errno is None:
             return crashed(error, argv)
-        where = f": {error.filename}" if error.filename else ""
-        say(f"Error: {error.strerror}{where}")
+        say(os_text(error))
         return 5
     except Exception as error:
         return crashed(error, argv)
@@ -64,12 +63,29 @@ def silence(stream: object) -> None:
 
 
 def say(text: str) -> None:
-    """Talk goes to standard error; nobody there to hear it is no error."""
+    """Talk goes to standard error; nobody there to hear it, or no room for it, is no error."""
     try:
         sys.stderr.write(text.rstrip("\n") + "\n")
         sys.stderr.flush()
-    except (BrokenPipeError, ValueError):
+    except ValueError:
         pass
+    except OSError:
+        silence(sys.stderr)
+
+
+def os_text(error: OSError) -> str:
+    """What the system refused, and of which file."""
+    if error.filename:
+        return f"Error: {error.strerror}: {error.filename}"
+    if isinstance(error, FileNotFoundError):
+        try:
+            os.getcwd()
+        except FileNotFoundError:
+            return (
+                "Error: The directory that this command was started in does not exist any more.\n"
+                "Hint: Change to another one (cd)."
+            )
+    return f"Error: {error.strerror}"
 
 
 def error_text(error: JobrunnerError) -> str:

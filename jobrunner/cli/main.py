@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 def main(args: "Sequence[str] | None" = None) -> int:
     """Runs one command line (``sys.argv`` by default) and returns its exit code."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        _fill_closed_streams()
     argv = sys.argv[1:] if args is None else list(args)
     if argv[:1] == ["__complete"]:
         from jobrunner.cli.completing import answer
@@ -21,6 +23,12 @@ def main(args: "Sequence[str] | None" = None) -> int:
             sys.stdout.flush()
         except BrokenPipeError:
             _forget_stdout()
+        except OSError as error:
+            from jobrunner.cli.guard import say
+
+            _forget_stdout()
+            say(f"Error: {error.strerror}")
+            return 5
         return 0
     from jobrunner.cli.guard import guarded
 
@@ -40,8 +48,26 @@ def _front(argv: "Sequence[str]") -> str | None:
     return None
 
 
+def _fill_closed_streams() -> None:
+    """Puts the null device where the caller closed a standard stream (``>&-``). Otherwise a file
+    that is opened later, such as the database, would get its number and whatever is printed."""
+    import os
+
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(0, closefd=False)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
 def _forget_stdout() -> None:
-    """Keeps the interpreter from complaining at exit about a reader that went away."""
+    """Keeps the interpreter from complaining at exit about what could not be written."""
     import os
 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
