@@ -45,11 +45,16 @@ def watched(
             ended = drive(watch)
     except RunnerFault as fault:
         # Nothing is lost: the execution is stored, and waits for somebody to take it up.
-        then = f"Then go on with: jobrunner executions continue {execution.name}"
-        fault.hint = f"{fault.hint} {then}" if fault.hint else then
+        fault.hint = with_way_on(fault.hint, execution.name)
         raise
     watch.check()
     return ended
+
+
+def with_way_on(hint: str | None, execution: str) -> str:
+    """``hint``, and after it the command that goes on with ``execution``."""
+    then = f"Then go on with: jobrunner executions continue {execution}"
+    return f"{hint.rstrip('.')}. {then}" if hint else then
 
 
 def say_summary(app: App, execution: Execution, screen: Screen) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobrunner.cli.live.board import Board, block_line, plain_line, time_left
+from jobrunner.cli.live.drive import with_way_on
 from jobrunner.cli.live.screen import Look, Screen
 from jobrunner.cli.live.sinks import DirSink, GroupSink, NoSink, PrefixSink, RawSink, Sink
 from jobrunner.cli.live.watch import Watch
@@ -307,3 +308,10 @@ def test_output_that_cannot_be_written_is_an_error_after_the_run_not_during_it()
         audience.turn(execution(), [], [ended(1, output=0)], [])
     with pytest.raises(RunnerFault, match=r"written to out/0\.out: No space left on device"):
         audience.check()
+
+
+def test_the_way_on_is_a_sentence_of_its_own() -> None:
+    way = "Then go on with: jobrunner executions continue run-1"
+    assert with_way_on(None, "run-1") == way
+    assert with_way_on("free some space", "run-1") == f"free some space. {way}"
+    assert with_way_on("Start it.", "run-1") == f"Start it. {way}"
