@@ -47,8 +47,18 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         project=env.get("JOBRUNNER_PROJECT") or "local",
         region=env.get("JOBRUNNER_REGION") or "us-central1",
         slots=slots_from(env.get("JOBRUNNER_SLOTS"), "JOBRUNNER_SLOTS"),
-        user=env.get("USER") or env.get("LOGNAME") or f"uid-{os.getuid()}",
+        user=env.get("USER") or env.get("LOGNAME") or _account(),
     )
+
+
+def _account() -> str:
+    """The user's name by the account database, for a caller with a bare environment."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid-{os.getuid()}"
 
 
 def slots_from(text: str | None, name: str) -> int:
