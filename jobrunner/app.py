@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["App", "Observer"]
 
 WAIT_POLL_SECONDS = 0.2
+CLAIM_SECONDS = 2.0
 DISK_CHECK_SECONDS = 600.0
 CANCEL_MESSAGE = "Cancelled by user."
 
@@ -129,12 +130,15 @@ class App:
     ) -> Execution:
         """Returns when the execution has ended. Raises Interrupted when nobody drives it any more
         and Refused when ``timeout`` seconds have passed."""
-        until = None if timeout is None else self.clock.monotonic() + timeout
+        begun = self.clock.monotonic()
+        until = None if timeout is None else begun + timeout
         while True:
             current = self.store.get_execution_by_uid(execution.uid)
             if current.state in SETTLED_EXECUTIONS:
                 return current
-            if not self.is_driven(current):
+            # Whoever has just opened an execution claims it in a moment.
+            starting = current.lease is None and self.clock.monotonic() < begun + CLAIM_SECONDS
+            if not self.is_driven(current) and not starting:
                 raise Interrupted(
                     f"Execution '{current.name}' was interrupted: nobody drives it.",
                     hint=f"Continue it with: jobrunner executions continue {current.name}",

@@ -49,4 +49,17 @@ def is_gone(name: str) -> bool:
     if match[2] != boot_id():
         # Another boot of this machine, or another machine: the namespace number cannot tell.
         return False
-    return start_ticks(int(match[1])) != int(match[4])
+    pid = int(match[1])
+    started = start_ticks(pid)
+    return started != int(match[4]) if started is not None else not _is_hidden(pid)
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process is there that only its own user may look at."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return False
