@@ -166,6 +166,8 @@ _BY_SQLITE_NAME = {
     "SQLITE_NOTADB": Fault.NOT_A_DATABASE,
     "SQLITE_CORRUPT": Fault.DAMAGED,
     "SQLITE_IOERR": Fault.DAMAGED,
+    # No room for the file of shared memory, without which not even reading works.
+    "SQLITE_IOERR_SHMSIZE": Fault.FULL,
     "SQLITE_CONSTRAINT": Fault.INTEGRITY,
 }
 
@@ -323,8 +325,9 @@ class SqliteDatabase:
 
     def _explain(self, error: sqlite3.Error) -> DatabaseError:
         # The extended names (SQLITE_IOERR_WRITE) begin with the plain one.
-        name = "_".join(getattr(error, "sqlite_errorname", "").split("_")[:2])
-        fault = _BY_SQLITE_NAME.get(name, Fault.OTHER)
+        name = getattr(error, "sqlite_errorname", "")
+        family = "_".join(name.split("_")[:2])
+        fault = _BY_SQLITE_NAME.get(name) or _BY_SQLITE_NAME.get(family, Fault.OTHER)
         if str(error).startswith("no such table"):
             fault = Fault.NO_TABLE
         return self._say(fault, str(error))

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import shutil
 import socket
 import sqlite3
 import struct
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -127,6 +129,28 @@ def test_a_full_disk_loses_nothing_that_was_stored_and_the_store_works_on(store:
     driver(store).execute("PRAGMA max_page_count = 1000000")
     store.create_execution(an_execution(tasks=10_000))
     assert len(store.list_tasks("uid-of-job-1")) == 10_000
+
+
+def test_a_disk_too_full_even_for_reading_does_not_send_the_reader_to_the_backup(
+    tmp_path: Path,
+) -> None:
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a small file system needs root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("this machine mounts nothing")
+    try:
+        open_store(f"sqlite:///{disk}/jobs.db").close()
+        with contextlib.suppress(OSError), (disk / "rest").open("wb", buffering=0) as rest:
+            while rest.write(bytes(4096)):
+                pass
+        fault = refusal(lambda: open_store(f"sqlite:///{disk}/jobs.db").list_jobs(None))
+        assert fault.message.startswith("the disk is full: the database ")
+        assert "backup" not in (fault.hint or "")
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def test_a_file_that_may_only_be_read_is_a_fault_of_the_write(store: Store) -> None:
