@@ -19,7 +19,8 @@ def exit_status(items: Sequence[Any]) -> ExitStatus:
     """From the items of a :class:`~jobrunner.backends.supervisor.protocol.Exit`."""
     key, code, signal, user, system, max_rss, started, ended, stopped, output, lost = items
     if lost:
-        log.warning("attempt %s: %d bytes of output could not be stored", key, lost)
+        _, task, number = key.rsplit("/", 2)
+        log.warning("task %s, attempt %s: %d bytes of output were not stored", task, number, lost)
     return ExitStatus(
         code=code,
         signal=signal,
