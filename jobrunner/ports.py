@@ -188,7 +188,8 @@ class Backend(Protocol):
     async def prepare(self, image: str | None, progress: Progress) -> str | None:
         """Makes ``image`` available and returns the reference to pin for the whole execution (a
         digest, or an image id where there is none). Raises LaunchFailed(permanent=…) with the
-        contract's reason (``ContainerMissing``, ``ContainerPermissionDenied``, …)."""
+        contract's reason (``ContainerMissing``, ``ContainerPermissionDenied``, …), and BackendFault
+        where nothing can be said about it now."""
         ...
 
     async def launch(self, spec: LaunchSpec) -> Launched:

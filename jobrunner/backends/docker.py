@@ -124,7 +124,7 @@ class DockerBackend:
         except LaunchFailed:
             raise
         except BackendFault as error:
-            raise self._as_launch_failed(error) from error
+            raise self._explained(error) from error
         if found is None:
             raise LaunchFailed(f"Image '{image}' not found.", permanent=True, reason=MISSING)
         return pinned(image, str(found["Id"]), found.get("RepoDigests") or ())
@@ -224,10 +224,7 @@ class DockerBackend:
         except LaunchFailed:
             raise
         except BackendFault as error:
-            if self._met and isinstance(error, EngineAway):
-                # Nobody knows whether it was started; asked again, it is the same attempt.
-                raise self._away(error) from error
-            raise self._as_launch_failed(error) from error
+            raise self._explained(error) from error
 
     async def _launch(self, spec: LaunchSpec, facts: Facts) -> Launched:
         """Every step may be repeated: a launch that was cut off anywhere is taken up there."""
@@ -494,12 +491,12 @@ class DockerBackend:
         health = absent(self._engine().endpoint, error)
         return BackendFault(health.detail, hint=health.hint)
 
-    def _as_launch_failed(self, error: BackendFault) -> LaunchFailed:
+    def _explained(self, error: BackendFault) -> BackendFault:
+        """An engine that is not there says nothing about an image or an attempt."""
         if isinstance(error, EngineAway):
-            away = self._away(error)
-            return LaunchFailed(away.message, permanent=False, reason=ENGINE, hint=away.hint)
+            return self._away(error)
         if isinstance(error, BadEndpoint):
-            return LaunchFailed(error.message, permanent=True, reason=ENGINE, hint=error.hint)
+            return error
         return LaunchFailed(
             f"The container engine refused: {error.message}.", permanent=False, reason=ENGINE
         )

@@ -186,8 +186,12 @@ def test_a_fault_of_the_engine_has_its_own_exit_code_and_says_how_to_go_on() -> 
     run = jobrunner("run", "--image", "nobody/asks:1", "--", "true", env=environment)
     assert (run.returncode, run.stdout) == (5, "")
     assert run.stderr.startswith("Error: ")
-    assert f"jobrunner executions continue {only_execution()}\n" in run.stderr
+    name = only_execution()
+    assert f"jobrunner executions continue {name}\n" in run.stderr
     assert "Traceback" not in run.stderr
+    again = jobrunner("executions", "continue", name, env=environment)
+    assert (again.returncode, again.stdout) == (5, "")
+    assert "has ended" not in again.stderr
 
 
 # ---------------------------------------------------------------- signals
