@@ -22,7 +22,9 @@ def execute_now_options(function: Any) -> Any:
         click.option(
             "--quiet", "-q", is_flag=True, help="No progress, and a summary only of failures."
         ),
-        click.option("--async", "asynchronous", is_flag=True, help="Needs a server."),
+        click.option(
+            "--async", "asynchronous", is_flag=True, help="Accepted: storing a job takes no time."
+        ),
         click.option("--wait", is_flag=True, help="The same; without a server it always waits."),
         click.option("--execute-now", is_flag=True, help="Then run the job until its end."),
     ):
@@ -31,12 +33,11 @@ def execute_now_options(function: Any) -> Any:
 
 
 def wants_execution(flags: Mapping[str, Any]) -> bool:
-    """Whether the job is to be executed once it is stored. Raises Refused for ``--async``."""
+    """Whether the job is to be executed once it is stored. ``--async`` alone means, as in gcloud,
+    not to wait for the storing; there is nothing to wait for."""
     at_most_one(
         flags, ("--async",), ("--execute-now", "--wait"), params={"--async": "asynchronous"}
     )
-    if flags["asynchronous"]:
-        refuse_async()
     return bool(flags["execute_now"] or flags["wait"])
 
 

@@ -198,9 +198,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_async_is_refused_before_anything_is_stored(
+def test_async_alone_stores_the_job_and_runs_nothing(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["jobs", "create", "j", "--command", "true", "--async"]) == 4
-    assert main(["jobs", "list"]) == 0
-    assert "No jobs yet." in capsys.readouterr().err
+    assert main(["jobs", "create", "j", "--command", "true", "--async"]) == 0
+    assert main(["jobs", "list", "--format", "json"]) == 0
+    assert '"j"' in capsys.readouterr().out
+    assert main(["executions", "list", "--format", "json"]) == 0
+    assert capsys.readouterr().out.strip() == "[]"
