@@ -27,7 +27,7 @@ def plan(snapshot: Snapshot, now: float, slots: int) -> list[Step]:
     if late and not snapshot.aborting and snapshot.open_tasks:
         return [AbortExecution(AbortKind.DEADLINE, "The deadline of the execution was reached.")]
     if snapshot.aborting:
-        return plan_abort(snapshot)
+        return plan_abort(snapshot, now)
     steps: list[Step] = [StopAttempt(key, StopReason.TIMEOUT) for key in snapshot.overdue(now)]
     count = min(slots, snapshot.wanted(now))
     steps += [StartAttempt(index) for index in snapshot.next_ready(now, count)]
@@ -36,10 +36,17 @@ def plan(snapshot: Snapshot, now: float, slots: int) -> list[Step]:
     return steps
 
 
-def plan_abort(snapshot: Snapshot) -> list[Step]:
-    steps: list[Step] = [
-        StopAttempt(snapshot.live[index].key, StopReason.CANCEL) for index in snapshot.unstopped
-    ]
+def plan_abort(snapshot: Snapshot, now: float) -> list[Step]:
+    abort = snapshot.execution.abort
+    steps: list[Step]
+    if abort is not None and abort.kind == AbortKind.LAUNCH:
+        # Nothing more can be started; what was started before runs to its own end.
+        steps = [StopAttempt(key, StopReason.TIMEOUT) for key in snapshot.overdue(now)]
+    else:
+        steps = [
+            StopAttempt(snapshot.live[index].key, StopReason.CANCEL)
+            for index in snapshot.unstopped
+        ]
     if snapshot.open_tasks > len(snapshot.live):
         steps.append(AbandonRest())
     if not steps and snapshot.open_tasks == 0:

@@ -231,6 +231,29 @@ def test_a_launch_that_can_never_work_fails_the_execution_at_once() -> None:
     assert sum(sim.opened.values()) == 1
 
 
+def test_what_runs_when_nothing_more_can_be_started_runs_to_its_own_end() -> None:
+    sim = simulate(10, 2, timeout=60)
+    first, second = sim.launching
+    sim.launched(first)
+    sim.launch_failed(second, permanent=True)
+    assert sim.stopping == set()
+    sim.exited(first, 0)
+    execution = sim.snapshot.execution
+    assert execution.state is ExecutionState.FAILED
+    assert (execution.counters.succeeded, execution.counters.failed) == (1, 1)
+    assert execution.counters.cancelled == 8
+
+
+def test_the_timeout_holds_for_what_runs_when_nothing_more_can_be_started() -> None:
+    sim = simulate(2, timeout=60)
+    first, second = sim.launching
+    sim.launched(first)
+    sim.launch_failed(second, permanent=True)
+    sim.now += 60
+    sim.turn()
+    assert sim.stopping == {first}
+
+
 def test_a_launch_that_failed_for_now_is_tried_again_within_the_budget() -> None:
     sim = simulate(1, policy=RetryPolicy(max_retries=1))
     sim.launch_failed(sim.launching[0])
