@@ -44,8 +44,7 @@ def plan_abort(snapshot: Snapshot, now: float) -> list[Step]:
         steps = [StopAttempt(key, StopReason.TIMEOUT) for key in snapshot.overdue(now)]
     else:
         steps = [
-            StopAttempt(snapshot.live[index].key, StopReason.CANCEL)
-            for index in snapshot.unstopped
+            StopAttempt(snapshot.live[index].key, StopReason.CANCEL) for index in snapshot.unstopped
         ]
     if snapshot.open_tasks > len(snapshot.live):
         steps.append(AbandonRest())
