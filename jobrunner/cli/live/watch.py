@@ -13,6 +13,7 @@ from jobrunner.cli.live.board import Board, block_line, board_of, opening_line, 
 from jobrunner.cli.live.screen import Screen
 from jobrunner.cli.live.sinks import Sink
 from jobrunner.cli.live.summary import task_end_line
+from jobrunner.core.indices import format_indices
 from jobrunner.core.records import AbortKind, Attempt, AttemptKey, Execution, Task
 from jobrunner.core.states import ENDED, ENDED_TASKS, SETTLED_EXECUTIONS, TaskState
 from jobrunner.errors import RunnerFault
@@ -59,6 +60,8 @@ class Watch(Observer):
         self._said = ""
         self._bytes = 0
         self._fault: Exception | None = None
+        self._given: dict[AttemptKey, int] = {}
+        self._short: list[int] = []
 
     def __enter__(self) -> Watch:
         self._thread.start()
@@ -70,7 +73,8 @@ class Watch(Observer):
         self._thread.join()
 
     def check(self) -> None:
-        """Raises RunnerFault if output could not be written where it was wanted."""
+        """Raises RunnerFault if output could not be written where it was wanted, or could not be
+        kept long enough to be passed on."""
         if self._fault is not None and not isinstance(self._fault, OSError):
             raise self._fault
         if self._fault is not None:
@@ -78,6 +82,13 @@ class Watch(Observer):
             raise RunnerFault(
                 f"The output of tasks could not be written{where}: {self._fault.strerror}.",
                 hint="The logs of the execution still hold it: jobrunner executions logs NAME",
+            )
+        if self._short:
+            tasks = format_indices(sorted(set(self._short)))
+            raise RunnerFault(
+                f"Output is missing: what task {tasks} wrote could not be stored, so it could not "
+                "be passed on.",
+                hint="Is the disk of JOBRUNNER_HOME full? See: jobrunner doctor",
             )
 
     # ------------------------------------------------------------ heard in the executor's thread
@@ -171,6 +182,8 @@ class Watch(Observer):
         if attempt.output != 0:
             self._read(key)
         self._readers.pop(key, None)
+        if self._given.pop(key, 0) < (attempt.output or 0):
+            self._short.append(attempt.index)
         self._sink.end(attempt)
 
     def _read(self, key: AttemptKey) -> None:
@@ -179,6 +192,7 @@ class Watch(Observer):
             reader = self._readers[key] = self._logs.reader(key)
         for chunk in reader.read():
             self._bytes += len(chunk.data)
+            self._given[key] = self._given.get(key, 0) + len(chunk.data) + chunk.dropped
             self._sink.chunk(key, chunk)
 
     def _redraw(self) -> None:

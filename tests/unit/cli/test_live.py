@@ -265,6 +265,25 @@ def test_everything_an_attempt_wrote_is_printed_before_the_watch_ends() -> None:
     assert streams.said()[0] == b"".join(b"[%d] %d\n" % (i, i) for i in range(50))
 
 
+def test_output_that_could_not_be_kept_is_a_fault_that_names_the_tasks() -> None:
+    streams = Streams()
+    logs = FakeLogs({ended(i).key: [LogChunk(0.0, 1, b"half")] for i in range(5)})
+    with watch(logs, PrefixSink(streams.screen), streams.screen) as audience:
+        for index in range(5):
+            audience.turn(execution(5), [], [ended(index, output=8 if index in (1, 2) else 4)], [])
+    with pytest.raises(RunnerFault, match="what task 1-2 wrote could not be stored"):
+        audience.check()
+
+
+def test_a_gap_that_was_announced_is_no_missing_output() -> None:
+    streams = Streams()
+    chunks = [LogChunk(0.0, 1, b"head"), LogChunk(0.0, 1, b"tail", dropped=100)]
+    logs = FakeLogs({ended(0).key: chunks})
+    with watch(logs, PrefixSink(streams.screen), streams.screen) as audience:
+        audience.turn(execution(1), [], [ended(0, output=108)], [])
+    audience.check()
+
+
 def test_output_is_shown_while_the_attempt_still_runs() -> None:
     streams, shown = Streams(), threading.Event()
     running = Attempt("e", 0, 0, AttemptState.STARTING)
