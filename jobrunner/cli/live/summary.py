@@ -13,6 +13,7 @@ SHOWN_TASKS = 5
 SHOWN_LINES = 5
 TAIL_BYTES = 4096
 MAX_COLUMNS = 200
+NEVER_STARTS = "a task cannot be started at all, so no further task was tried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def summary_lines(
     told = bool(failed) and abort is not None and abort.kind == AbortKind.LAUNCH
     if abort is not None and abort.message and not told:
         lines.append(f"  stopped early: {abort.message}")
+    elif told and execution.counters.cancelled:
+        lines.append(f"  stopped early: {NEVER_STARTS}")
     elif execution.state is ExecutionState.FAILED and not failed and execution.message:
         lines.append(f"  {execution.message}")
     for entry in failed[:SHOWN_TASKS]:

@@ -91,3 +91,12 @@ def test_last_lines_cannot_move_the_cursor_or_flood_the_screen() -> None:
     assert lines[:3] == ["line 6", "line 7", "line 8"]
     assert lines[3] == "\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}red"
     assert len(lines[4]) == 200
+
+
+def test_tasks_cancelled_because_nothing_can_be_started_are_explained_in_one_line() -> None:
+    abort = Abort(AbortKind.LAUNCH, 12.0, "Task run-1-task0 failed with message: No such command.")
+    counters = Counters(failed=2, cancelled=3)
+    ended = replace(DONE, state=ExecutionState.FAILED, counters=counters, abort=abort)
+    said = [line for line in summary_lines(ended, [failed(0), failed(1)], 2) if "stopped" in line]
+    assert len(said) == 1
+    assert "no further task was tried" in said[0]
