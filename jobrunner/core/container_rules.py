@@ -17,8 +17,11 @@ GPU_LIMIT = "nvidia.com/gpu"
 PROCESS_VOLUMES = "volumes need an image: a process sees the machine's own files"
 
 
-def check_containers(problems: Problems, template: TaskTemplate, backend: str | None) -> None:
-    """``backend`` is the one that the annotation asks for, if it does."""
+def check_containers(
+    problems: Problems, template: TaskTemplate, backend: str | None, *, one_off: bool = False
+) -> None:
+    """``backend`` is the one that the annotation asks for, if it does. ``one_off`` says that this
+    comes from a command line and not from a document: a process may have any number of words."""
     containers = template.containers
     if not containers:
         problems.add(CONTAINERS, "there is no container; a task needs one")
@@ -32,7 +35,7 @@ def check_containers(problems: Problems, template: TaskTemplate, backend: str | 
     for place, container in enumerate(containers):
         field = f"{CONTAINERS}[{place}]"
         check_name(problems, field, container.name, names, alone=len(containers) == 1)
-        check_container(problems, field, container, template, backend)
+        check_container(problems, field, container, template, backend, one_off=one_off)
     if template.volumes and containers and not runs_image(containers[0], backend):
         problems.add(VOLUMES, PROCESS_VOLUMES)
 
@@ -57,10 +60,13 @@ def check_container(
     container: Container,
     template: TaskTemplate,
     backend: str | None,
+    *,
+    one_off: bool = False,
 ) -> None:
     check_what_runs(problems, field, container, backend)
-    check_words(problems, f"{field}.command", container.command)
-    check_words(problems, f"{field}.args", container.args)
+    any_number = one_off and not runs_image(container, backend)
+    check_words(problems, f"{field}.command", container.command, any_number=any_number)
+    check_words(problems, f"{field}.args", container.args, any_number=any_number)
     check_env(problems, f"{field}.env", container.env)
     check_limits(problems, f"{field}.resources.limits", container.limits)
     check_working_dir(problems, f"{field}.workingDir", container)

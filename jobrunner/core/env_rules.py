@@ -68,9 +68,11 @@ def check_variable(problems: Problems, field: str, variable: EnvVar) -> None:
         problems.add(field, f"'{variable.name}' has no value; give value or valueFrom")
 
 
-def check_words(problems: Problems, field: str, words: Sequence[str]) -> None:
-    """Command or args."""
-    if len(words) > MAX_ARGS:
+def check_words(
+    problems: Problems, field: str, words: Sequence[str], *, any_number: bool = False
+) -> None:
+    """Command or args. ``any_number`` leaves their count to the operating system."""
+    if len(words) > MAX_ARGS and not any_number:
         problems.add(field, f"{len(words)} entries are too many; allowed: at most {MAX_ARGS}")
     for place, word in enumerate(words):
         if "\0" in word:

@@ -54,8 +54,10 @@ KNOWN_EXECUTION_ANNOTATIONS = (
 """Keys under Google's namespaces that have no field of their own in the specs."""
 
 
-def validate_job(name: str, spec: JobSpec) -> list[Violation]:
-    """Everything that is wrong with a job of this name; an empty list if it is allowed."""
+def validate_job(name: str, spec: JobSpec, *, one_off: bool = False) -> list[Violation]:
+    """Everything that is wrong with a job of this name; an empty list if it is allowed.
+    ``one_off`` says that it was typed to be run once: the contract's limit on the number of words
+    is for stored jobs, and a process may have as many as the operating system takes."""
     problems = Problems()
     template = spec.template
     problems.check(f"{JOB_METADATA}.name", job_name_problem(name))
@@ -79,7 +81,7 @@ def validate_job(name: str, spec: JobSpec) -> list[Violation]:
     if spec.run_execution_token:
         problems.refuse("spec.runExecutionToken")
     _check_counts(problems, template)
-    _check_task(problems, template.template, _backend(spec))
+    _check_task(problems, template.template, _backend(spec), one_off=one_off)
     return problems.violations
 
 
@@ -167,7 +169,9 @@ def _check_counts(problems: Problems, template: ExecutionTemplate) -> None:
         _check_range(problems, f"{EXECUTION}.parallelism", template.parallelism, 0, MAX_PARALLELISM)
 
 
-def _check_task(problems: Problems, template: TaskTemplate, backend: str | None) -> None:
+def _check_task(
+    problems: Problems, template: TaskTemplate, backend: str | None, *, one_off: bool
+) -> None:
     if template.max_retries is not None:
         _check_range(problems, f"{TASK}.maxRetries", template.max_retries, 0, MAX_RETRIES)
     if template.timeout is not None:
@@ -181,7 +185,7 @@ def _check_task(problems: Problems, template: TaskTemplate, backend: str | None)
             break
     _check_placement(problems, template)
     _check_aliases(problems, template)
-    check_containers(problems, template, backend)
+    check_containers(problems, template, backend, one_off=one_off)
     check_volumes(problems, template.volumes)
 
 

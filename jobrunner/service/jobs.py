@@ -25,7 +25,7 @@ class Jobs:
 
     def create(self, scope: Scope, name: str, spec: JobSpec, *, hidden: bool = False) -> Job:
         """Stores a new job. Raises InvalidSpec with every violation, or AlreadyExists."""
-        check_job(name, spec)
+        check_job(name, spec, one_off=hidden)
         now = self._clock.now()
         job = Job(
             uid=self._ids.uid(),
@@ -103,8 +103,8 @@ class Jobs:
         return self._store.list_jobs(scope, hidden=hidden, page=page)
 
 
-def check_job(name: str, spec: JobSpec) -> None:
-    violations = validate_job(name, spec)
+def check_job(name: str, spec: JobSpec, *, one_off: bool = False) -> None:
+    violations = validate_job(name, spec, one_off=one_off)
     if violations:
         raise InvalidSpec(violations)
 

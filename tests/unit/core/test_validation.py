@@ -456,3 +456,12 @@ def test_variables_are_counted_after_they_are_merged() -> None:
     more = Overrides((ContainerOverride(env=(EnvVar("NEW", "x"),)),))
     assert validate_overrides(same, template) == []
     assert [v.field for v in validate_overrides(more, template)] == [f"{O}[0].env"]
+
+
+def test_a_one_off_process_may_have_any_number_of_words_and_a_stored_job_a_thousand() -> None:
+    words = ("a",) * 1001
+    process = job(Container(command=("tar",), args=words))
+    assert validate_job("job", process, one_off=True) == []
+    assert [v.field for v in validate_job("job", process)] == [f"{C}.args"]
+    in_container = validate_job("job", job(image(args=words)), one_off=True)
+    assert [v.field for v in in_container] == [f"{C}.args"]
