@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from jobrunner.core.outcome import CANCEL_MESSAGE, CANCEL_REASON
 from jobrunner.core.records import Abort, AbortKind, Execution
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted, JobrunnerError, Refused, RunnerFault
@@ -33,7 +34,6 @@ __all__ = ["App", "Observer"]
 WAIT_POLL_SECONDS = 0.2
 CLAIM_SECONDS = 2.0
 DISK_CHECK_SECONDS = 600.0
-CANCEL_MESSAGE = "Cancelled by user."
 
 
 class App:
@@ -226,7 +226,7 @@ class App:
                 executor.hurry()
                 return
             self.interrupted = True
-            executor.abort(Abort(AbortKind.CANCEL, self.clock.now(), CANCEL_MESSAGE, "Cancelled"))
+            executor.abort(Abort(AbortKind.CANCEL, self.clock.now(), CANCEL_MESSAGE, CANCEL_REASON))
 
         return interrupt
 

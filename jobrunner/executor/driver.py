@@ -6,7 +6,7 @@ launched, and results are in the store before their remains are discarded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jobrunner.core.planner import plan
@@ -16,7 +16,6 @@ from jobrunner.core.states import (
     SETTLED_EXECUTIONS,
     AttemptState,
     ExecutionState,
-    StopReason,
     TaskState,
 )
 from jobrunner.core.steps import (
@@ -229,18 +228,3 @@ def execution_changes(before: Execution, after: Execution) -> list[tuple[str, Ma
             )
         )
     return found
-
-
-FactSink = Callable[[Fact], None]
-__all__ = [
-    "AbortFact",
-    "Driver",
-    "ExitedFact",
-    "Fact",
-    "FactSink",
-    "LaunchFailedFact",
-    "LaunchedFact",
-    "Orders",
-    "StopReason",
-    "VanishedFact",
-]

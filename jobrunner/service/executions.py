@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from jobrunner.core.indices import format_indices
 from jobrunner.core.options import BACKENDS, INDICES, RERUN_OF, options_of
+from jobrunner.core.outcome import CANCEL_MESSAGE
 from jobrunner.core.overrides import apply_overrides
 from jobrunner.core.records import (
     HIDDEN_LABEL,
@@ -281,7 +282,7 @@ class Executions:
     def cancel(self, scope: Scope, name: str) -> Execution:
         """Stores the wish; whoever drives the execution carries it out. Raises Refused if it has
         ended already, with the contract's words."""
-        return self._abort(scope, name, AbortKind.CANCEL, "Cancelled by user.")
+        return self._abort(scope, name, AbortKind.CANCEL, CANCEL_MESSAGE)
 
     def _abort(self, scope: Scope, name: str, kind: str, message: str) -> Execution:
         execution = self.get(scope, name)
