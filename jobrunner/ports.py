@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from jobrunner.core.records import (
     Abort,
@@ -22,6 +22,8 @@ from jobrunner.core.records import (
     Task,
 )
 from jobrunner.core.states import AttemptState, TaskState
+
+T = TypeVar("T")
 
 # ---------------------------------------------------------------- time and names
 
@@ -432,7 +434,44 @@ class Store(Protocol):
         """Kind, version, size and place of the database, for people; no secrets."""
         ...
 
+    def group(self, works: Sequence[Callable[[], object]]) -> Sequence[object]:
+        """Calls each of ``works``, which use this store as ever; all they write is one transaction,
+        durable when this returns. The answers come in order. A work that raises a JobrunnerError
+        has written nothing, and its error is its answer. Raises StoreFault if the whole could not
+        be made durable: then nothing was written. A work may be called again after a collision."""
+        ...
+
     def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- the runner of a server
+
+
+class Commit(Protocol):
+    """Group commit: the works of one turn of the event loop share a transaction."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        """Calls ``work`` in this thread and returns its answer when what it wrote is durable;
+        raises what it raised. See :meth:`Store.group`."""
+        ...
+
+
+class Runner(Protocol):
+    """What the faces of a server ask of the loop that drives executions. Nothing here waits for a
+    process to start."""
+
+    def look(self) -> None:
+        """Something is to be driven or stopped: an execution was opened, a wish was stored."""
+        ...
+
+    async def settled(self, uid: str, *, within: float | None) -> Execution:
+        """The execution once it has ended, whoever drives it, or as it is after ``within``
+        seconds. Raises NotFound if it is not there or has been removed meanwhile."""
+        ...
+
+    def accepts(self) -> bool:
+        """Whether new attempts are started: false while the server drains."""
+        ...
 
 
 # ---------------------------------------------------------------- logs

@@ -111,6 +111,11 @@ class Database(Protocol):
         so it must have no effect but on the session. Raises DatabaseError."""
         ...
 
+    def nested(self, work: Callable[[], T]) -> T:
+        """Inside :meth:`write`: calls ``work``, whose reads and writes through this object belong
+        to the open transaction; if it raises, what it wrote is undone and the rest stays."""
+        ...
+
     def lock_schema(self) -> contextlib.AbstractContextManager[None]:
         """Keeps every other process from changing the schema of this database."""
         ...
@@ -204,6 +209,7 @@ class SqliteDatabase:
     def __init__(self, path: str) -> None:
         self.place = path
         self._lock = threading.RLock()
+        self.inside = False
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             oldest = ".".join(map(str, OLDEST_SQLITE))
             raise DatabaseError(
@@ -260,8 +266,13 @@ class SqliteDatabase:
     def write(self, work: Callable[[Session], T]) -> T:
         return self._transact("BEGIN IMMEDIATE", work)
 
+    def nested(self, work: Callable[[], T]) -> T:
+        return _nested(self, work)
+
     def _transact(self, begin: str, work: Callable[[Session], T]) -> T:
         with self._lock:
+            if self.inside:
+                return work(self)
             connection = self._connection
             try:
                 connection.execute(begin)
@@ -366,6 +377,7 @@ class PostgresDatabase:
                 "pip install 'jobrunner[postgres]'",
             ) from None
         self._driver = psycopg
+        self.inside = False
         self._url = url
         self._lock = threading.RLock()
         self._sql: dict[str, bytes] = {}
@@ -425,8 +437,13 @@ class PostgresDatabase:
     def write(self, work: Callable[[Session], T]) -> T:
         return self._transact(b"BEGIN", work)
 
+    def nested(self, work: Callable[[], T]) -> T:
+        return _nested(self, work)
+
     def _transact(self, begin: bytes, work: Callable[[Session], T]) -> T:
         with self._lock:
+            if self.inside:
+                return work(self)
             for left in reversed(range(_TRIES)):
                 try:
                     return self._once(begin, work)
@@ -536,6 +553,21 @@ class PostgresDatabase:
         if isinstance(error, self._driver.OperationalError):
             return Fault.UNREACHABLE, "check that the server runs, and host and port of the URL"
         return Fault.OTHER, ""
+
+
+def _nested(database: SqliteDatabase | PostgresDatabase, work: Callable[[], T]) -> T:
+    database.execute("SAVEPOINT nested")
+    database.inside = True
+    try:
+        result = work()
+    except BaseException:
+        database.execute("ROLLBACK TO nested")
+        database.execute("RELEASE nested")
+        raise
+    finally:
+        database.inside = False
+    database.execute("RELEASE nested")
+    return result
 
 
 def _not_text(error: UnicodeEncodeError) -> DatabaseError:

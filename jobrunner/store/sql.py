@@ -17,7 +17,7 @@ from jobrunner.core.records import (
     Task,
 )
 from jobrunner.core.states import TaskState
-from jobrunner.errors import StoreFault
+from jobrunner.errors import JobrunnerError, StoreFault
 from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Loaded, Page, Retention, Turn
 from jobrunner.store import executions, feed, jobs, keeping, leases, reads, turns
@@ -167,6 +167,15 @@ class SqlStore:
             return {**self._database.facts(), "schema": HEAD}
         except DatabaseError as error:
             raise fault(error) from error
+
+    def group(self, works: Sequence[Callable[[], object]]) -> Sequence[object]:
+        def attempt(work: Callable[[], object]) -> object:
+            try:
+                return self._database.nested(work)
+            except JobrunnerError as error:
+                return error
+
+        return self._write(lambda _: [attempt(work) for work in works])
 
     def close(self) -> None:
         self._database.close()

@@ -1,0 +1,77 @@
+"""One call of an API and one method that answers it, whatever carried it: HTTP, gRPC or a plug-in.
+
+Faces carry calls, methods answer them; neither knows the other. Imports nothing of ours, so that
+every room and every plug-in may speak of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+
+class Role(IntEnum):
+    """What a caller may do; each role may do what the ones below it may."""
+
+    VIEWER = 1
+    INVOKER = 2
+    ADMIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who calls. ``name`` is what records show as creator: a token's name, or the server's user."""
+
+    name: str
+    role: Role = Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``params`` are the variables of the path and the query parameters, as text, under the names
+    that the API's documents give them (camelCase). ``body`` is the decoded JSON, ``None`` without
+    one. ``region`` is what the host name says (``us-central1-run.…``), ``None`` for a global host.
+    """
+
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    region: str | None = None
+    principal: Principal = Principal("")
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``body`` is a value for JSON, or bytes that are JSON already. With ``stream`` each item is
+    sent as it comes and ``body`` is not looked at."""
+
+    body: Any = None
+    status: int = 200
+    content_type: str = "application/json; charset=UTF-8"
+    stream: AsyncIterator[bytes] | None = None
+
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of an API.
+
+    ``name`` as permissions and the audit log spell it (``run.jobs.create``). ``path`` in the form
+    of Google's HTTP annotations without patterns: ``/v2/projects/{project}/jobs/{job}:run``; a
+    variable is one segment. ``role`` is the least one that may call it. ``changes`` says that calls
+    go to the audit log. ``grpc`` is the full name of the gRPC method, empty where there is
+    none. ``summary`` is for the OpenAPI page.
+    """
+
+    name: str
+    verb: str
+    path: str
+    handler: Handler
+    role: Role
+    changes: bool = False
+    grpc: str = ""
+    summary: str = ""
