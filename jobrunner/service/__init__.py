@@ -12,17 +12,27 @@ from jobrunner.service.jobs import Jobs
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """All use cases over one store."""
+    """All use cases over one store, on behalf of ``actor``."""
 
     jobs: Jobs
     executions: Executions
     store: Store
     logs: LogStore
+    clock: Clock
+    ids: Ids
+    actor: str
+
+    def acting(self, actor: str) -> Service:
+        """The same, on behalf of ``actor``."""
+        if actor == self.actor:
+            return self
+        return make_service(self.store, self.logs, self.clock, self.ids, actor=actor)
 
 
 def make_service(store: Store, logs: LogStore, clock: Clock, ids: Ids, *, actor: str) -> Service:
     jobs = Jobs(store, clock, ids, actor=actor)
-    return Service(jobs, Executions(store, logs, jobs, clock, ids, actor=actor), store, logs)
+    executions = Executions(store, logs, jobs, clock, ids, actor=actor)
+    return Service(jobs, executions, store, logs, clock, ids, actor)
 
 
 __all__ = ["AdHoc", "Executions", "Jobs", "Service", "make_service"]
