@@ -13,9 +13,9 @@ from jobrunner.service import Service
 class Parts:
     """Each API is a function ``methods(parts) -> Sequence[Method]``.
 
-    ``service`` acts as the server; a handler that writes uses ``service.acting(call.principal.name)``
-    inside ``commit``. Reads call the service directly. ``default`` is the project and region of
-    callers that name none.
+    ``service`` acts as the server; a handler that writes does it inside ``commit`` with
+    ``service.acting(call.principal.name)``. Reads call the service directly. ``default`` is the
+    project and region of callers that name none.
     """
 
     service: Service
