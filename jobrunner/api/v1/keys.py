@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from jobrunner.core import selectors
+
 API_VERSION = "run.googleapis.com/v1"
 RUN = "run.googleapis.com/"
 
-LOCATION = "cloud.googleapis.com/location"
+LOCATION = selectors.LOCATION
 LAST_UPDATED = RUN + "lastUpdatedTime"
-JOB = RUN + "job"
-JOB_UID = RUN + "jobUid"
-JOB_GENERATION = RUN + "jobGeneration"
-EXECUTION = RUN + "execution"
-RUNNING_STATE = RUN + "runningState"
+JOB = selectors.JOB
+JOB_UID = selectors.JOB_UID
+JOB_GENERATION = selectors.JOB_GENERATION
+EXECUTION = selectors.EXECUTION
+RUNNING_STATE = selectors.RUNNING_STATE
 
 SYSTEM_LABELS = frozenset(
     {
