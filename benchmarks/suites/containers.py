@@ -12,12 +12,13 @@ from harness.place import BENCHMARKS
 from harness.report import Report, Row, verdict
 
 SCRIPT = BENCHMARKS / "containers.py"
-BOUNDED = ("backend",)
-"""What must keep to the bound; ``product`` includes the start of the command."""
+BOUNDED = ("backend", "product")
+"""What must keep to the bound; ``product`` is the whole command, its start included."""
 
 AT_MOST = 1.10
 LINE = re.compile(
-    r"^\| (?P<name>\w+) \| (?P<seconds>[\d.]+) \|.*?\| (?P<ratio>[\d.]+)x \| (?P<span>[\d. to]+) \|"
+    r"^\| (?P<name>\w+) \| (?P<seconds>[\d.]+) \|.*?\| (?P<ratio>[\d.]+)x \| (?P<span>[\d. to]+) "
+    r"\| (?P<of_run>[\d.]*)x? \|"
 )
 TITLE = re.compile(r"^(\d+) containers, parallelism (\d+)")
 
@@ -48,16 +49,18 @@ def rows(text: str) -> list[Row]:
         elif entry := LINE.match(line):
             name, of_raw = entry["name"], float(entry["ratio"])
             bounded = name in BOUNDED
-            passed = of_raw <= AT_MOST if bounded else None
+            of_run = float(entry["of_run"] or "nan")
+            passed = max(of_raw, of_run) <= AT_MOST if bounded else None
             cells = {
                 "what": f"{name}, {title}",
                 "s": entry["seconds"],
                 "of raw": f"**{of_raw:.2f}x**",
+                "of docker run": f"**{of_run:.2f}x**",
                 "min-max": entry["span"].strip().replace(" to ", "-"),
                 "bound": f"≤ {AT_MOST:g}x" if bounded else "",
                 "": verdict(passed),
             }
-            found.append(Row(cells, passed, {"ratio": of_raw}))
+            found.append(Row(cells, passed, {"ratio": of_raw, "ratio_to_run": of_run}))
     if not found:
         raise Failed(f"nothing was measured: {text[-500:]}")
     return found

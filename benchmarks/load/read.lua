@@ -1,0 +1,2 @@
+-- wrk: GET one path
+dofile(os.getenv("REPORT"))
