@@ -54,6 +54,12 @@ def is_gone(name: str) -> bool:
     return started != int(match[4]) if started is not None else not _is_hidden(pid)
 
 
+def of_this_boot(name: str) -> bool:
+    """Whether ``name`` was given in this boot of this machine."""
+    match = _FORM.fullmatch(name)
+    return match is not None and match[2] == boot_id()
+
+
 def _is_hidden(pid: int) -> bool:
     """Whether a process is there that only its own user may look at."""
     try:
