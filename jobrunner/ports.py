@@ -14,12 +14,16 @@ from jobrunner.core.records import (
     Abort,
     Attempt,
     AttemptKey,
+    AuditEntry,
     Execution,
     ExecutionChange,
     ExitStatus,
     Job,
+    Operation,
+    Policy,
     Scope,
     Task,
+    Token,
 )
 from jobrunner.core.states import AttemptState, TaskState
 
@@ -289,11 +293,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """What is kept: ended executions per job, seconds, bytes of logs."""
+    """What is kept: ended executions per job, seconds, bytes of logs. ``max_age`` is for
+    executions, the feed and operations, ``key_age`` for idempotency keys, ``audit_age`` for the
+    audit log."""
 
     executions_per_job: int = 1000
     max_age: float = 30 * 86400.0
     max_log_bytes: int = 10 * 1024**3
+    key_age: float = 31 * 86400.0
+    audit_age: float = 400 * 86400.0
 
 
 class Store(Protocol):
@@ -326,14 +334,19 @@ class Store(Protocol):
         ...
 
     def delete_job(self, scope: Scope, name: str) -> Job:
-        """Removes the job and all its executions; returns what it was."""
+        """Removes the job, its policy and all its executions; returns what it was."""
         ...
 
     # executions
     def create_execution(self, execution: Execution) -> Execution:
-        """Writes the execution with all its tasks, keeps the job's count and latest execution,
-        appends ``created`` to the feed. With an idempotency key that its job has already used the
-        earlier execution is returned and nothing is written. AlreadyExists if the name is taken."""
+        """Writes the execution with all its tasks and its lease if it has one, keeps the job's
+        count and latest execution, appends ``created`` to the feed. AlreadyExists if the name is
+        taken.
+
+        With an idempotency key that was used for a job of this name the earlier execution is
+        returned and nothing is written; if that one has been removed, AlreadyExists says so. Keys
+        outlive execution and job (:meth:`prune_run_keys`): nothing is run twice for one key.
+        """
         ...
 
     def get_execution(self, scope: Scope, name: str) -> Execution: ...
@@ -373,7 +386,8 @@ class Store(Protocol):
         ...
 
     def claimable(self, *, now: float, limit: int = 100) -> Sequence[str]:
-        """Uids of unsettled executions whose lease is free or expired, oldest first."""
+        """Uids of unsettled executions whose lease is free or expired, oldest first. Hidden ones
+        are left out: nobody but their own command line drives them."""
         ...
 
     def heartbeat(self, owner: str, *, now: float, ttl: float) -> int:
@@ -418,7 +432,77 @@ class Store(Protocol):
         """The number that stands for a project id; given out at first asking, and kept."""
         ...
 
+    # operations
+    def put_operation(self, operation: Operation) -> None:
+        """Writes it, or writes it anew if its id is known."""
+        ...
+
+    def get_operation(self, scope: Scope, id: str) -> Operation: ...
+
+    def list_operations(self, scope: Scope, *, page: Page | None = None) -> Sequence[Operation]:
+        """Newest first. ``page.after`` is an operation's id."""
+        ...
+
+    def delete_operation(self, scope: Scope, id: str) -> None:
+        """Forgets it; what it is about goes on. Raises NotFound."""
+        ...
+
+    def prune_operations(self, before: float) -> int:
+        """Removes those done before; of those without ``done_at`` the ones created before whose
+        target is not an execution that still runs or has ended since."""
+        ...
+
+    # policies
+    def get_policy(self, scope: Scope, resource: str) -> Policy | None:
+        """``resource`` is ``jobs/NAME``. ``None`` if none was ever set. Raises NotFound without
+        the job."""
+        ...
+
+    def set_policy(
+        self, scope: Scope, resource: str, policy: Policy, *, expect_etag: str | None
+    ) -> Policy:
+        """Stores and returns it; it goes with its job. Raises Conflict if the stored one has
+        another etag than ``expect_etag`` (``NO_POLICY_ETAG`` where there is none); ``None``
+        overwrites. Raises NotFound without the job."""
+        ...
+
+    # tokens
+    def create_token(self, token: Token) -> None:
+        """Raises AlreadyExists if a living one has the name; a dead one gives it up."""
+        ...
+
+    def list_tokens(self) -> Sequence[Token]:
+        """All, the revoked and expired ones too, by name and age."""
+        ...
+
+    def find_token(self, hash: str) -> Token | None:
+        """By its hash, whether it lives or not."""
+        ...
+
+    def revoke_token(self, name: str, *, at: float) -> Token:
+        """Raises NotFound if none of that name lives."""
+        ...
+
+    def touch_token(self, id: str, *, at: float) -> None:
+        """Remembers when it was used last; callers do so now and then, not for every call."""
+        ...
+
+    # audit log
+    def append_audit(self, entries: Sequence[AuditEntry]) -> None:
+        """Appends them in order, whatever their positions say."""
+        ...
+
+    def list_audit(self, *, page: Page | None = None) -> Sequence[AuditEntry]:
+        """Newest first. ``page.after`` is a position as text."""
+        ...
+
+    def prune_audit(self, before: float) -> int: ...
+
     # keeping house
+    def prune_run_keys(self, before: float) -> int:
+        """Removes idempotency keys older than ``before`` whose execution is gone."""
+        ...
+
     def prune_changes(self, before: float) -> int:
         """Removes entries of the feed older than ``before``; returns how many. Positions are
         never used again."""
@@ -436,9 +520,12 @@ class Store(Protocol):
 
     def group(self, works: Sequence[Callable[[], object]]) -> Sequence[object]:
         """Calls each of ``works``, which use this store as ever; all they write is one transaction,
-        durable when this returns. The answers come in order. A work that raises a JobrunnerError
-        has written nothing, and its error is its answer. Raises StoreFault if the whole could not
-        be made durable: then nothing was written. A work may be called again after a collision."""
+        durable when this returns. The answers come in order. A work that raises an Exception, of
+        ours or a bug, has written nothing, and the exception is its answer; the others stand.
+        Raises StoreFault if the whole could not be made durable: then nothing was written. A work
+        may be called again after a collision with another process (PostgreSQL), so it has no
+        effect but on the store. Inside a work each method of the store is undone by itself if it
+        raises, so a work may catch what it expects and go on."""
         ...
 
     def close(self) -> None: ...
@@ -495,6 +582,11 @@ class LogReader(Protocol):
         """Everything complete that was not yielded before; nothing for a log without output."""
         ...
 
+    def place(self) -> str:
+        """Where reading stands, for a later reader: after the last chunk that was yielded, even if
+        ``read`` was left before its end. Raises nothing; short; of this log only."""
+        ...
+
 
 class LogStore(Protocol):
     """Output of attempts, by attempt. Exact order within a stream."""
@@ -509,8 +601,8 @@ class LogStore(Protocol):
         """What is there now, from the beginning."""
         ...
 
-    def reader(self, key: AttemptKey) -> LogReader:
-        """For following an attempt that still writes."""
+    def reader(self, key: AttemptKey, place: str = "") -> LogReader:
+        """For following an attempt that still writes; from the beginning, or from ``place``."""
         ...
 
     def tail(self, key: AttemptKey, size: int) -> bytes:

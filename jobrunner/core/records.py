@@ -256,3 +256,77 @@ class ExecutionChange:
     kind: str
     at: float
     data: StringMap = field(default_factory=dict)
+
+
+# ------------------------------------------------------------------- the control plane's own
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A long-running operation: what a call promised, to be asked for until it is kept.
+
+    ``kind`` says which call (``run``, ``create``, …), ``target_*`` what it is about
+    (``target_kind`` is ``job`` or ``execution``). Without ``done_at`` the state follows from the
+    target. ``document`` is JSON text of whoever stored it.
+    """
+
+    id: str
+    project: str
+    region: str
+    kind: str
+    target_kind: str
+    target_uid: str
+    target_name: str
+    created_at: float
+    done_at: float | None = None
+    document: str = "{}"
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(self.project, self.region)
+
+
+NO_POLICY_ETAG = "ACAB"
+"""The etag of a policy that was never set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An IAM policy as it was given: ``document`` is JSON text without etag and version."""
+
+    document: str
+    etag: str
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What is known of a token: ``hash`` is the SHA-256 of its text, in hexadecimal; the text
+    itself is nowhere. ``role`` is the number of a :class:`jobrunner.calls.Role`."""
+
+    id: str
+    name: str
+    role: int
+    hash: str = field(repr=False)
+    created_at: float
+    expires_at: float | None = None
+    last_used_at: float | None = None
+    revoked_at: float | None = None
+    creator: str = ""
+
+    def lives(self, now: float) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who called what, and what came of it. ``resource`` is the path of what was called on,
+    ``code`` the HTTP status of the answer; the store gives ``position``."""
+
+    position: int
+    at: float
+    actor: str
+    method: str
+    resource: str
+    code: int
+    detail: str = ""

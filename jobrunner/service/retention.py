@@ -35,7 +35,11 @@ class HouseKeeping:
                 # Another command line may prune at the same time.
                 with contextlib.suppress(NotFound):
                     self._store.delete_execution(execution.uid)
-            self._store.prune_changes(self._clock.now() - self._retention.max_age)
+            now = self._clock.now()
+            self._store.prune_changes(now - self._retention.max_age)
+            self._store.prune_operations(now - self._retention.max_age)
+            self._store.prune_run_keys(now - self._retention.key_age)
+            self._store.prune_audit(now - self._retention.audit_age)
         return gone
 
     def _over_disk(self, taken: set[str]) -> Iterator[Execution]:

@@ -10,7 +10,7 @@ from jobrunner.core.states import TaskState
 from jobrunner.errors import AlreadyExists, NotFound, Refused
 from jobrunner.lib.database import Session
 from jobrunner.ports import Page
-from jobrunner.store import feed
+from jobrunner.store import feed, runkeys
 from jobrunner.store.documents import encode
 from jobrunner.store.paging import after, bad_token, tail
 from jobrunner.store.rows import (
@@ -27,7 +27,6 @@ from jobrunner.store.rows import (
 SELECT = f"SELECT {columns(EXECUTION)} FROM executions"
 _BY_UID = f"{SELECT} WHERE uid = ?"
 _BY_NAME = f"{SELECT} WHERE project = ? AND region = ? AND name = ?"
-_BY_KEY = f"{SELECT} WHERE job_uid = ? AND idempotency_key = ?"
 _NAMES = "SELECT name FROM executions WHERE project = ? AND region = ? ORDER BY name"
 _PLACE = "SELECT created_at FROM executions WHERE uid = ?"
 
@@ -116,8 +115,11 @@ def create(session: Session, execution: Execution) -> Execution:
     if not job:
         raise NotFound(f"the job {execution.job_name!r} does not exist any more")
     if execution.idempotency_key is not None:
-        row = session.execute(_BY_KEY, (execution.job_uid, execution.idempotency_key)).fetchone()
-        if row is not None:
+        earlier = runkeys.take(session, execution)
+        if earlier is not None:
+            row = session.execute(_BY_UID, (earlier,)).fetchone()
+            if row is None:
+                raise runkeys.removed(session, execution)
             raise OpenedBefore(execution_of(row))
     execution = replace(execution, hidden=bool(job[0][0]))
     if not session.execute(_INSERT, execution_row(execution)).rowcount:

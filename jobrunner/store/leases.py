@@ -20,7 +20,7 @@ _CLAIM = (
     " AND (lease_owner IS NULL OR lease_owner = ? OR lease_until <= ?)"
 )
 _CLAIMABLE = (
-    "SELECT uid FROM executions WHERE completed_at IS NULL"
+    "SELECT uid FROM executions WHERE completed_at IS NULL AND NOT hidden"
     " AND (lease_owner IS NULL OR lease_until <= ?) ORDER BY created_at LIMIT ?"
 )
 _HEARTBEAT = (

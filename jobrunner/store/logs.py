@@ -14,12 +14,15 @@ from jobrunner.ports import LogChunk
 class FileReader:
     """One attempt's log, read from where the last call stopped."""
 
-    def __init__(self, base: str) -> None:
-        self._frames = FrameReader(base)
+    def __init__(self, base: str, place: str = "") -> None:
+        self._frames = FrameReader(base, place)
 
     def read(self) -> Iterator[LogChunk]:
         for frame in self._frames.read():
             yield LogChunk(frame.at, frame.stream, frame.data, frame.dropped)
+
+    def place(self) -> str:
+        return self._frames.place()
 
 
 class FileLogs:
@@ -43,8 +46,8 @@ class FileLogs:
     def _base(self, key: AttemptKey) -> str:
         return os.path.join(self._directory, key.execution, f"{key.index}.{key.number}")
 
-    def reader(self, key: AttemptKey) -> FileReader:
-        return FileReader(self._base(key))
+    def reader(self, key: AttemptKey, place: str = "") -> FileReader:
+        return FileReader(self._base(key), place)
 
     def chunks(self, key: AttemptKey) -> Iterator[LogChunk]:
         return self.reader(key).read()

@@ -3,5 +3,5 @@
 Kept here as plain text because reading the migrations would import alembic at every start.
 """
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 HEAD = REVISIONS[-1]

@@ -11,7 +11,9 @@ from jobrunner.core.records import (
     ExecutionRef,
     Job,
     Lease,
+    Operation,
     Task,
+    Token,
     Usage,
 )
 from jobrunner.core.states import AttemptState, ExecutionState, StopReason, TaskState
@@ -251,3 +253,48 @@ CHANGE = "position execution sequence kind at data"
 def change_of(row: Row) -> ExecutionChange:
     """From the columns of ``CHANGE``."""
     return ExecutionChange(row[0], row[1], row[2], row[3], row[4], decode_map(row[5]))
+
+
+# ------------------------------------------------------------------- the control plane's own
+
+OPERATION = "id project region kind target_kind target_uid target_name created_at done_at document"
+
+
+def operation_row(operation: Operation) -> tuple[object, ...]:
+    return (
+        operation.id,
+        operation.project,
+        operation.region,
+        operation.kind,
+        operation.target_kind,
+        operation.target_uid,
+        operation.target_name,
+        operation.created_at,
+        operation.done_at,
+        operation.document,
+    )
+
+
+def operation_of(row: Row) -> Operation:
+    """From the columns of ``OPERATION``."""
+    return Operation(*row)
+
+
+TOKEN = "id name role hash created_at expires_at last_used_at revoked_at creator"
+
+
+def token_row(token: Token) -> tuple[object, ...]:
+    return (
+        token.id,
+        token.name,
+        token.role,
+        token.hash,
+        token.created_at,
+        token.expires_at,
+        token.last_used_at,
+        token.revoked_at,
+        token.creator,
+    )
+
+
+AUDIT = "position at actor method resource code detail"

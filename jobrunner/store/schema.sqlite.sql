@@ -141,7 +141,68 @@ CREATE TABLE tasks (
     CONSTRAINT fk_tasks_execution FOREIGN KEY(execution) REFERENCES executions (uid) ON DELETE CASCADE
 )
  WITHOUT ROWID;
-INSERT INTO alembic_version VALUES ('0001');
+CREATE TABLE run_keys (
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    job_name TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    execution TEXT NOT NULL,
+    execution_name TEXT NOT NULL,
+    at DOUBLE NOT NULL,
+    CONSTRAINT pk_run_keys PRIMARY KEY (project, region, job_name, "key")
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_run_keys_at ON run_keys (at);
+CREATE TABLE operations (
+    id TEXT NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    target_kind TEXT NOT NULL,
+    target_uid TEXT NOT NULL,
+    target_name TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    done_at DOUBLE,
+    document TEXT NOT NULL,
+    CONSTRAINT pk_operations PRIMARY KEY (id)
+);
+CREATE INDEX ix_operations_place_created ON operations (project, region, created_at, id);
+CREATE INDEX ix_operations_created ON operations (created_at);
+CREATE TABLE policies (
+    job_uid TEXT NOT NULL,
+    document TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    CONSTRAINT pk_policies PRIMARY KEY (job_uid),
+    CONSTRAINT fk_policies_job_uid FOREIGN KEY(job_uid) REFERENCES jobs (uid) ON DELETE CASCADE
+);
+CREATE TABLE tokens (
+    id TEXT NOT NULL,
+    name TEXT NOT NULL,
+    role INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    expires_at DOUBLE,
+    last_used_at DOUBLE,
+    revoked_at DOUBLE,
+    creator TEXT NOT NULL,
+    CONSTRAINT pk_tokens PRIMARY KEY (id),
+    CONSTRAINT uq_tokens_hash UNIQUE (hash)
+);
+CREATE UNIQUE INDEX ix_tokens_living_name ON tokens (name) WHERE revoked_at IS NULL;
+CREATE TABLE audit (
+    position BIGINT NOT NULL,
+    at DOUBLE NOT NULL,
+    actor TEXT NOT NULL,
+    method TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    code INTEGER NOT NULL,
+    detail TEXT NOT NULL,
+    CONSTRAINT pk_audit PRIMARY KEY (position)
+);
+CREATE INDEX ix_audit_at ON audit (at);
+INSERT INTO alembic_version VALUES ('0002');
 INSERT INTO counters VALUES ('changes', 0);
+INSERT INTO counters VALUES ('audit', 0);
 INSERT INTO projects VALUES ('local', 1000000000001);
 COMMIT;

@@ -10,17 +10,34 @@ from jobrunner.core.records import (
     DEFAULT_PROJECT_NUMBER,
     Abort,
     Attempt,
+    AuditEntry,
     Execution,
     ExecutionChange,
     Job,
+    Operation,
+    Policy,
     Scope,
     Task,
+    Token,
 )
 from jobrunner.core.states import TaskState
 from jobrunner.errors import JobrunnerError, StoreFault
 from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Loaded, Page, Retention, Turn
-from jobrunner.store import executions, feed, jobs, keeping, leases, reads, turns
+from jobrunner.store import (
+    audit,
+    executions,
+    feed,
+    jobs,
+    keeping,
+    leases,
+    operations,
+    policies,
+    reads,
+    runkeys,
+    tokens,
+    turns,
+)
 from jobrunner.store.revisions import HEAD
 
 T = TypeVar("T")
@@ -151,7 +168,65 @@ class SqlStore:
             return known
         return self._write(lambda s: keeping.new_project_number(s, project))
 
+    # operations
+
+    def put_operation(self, operation: Operation) -> None:
+        self._write(lambda s: operations.put(s, operation))
+
+    def get_operation(self, scope: Scope, id: str) -> Operation:
+        return self._read(lambda s: operations.get(s, scope, id))
+
+    def list_operations(self, scope: Scope, *, page: Page | None = None) -> Sequence[Operation]:
+        return self._read(lambda s: operations.listing(s, scope, page))
+
+    def delete_operation(self, scope: Scope, id: str) -> None:
+        self._write(lambda s: operations.delete(s, scope, id))
+
+    def prune_operations(self, before: float) -> int:
+        return self._write(lambda s: operations.prune(s, before))
+
+    # policies
+
+    def get_policy(self, scope: Scope, resource: str) -> Policy | None:
+        return self._read(lambda s: policies.get(s, scope, resource))
+
+    def set_policy(
+        self, scope: Scope, resource: str, policy: Policy, *, expect_etag: str | None
+    ) -> Policy:
+        return self._write(lambda s: policies.put(s, scope, resource, policy, expect_etag))
+
+    # tokens
+
+    def create_token(self, token: Token) -> None:
+        self._write(lambda s: tokens.create(s, token))
+
+    def list_tokens(self) -> Sequence[Token]:
+        return self._read(tokens.listing)
+
+    def find_token(self, hash: str) -> Token | None:
+        return self._read(lambda s: tokens.by_hash(s, hash))
+
+    def revoke_token(self, name: str, *, at: float) -> Token:
+        return self._write(lambda s: tokens.revoke(s, name, at))
+
+    def touch_token(self, id: str, *, at: float) -> None:
+        self._write(lambda s: tokens.touch(s, id, at))
+
+    # audit log
+
+    def append_audit(self, entries: Sequence[AuditEntry]) -> None:
+        self._write(lambda s: audit.append(s, entries))
+
+    def list_audit(self, *, page: Page | None = None) -> Sequence[AuditEntry]:
+        return self._read(lambda s: audit.listing(s, page))
+
+    def prune_audit(self, before: float) -> int:
+        return self._write(lambda s: audit.prune(s, before))
+
     # keeping house
+
+    def prune_run_keys(self, before: float) -> int:
+        return self._write(lambda s: runkeys.prune(s, before))
 
     def prune_changes(self, before: float) -> int:
         return self._write(lambda s: feed.prune(s, before))

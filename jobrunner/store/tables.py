@@ -199,3 +199,87 @@ class ProjectRow(Base, table=True):
 
     id: str = Field(sa_type=Text, primary_key=True)
     number: int = Field(sa_type=BigInteger)
+
+
+class RunKeyRow(Base, table=True):
+    """Idempotency keys of runs. They outlive execution and job, so they refer to both by name."""
+
+    __tablename__ = "run_keys"
+    __table_args__ = (Index("ix_run_keys_at", "at"), _CLUSTERED)
+
+    project: str = Field(sa_type=Text, primary_key=True)
+    region: str = Field(sa_type=Text, primary_key=True)
+    job_name: str = Field(sa_type=Text, primary_key=True)
+    key: str = Field(sa_type=Text, primary_key=True)
+    execution: str = Field(sa_type=Text)
+    execution_name: str = Field(sa_type=Text)
+    at: float = Field(sa_type=Double)
+
+
+class OperationRow(Base, table=True):
+    """Long-running operations. They outlive what they are about."""
+
+    __tablename__ = "operations"
+    __table_args__ = (
+        Index("ix_operations_place_created", "project", "region", "created_at", "id"),
+        Index("ix_operations_created", "created_at"),
+    )
+
+    id: str = Field(sa_type=Text, primary_key=True)
+    project: str = Field(sa_type=Text)
+    region: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    target_kind: str = Field(sa_type=Text)
+    target_uid: str = Field(sa_type=Text)
+    target_name: str = Field(sa_type=Text)
+    created_at: float = Field(sa_type=Double)
+    done_at: float | None = Field(sa_type=Double)
+    document: str = Field(sa_type=Text)
+
+
+class PolicyRow(Base, table=True):
+    """Who may do what with a job; goes with it."""
+
+    __tablename__ = "policies"
+
+    job_uid: str = Field(sa_type=Text, primary_key=True, foreign_key="jobs.uid", ondelete="CASCADE")
+    document: str = Field(sa_type=Text)
+    etag: str = Field(sa_type=Text)
+    version: int
+
+
+class TokenRow(Base, table=True):
+    """Tokens by the hash of their text. A name is free again when its token is revoked."""
+
+    __tablename__ = "tokens"
+    __table_args__ = (
+        UniqueConstraint("hash"),
+        Index("ix_tokens_living_name", "name", unique=True, **_where("revoked_at IS NULL")),
+    )
+
+    id: str = Field(sa_type=Text, primary_key=True)
+    name: str = Field(sa_type=Text)
+    role: int
+    hash: str = Field(sa_type=Text)
+    created_at: float = Field(sa_type=Double)
+    expires_at: float | None = Field(sa_type=Double)
+    last_used_at: float | None = Field(sa_type=Double)
+    revoked_at: float | None = Field(sa_type=Double)
+    creator: str = Field(sa_type=Text)
+
+
+class AuditRow(Base, table=True):
+    """Who changed or ran what. Positions come from the counter ``audit``."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_at", "at"),)
+
+    position: int = Field(
+        sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False}
+    )
+    at: float = Field(sa_type=Double)
+    actor: str = Field(sa_type=Text)
+    method: str = Field(sa_type=Text)
+    resource: str = Field(sa_type=Text)
+    code: int
+    detail: str = Field(sa_type=Text)

@@ -34,6 +34,7 @@ from jobrunner.errors import (
 )
 from jobrunner.ports import Move, Page, Retention, Store, Turn
 from jobrunner.store import open_store
+from jobrunner.store.revisions import HEAD
 from tests.support.stores import (
     NOW,
     TTL,
@@ -778,7 +779,7 @@ def test_deleting_an_execution_takes_its_tasks_and_attempts_and_nothing_else(
 def test_facts_name_kind_place_size_and_schema(store: Store) -> None:
     facts = store.facts()
     assert facts["kind"] in ("SQLite", "PostgreSQL")
-    assert facts["schema"] == "0001"
+    assert facts["schema"] == HEAD
     assert int(facts["size"]) >= 0
     assert facts["place"]
     if facts["kind"] == "SQLite" and facts["place"] != ":memory:":
@@ -853,6 +854,7 @@ CLAIM = """
 import sys
 from jobrunner.errors import Refused
 from jobrunner.store import open_store
+from jobrunner.store.revisions import HEAD
 store = open_store(sys.argv[1])
 print("ready", flush=True)
 for line in sys.stdin:
@@ -892,6 +894,7 @@ def test_of_two_processes_that_claim_at_once_exactly_one_wins(
 CREATE = """
 import sys
 from jobrunner.store import open_store
+from jobrunner.store.revisions import HEAD
 from tests.support.stores import an_execution
 store = open_store(sys.argv[1])
 print("ready", flush=True)
