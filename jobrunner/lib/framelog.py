@@ -101,16 +101,31 @@ class FrameReader:
 
     A log that was written anew from its beginning (a container's, by the runner that adopted it)
     is read from its beginning too, and what was yielded of each stream before is left out.
+    ``place`` is what :meth:`place` of an earlier reader of this log said: reading goes on there.
+    Raises ValueError for other text.
     """
 
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, place: str = "") -> None:
         self._base = base
-        self._segment = 0
-        self._position = 0
-        self._seen = 0
-        self._first = b""
-        self._yielded = {1: 0, 2: 0}
-        self._skip = {1: 0, 2: 0}
+        numbers, _, first = (place or "0 0 0 0 0 0 0:").partition(":")
+        self._segment, self._position, self._seen, *streams = map(int, numbers.split())
+        if len(streams) != 4 or "-" in numbers:
+            raise ValueError(f"not a place in a log: {place!r}")
+        self._first = bytes.fromhex(first)
+        self._yielded = {1: streams[0], 2: streams[1]}
+        self._skip = {1: streams[2], 2: streams[3]}
+
+    def place(self) -> str:
+        """Where reading stands, as text: after the last frame that :meth:`read` has yielded, even
+        if it was left there."""
+        numbers = (
+            self._segment,
+            self._position,
+            self._seen,
+            *self._yielded.values(),
+            *self._skip.values(),
+        )
+        return f"{' '.join(map(str, numbers))}:{self._first.hex()}"
 
     def read(self) -> Iterator[Frame]:
         """Yields every complete frame not yielded before, in the order of writing."""
@@ -182,8 +197,8 @@ class FrameReader:
                 if stream == MARK and length == OFFSET.size:
                     offset = OFFSET.unpack(data)[0]
                     if offset > self._seen and not any(self._skip.values()):
-                        yield Frame(at, 1, b"", dropped=offset - self._seen)
-                        self._seen = offset
+                        missing, self._seen = offset - self._seen, offset
+                        yield Frame(at, 1, b"", dropped=missing)
                     continue
                 if stream not in self._skip:
                     # Not a frame of ours: what follows cannot be told apart any more.

@@ -143,3 +143,29 @@ def test_a_follower_of_a_log_that_is_written_anew_gets_every_byte_once(tmp_path:
 
     streams = {n: b"".join(f.data for f in got if f.stream == n) for n in (1, 2)}
     assert streams == {1: b"one\ntwo\nthree\n", 2: b"warn\nmore\n"}
+
+
+def test_a_later_reader_goes_on_where_an_earlier_one_was_left(tmp_path: Path) -> None:
+    base = str(tmp_path / "0.0")
+    writer = FrameWriter(base, head=20, tail=20)
+    for number in range(30):
+        writer.write(float(number), 1 + number % 2, b"%04d" % number)
+    whole = texts(base)
+    assert any(dropped for _, _, dropped in whole)
+    got, place = [], ""
+    while True:
+        reader = FrameReader(base, place)
+        frame = next(reader.read(), None)
+        if frame is None:
+            break
+        got.append((frame.stream, frame.data, frame.dropped))
+        place = reader.place()
+    assert got == whole
+    writer.write(99.0, 1, b"late")
+    assert [frame.data for frame in FrameReader(base, place).read()] == [b"late"]
+
+
+@pytest.mark.parametrize("place", ["x", "1", "0 -1 0 0 0 0 0:", "0 0 0 0 0 0 0:zz", "1 2 3 4 5 6"])
+def test_a_place_that_no_reader_has_told_is_refused(place: str) -> None:
+    with pytest.raises(ValueError):
+        FrameReader("0.0", place)
