@@ -10,8 +10,31 @@ from collections.abc import Mapping, Sequence
 
 from jobrunner.core.nearest import nearest
 from jobrunner.core.problems import Problems
+from jobrunner.errors import Violation
+
+Document = dict[str, object]
 
 MAX_DIGITS = 19
+
+
+def filled(**members: object) -> Document:
+    """The members that are neither ``None``, empty, false nor zero."""
+    return {key: value for key, value in members.items() if value not in (None, "", 0, [], {}, ())}
+
+
+def not_yet_said(new: list[Violation], said: list[Violation]) -> list[Violation]:
+    """What follows from an unreadable field would only confuse."""
+    fields = [violation.field for violation in said]
+    return [
+        violation
+        for violation in new
+        if not any(
+            violation.field == field
+            or field.startswith(f"{violation.field}.")
+            or violation.field.startswith((f"{field}.", f"{field}["))
+            for field in fields
+        )
+    ]
 
 
 class Node:

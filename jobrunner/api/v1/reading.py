@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jobrunner.api.documents import Node
+from jobrunner.api.documents import Node, not_yet_said
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.annotations import read_aliases, read_dependencies, read_flag, read_vpc
 from jobrunner.api.v1.containers import read_container, read_volume
@@ -19,7 +19,7 @@ from jobrunner.core.spec import (
     TaskTemplate,
 )
 from jobrunner.core.validation import validate_job
-from jobrunner.errors import InvalidSpec, Violation
+from jobrunner.errors import InvalidSpec
 
 
 class JobDocument(NamedTuple):
@@ -50,7 +50,7 @@ def job_from_v1(document: object) -> JobDocument:
     root.skip("status")
     root.end()
     found = problems.violations
-    found += _not_yet_said(validate_job(name, spec), found)
+    found += not_yet_said(validate_job(name, spec), found)
     if found:
         raise InvalidSpec(found)
     return JobDocument(spec, name, namespace, tuple(notices(spec)))
@@ -175,18 +175,3 @@ def _task_template(node: Node, annotations: StringMap, problems: Problems) -> Ta
             )
     node.end()
     return template
-
-
-def _not_yet_said(new: list[Violation], said: list[Violation]) -> list[Violation]:
-    """What follows from an unreadable field would only confuse."""
-    fields = [violation.field for violation in said]
-    return [
-        violation
-        for violation in new
-        if not any(
-            violation.field == field
-            or field.startswith(f"{violation.field}.")
-            or violation.field.startswith((f"{field}.", f"{field}["))
-            for field in fields
-        )
-    ]

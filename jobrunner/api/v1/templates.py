@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from jobrunner.api.documents import Document, filled
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.annotations import compact, interfaces_text
 from jobrunner.core.spec import (
@@ -18,13 +19,6 @@ from jobrunner.core.spec import (
     Volume,
     VolumeMount,
 )
-
-Document = dict[str, object]
-
-
-def filled(**members: object) -> Document:
-    """The members that are neither ``None``, empty, false nor zero."""
-    return {key: value for key, value in members.items() if value not in (None, "", 0, [], {}, ())}
 
 
 def job_spec(spec: JobSpec) -> Document:

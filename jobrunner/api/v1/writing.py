@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from jobrunner.api.documents import Document, filled
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.templates import (
-    Document,
     execution_spec,
-    filled,
     job_annotations,
     job_spec,
     task_annotations,
