@@ -1,0 +1,81 @@
+"""Group commit on an event loop: the works of one turn share a transaction.
+
+A caller hands in a work and waits. The first work of a turn books a flush for the next turn; by
+then every call that was read from the network in the same turn has handed in its own. One fsync
+then serves all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from jobrunner.errors import StoreFault
+from jobrunner.ports import Store
+
+T = TypeVar("T")
+
+LARGEST_GROUP = 256
+"""Works per transaction: what is more waits for the next turn, so that the loop breathes."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    work: Callable[[], object]
+    answer: asyncio.Future[object]
+
+
+class GroupCommit:
+    """:class:`jobrunner.ports.Commit` over a store, for one running loop.
+
+    A caller that is cancelled before its turn has written nothing; later, what it wrote stays. In
+    neither case do the others notice.
+    """
+
+    def __init__(self, store: Store, *, largest: int = LARGEST_GROUP) -> None:
+        self._store = store
+        self._largest = largest
+        self._waiting: list[_Waiting] = []
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._flush)
+        waiting = _Waiting(work, loop.create_future())
+        self._waiting.append(waiting)
+        return cast(T, await waiting.answer)
+
+    def _flush(self) -> None:
+        turn, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        group = [waiting for waiting in turn if not waiting.answer.done()]
+        if group:
+            self._commit(group)
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        try:
+            answers = self._store.group([waiting.work for waiting in group])
+        except StoreFault as fault:
+            for waiting in group:
+                waiting.answer.set_exception(fault)
+        except Exception as bug:
+            # A work that breaks takes the transaction with it; the others must not pay for that.
+            if len(group) == 1:
+                group[0].answer.set_exception(_carried(bug))
+                return
+            for waiting in group:
+                self._commit([waiting])
+        else:
+            for waiting, answer in zip(group, answers, strict=True):
+                if isinstance(answer, Exception):
+                    waiting.answer.set_exception(answer)
+                else:
+                    waiting.answer.set_result(answer)
+
+
+def _carried(bug: Exception) -> Exception:
+    # A future refuses to carry this one, and its caller would wait for ever.
+    return RuntimeError(f"a work raised {bug!r}") if isinstance(bug, StopIteration) else bug
