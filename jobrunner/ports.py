@@ -359,9 +359,11 @@ class Store(Protocol):
         *,
         job: str | None = None,
         hidden: bool = False,
+        ended_after: float | None = None,
         page: Page | None = None,
     ) -> Sequence[Execution]:
-        """Newest first. ``page.after`` is an execution's uid."""
+        """Newest first. ``page.after`` is an execution's uid. ``ended_after`` leaves out those that
+        had ended by then; infinity leaves those that have not ended."""
         ...
 
     def execution_names(self, scope: Scope) -> Sequence[str]: ...
@@ -430,6 +432,10 @@ class Store(Protocol):
 
     def project_number(self, project: str) -> int:
         """The number that stands for a project id; given out at first asking, and kept."""
+        ...
+
+    def project_of(self, number: int) -> str:
+        """The project that a number was given out for. Raises NotFound."""
         ...
 
     # operations

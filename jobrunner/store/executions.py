@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -49,7 +50,12 @@ def by_name(session: Session, scope: Scope, name: str) -> Execution:
 
 
 def listing(
-    session: Session, scope: Scope | None, job: str | None, hidden: bool, page: Page | None
+    session: Session,
+    scope: Scope | None,
+    job: str | None,
+    hidden: bool,
+    ended_after: float | None,
+    page: Page | None,
 ) -> Sequence[Execution]:
     where: list[str] = [] if hidden else ["NOT hidden"]
     params: list[object] = []
@@ -59,6 +65,11 @@ def listing(
     if job is not None:
         where.append("job_name = ?")
         params.append(job)
+    if ended_after == math.inf:
+        where.append("completed_at IS NULL")
+    elif ended_after is not None:
+        where.append("(completed_at IS NULL OR completed_at > ?)")
+        params.append(ended_after)
     token = after(page)
     if token is not None:
         last = session.execute(_PLACE, (token,)).fetchone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobrunner.core.records import DEFAULT_PROJECT_NUMBER, Execution
+from jobrunner.errors import NotFound
 from jobrunner.lib.database import Session
 from jobrunner.ports import Retention
 from jobrunner.store.executions import SELECT
@@ -22,6 +23,7 @@ _EXPIRED = (
 _OLDEST = f"{SELECT} WHERE completed_at IS NOT NULL ORDER BY completed_at, uid LIMIT ?"
 # Whoever gives out a number holds the row that is always there.
 _LOCK_PROJECTS = f"UPDATE projects SET number = number WHERE number = {DEFAULT_PROJECT_NUMBER}"
+_PROJECT = "SELECT id FROM projects WHERE number = ?"
 _NUMBER = "SELECT number FROM projects WHERE id = ?"
 _NEW_NUMBER = (
     "INSERT INTO projects (id, number) SELECT ?, COALESCE(MAX(number), ?) + 1 FROM projects"
@@ -41,6 +43,13 @@ def oldest_first(session: Session, limit: int) -> Sequence[Execution]:
 def project_number(session: Session, project: str) -> int | None:
     row = session.execute(_NUMBER, (project,)).fetchone()
     return None if row is None else int(row[0])
+
+
+def project_of(session: Session, number: int) -> str:
+    row = session.execute(_PROJECT, (number,)).fetchone()
+    if row is None:
+        raise NotFound(f"no project has the number {number}")
+    return str(row[0])
 
 
 def new_project_number(session: Session, project: str) -> int:

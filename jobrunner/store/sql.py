@@ -21,7 +21,7 @@ from jobrunner.core.records import (
     Token,
 )
 from jobrunner.core.states import TaskState
-from jobrunner.errors import JobrunnerError, StoreFault
+from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Loaded, Page, Retention, Turn
 from jobrunner.store import (
@@ -103,9 +103,10 @@ class SqlStore:
         *,
         job: str | None = None,
         hidden: bool = False,
+        ended_after: float | None = None,
         page: Page | None = None,
     ) -> Sequence[Execution]:
-        return self._read(lambda s: executions.listing(s, scope, job, hidden, page))
+        return self._read(lambda s: executions.listing(s, scope, job, hidden, ended_after, page))
 
     def execution_names(self, scope: Scope) -> Sequence[str]:
         return self._read(lambda s: executions.names(s, scope))
@@ -167,6 +168,11 @@ class SqlStore:
         if known is not None:
             return known
         return self._write(lambda s: keeping.new_project_number(s, project))
+
+    def project_of(self, number: int) -> str:
+        if number == DEFAULT_PROJECT_NUMBER:
+            return DEFAULT_PROJECT
+        return self._read(lambda s: keeping.project_of(s, number))
 
     # operations
 
@@ -247,7 +253,7 @@ class SqlStore:
         def attempt(work: Callable[[], object]) -> object:
             try:
                 return self._database.nested(work)
-            except JobrunnerError as error:
+            except Exception as error:
                 return error
 
         return self._write(lambda _: [attempt(work) for work in works])

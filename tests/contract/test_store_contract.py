@@ -1,11 +1,11 @@
 """What every store promises, over SQLite in a file, SQLite in memory and PostgreSQL."""
 
 import contextlib
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +33,6 @@ from jobrunner.errors import (
     UsageError,
 )
 from jobrunner.ports import Move, Page, Retention, Store, Turn
-from jobrunner.store import open_store
 from jobrunner.store.revisions import HEAD
 from tests.support.stores import (
     NOW,
@@ -49,41 +48,6 @@ from tests.support.stores import (
 )
 
 HOME = Scope("local", "us-central1")
-
-
-@pytest.fixture(params=["sqlite-file", "sqlite-memory", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("fresh_postgres_url"))
-    return "sqlite:///:memory:" if "memory" in request.param else f"sqlite:///{tmp_path}/state.db"
-
-
-@pytest.fixture(params=["sqlite-file", "postgresql"])
-def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database that several processes can open."""
-    if request.param == "postgresql":
-        return str(request.getfixturevalue("fresh_postgres_url"))
-    return f"sqlite:///{tmp_path}/state.db"
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    opened = open_store(url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def open_another(shared_url: str) -> Iterator[Callable[[], Store]]:
-    opened: list[Store] = []
-
-    def another() -> Store:
-        opened.append(open_store(shared_url))
-        return opened[-1]
-
-    yield another
-    for one in opened:
-        one.close()
 
 
 def running(store: Store, tasks: int = 3, name: str = "job-1") -> Execution:
@@ -737,6 +701,10 @@ def test_a_project_has_one_number_for_ever(store: Store) -> None:
     assert len(set(numbers)) == 3
     assert numbers[0] == numbers[2]
     assert all(10**12 < number < 10**13 for number in numbers)
+    assert [store.project_of(number) for number in numbers] == ["a", "b", "a", "local"]
+    for nobodys in (1, 10**12, 10**18):
+        with pytest.raises(NotFound, match="no project has the number"):
+            store.project_of(nobodys)
 
 
 def finished(store: Store, job: str, count: int, first: float) -> None:
@@ -746,6 +714,17 @@ def finished(store: Store, job: str, count: int, first: float) -> None:
         store.create_execution(an_execution(name, job=job, created_at=first + number))
         execution = store.claim(f"uid-of-{name}", "runner", now=first, ttl=TTL)
         store.record(Turn(settled(execution, first + number), at=first + number))
+
+
+def test_executions_that_ended_before_can_be_left_out(store: Store) -> None:
+    finished(store, "old", 3, NOW)
+    running(store)
+    for bound, count in ((NOW - 1, 4), (NOW, 3), (NOW + 1.5, 2), (math.inf, 1), (None, 4)):
+        assert len(store.list_executions(HOME, ended_after=bound)) == count
+    page = Page(limit=1)
+    assert [e.name for e in store.list_executions(None, job="old", ended_after=NOW, page=page)] == [
+        "old-2"
+    ]
 
 
 def test_what_may_go_is_over_count_or_over_age_and_has_ended(store: Store) -> None:
