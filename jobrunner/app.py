@@ -198,7 +198,7 @@ class App:
         finally:
             for one in opened.values():
                 await one.close()
-        if execution.uid in executor.lost:
+        if execution.uid in executor.lost_to_others:
             raise Interrupted(
                 f"Another runner took execution '{execution.name}' over.",
                 hint=f"Follow it with: jobrunner executions wait {execution.name}",

@@ -118,14 +118,14 @@ class Snapshot:
         """Live attempts, not being stopped, whose time is up."""
         found = []
         while self.overdue_heap and self.overdue_heap[0][0] <= now:
-            key = heapq.heappop(self.overdue_heap)[1]
+            entry = heapq.heappop(self.overdue_heap)
+            key = entry[1]
             attempt = self.live.get(key.index)
             if attempt and attempt.number == key.number and key.index in self.unstopped:
-                found.append(key)
-        for key in found:
-            attempt = self.live[key.index]
-            heapq.heappush(self.overdue_heap, (self._due(attempt), key))
-        return found
+                found.append(entry)
+        for entry in found:
+            heapq.heappush(self.overdue_heap, entry)
+        return [key for _, key in found]
 
     def wake_at(self) -> float | None:
         """The next instant at which a plan may differ without any new fact."""
@@ -142,6 +142,14 @@ class Snapshot:
                 break
             heapq.heappop(self.overdue_heap)
         return min(instants, default=None)
+
+    def shift(self, seconds: float) -> None:
+        """The wall clock was set forward by so much: what was to happen in a while happens after
+        the same while."""
+        self.overdue_heap = [(due + seconds, key) for due, key in self.overdue_heap]
+        self.delayed = [(at + seconds, index) for at, index in self.delayed]
+        if self.deadline is not None:
+            self.deadline += seconds
 
     # ------------------------------------------------------------ carried-out steps
 

@@ -71,7 +71,7 @@ class Orders:
 
 
 @dataclass(slots=True)
-class _Draft:
+class Draft:
     """Changes of this turn by attempt, with the state that the store still has."""
 
     expect: dict[tuple[int, int], AttemptState] = field(default_factory=dict)
@@ -90,6 +90,8 @@ class Driver:
         self.order = order
         self.memory = memory
         self.facts: list[Fact] = []
+        self.notes: list[tuple[str, Mapping[str, str]]] = []
+        """Entries for the feed that go with the next turn."""
         self._stored = snapshot.execution
 
     @property
@@ -108,9 +110,9 @@ class Driver:
     def is_stopping(self, key: AttemptKey) -> bool:
         return self.is_live(key) and key.index not in self.snapshot.unstopped
 
-    def take_facts(self, now: float) -> _Draft:
+    def take_facts(self, now: float) -> Draft:
         """Applies what happened. Late words about attempts that have ended change nothing."""
-        draft = _Draft()
+        draft = Draft()
         facts, self.facts = self.facts, []
         for fact in facts:
             if isinstance(fact, AbortFact):
@@ -121,7 +123,7 @@ class Driver:
 
     def _take(
         self,
-        draft: _Draft,
+        draft: Draft,
         fact: LaunchedFact | LaunchFailedFact | ExitedFact | VanishedFact,
         now: float,
     ) -> None:
@@ -153,12 +155,12 @@ class Driver:
                 draft.orders.discard.append(attempt.handle)
 
     @staticmethod
-    def _moved(draft: _Draft, before: Attempt, after: Attempt) -> None:
+    def _moved(draft: Draft, before: Attempt, after: Attempt) -> None:
         place = (after.index, after.number)
         draft.expect.setdefault(place, before.state)
         draft.moved[place] = after
 
-    def plan_turn(self, draft: _Draft, now: float, slots: int) -> None:
+    def plan_turn(self, draft: Draft, now: float, slots: int) -> None:
         """Plans and applies steps until a further look adds nothing."""
         snapshot = self.snapshot
         while steps := plan(snapshot, now, slots):
@@ -184,13 +186,15 @@ class Driver:
                 elif isinstance(step, SettleExecution):
                     snapshot.do_settle(step.state, step.reason, step.message, now)
 
-    def finish_turn(self, draft: _Draft, now: float) -> Turn | None:
+    def finish_turn(self, draft: Draft, now: float) -> Turn | None:
         """The turn to store, or ``None`` if nothing changed."""
         self.snapshot.refresh(now)
         execution = self.snapshot.execution
-        if execution is self._stored and not (draft.opened or draft.moved or draft.tasks):
+        changed = draft.opened or draft.moved or draft.tasks or self.notes
+        if execution is self._stored and not changed:
             return None
-        changes = execution_changes(self._stored, execution)
+        notes, self.notes = self.notes, []
+        changes = [*notes, *execution_changes(self._stored, execution)]
         self._stored = execution
         return Turn(
             execution=execution,

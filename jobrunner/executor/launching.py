@@ -62,6 +62,11 @@ class Launcher:
     def grace_of(self, execution: Execution) -> float:
         return self.compile(execution).grace
 
+    def forget(self, uid: str) -> None:
+        """The execution is driven here no more."""
+        self._templates.pop(uid, None)
+        self._secret_env.pop(uid, None)
+
     def compile(self, execution: Execution, warn: Warn | None = None) -> LaunchTemplate:
         """The template of all launches of ``execution``; made once, after the image was pinned."""
         known = self._templates.get(execution.uid)

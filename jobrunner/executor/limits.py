@@ -1,11 +1,17 @@
-"""What the machine has: slots come from the setting, memory from the machine."""
+"""What one runner may keep alive at once: slots come from the setting, memory from the machine."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 
-from jobrunner.executor.executor import Limits
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one runner may keep alive at once. ``memory`` in bytes, for containers only."""
+
+    slots: int = 64
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Mapping, Sequence
 
-from jobrunner.core.records import AttemptKey
-from jobrunner.core.snapshot import Snapshot
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import AttemptVanished, NotFound
 from jobrunner.ports import Backend, Found, Running, Store
 
+Findings = Mapping[str, Sequence[Found]]
 
-async def survey(
-    backend: Backend, snapshot: Snapshot
-) -> tuple[dict[AttemptKey, Found], list[Found]]:
-    """What was found of the live attempts, by key; and the remains of this execution that no live
-    attempt claims (their end is stored already, so they may go)."""
-    live = {attempt.key for attempt in snapshot.live.values()}
-    found: dict[AttemptKey, Found] = {}
-    remains: list[Found] = []
-    async for item in backend.discover():
-        if item.key in live:
-            found[item.key] = item
-        elif item.key.execution == snapshot.execution.uid:
-            remains.append(item)
-    return found, remains
+
+class Surveyor:
+    """Looks at what backends have. Executions that are taken up at the same time share one look:
+    each gets one that began after it asked."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[asyncio.Future[Findings]]] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
+
+    async def look(self, backend: Backend, uid: str) -> Sequence[Found]:
+        """What bears the mark of this execution. Raises BackendFault."""
+        answer: asyncio.Future[Findings] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(backend.name, []).append(answer)
+        if backend.name not in self._looking:
+            task = asyncio.ensure_future(self._look(backend))
+            self._looking[backend.name] = task
+        return (await answer).get(uid, ())
+
+    async def _look(self, backend: Backend) -> None:
+        try:
+            while waiting := self._waiting.pop(backend.name, []):
+                try:
+                    findings: dict[str, list[Found]] = {}
+                    async for item in backend.discover():
+                        findings.setdefault(item.key.execution, []).append(item)
+                except Exception as error:
+                    for answer in waiting:
+                        if not answer.done():
+                            answer.set_exception(error)
+                else:
+                    for answer in waiting:
+                        if not answer.done():
+                            answer.set_result(findings)
+        finally:
+            del self._looking[backend.name]
+
+    async def close(self) -> None:
+        tasks = list(self._looking.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def remove(backend: Backend, found: Found) -> None:

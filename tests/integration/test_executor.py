@@ -340,7 +340,7 @@ def test_a_runner_that_lost_its_lease_writes_nothing_more(stage: Stage) -> None:
         stage.store.release(execution.uid, "one")
         await stage.runner("two").run(execution.uid)
         await running
-        assert list(first.lost) == [execution.uid]
+        assert list(first.lost_to_others) == [execution.uid]
 
     run_virtually(work(), stage.loop)
     ended = stage.store.get_execution_by_uid(execution.uid)

@@ -170,7 +170,7 @@ def test_an_answer_that_was_lost_after_the_commit_is_not_taken_for_another_runne
     execution = stage.open(6, 2)
     stage.shaky.after["record"] = between(stage, 4.0, 12.0, AWAY)
     runner = drive(stage, execution)
-    assert runner.lost == {}
+    assert runner.lost_to_others == {}
     assert ended(stage, execution).state is ExecutionState.SUCCEEDED
     assert {launch.again for launch in stage.backend.launches} == {False}
 
@@ -185,9 +185,10 @@ def test_who_lost_the_lease_leaves_at_once(stage: Shaken) -> None:
         stage.store.claim(execution.uid, "two", now=stage.clock.now(), ttl=LONG)
 
     runner = drive(stage, execution, take_over)
-    assert list(runner.lost) == [execution.uid]
-    assert stage.loop.time() < 30
-    assert len(stage.backend.running()) == 1
+    assert list(runner.lost_to_others) == [execution.uid]
+    assert stage.loop.time() < 16
+    assert len(stage.backend.running()) == 2
+    assert stage.backend.stops == []
 
 
 # ----------------------------------------------------------------------------- the backend
