@@ -1,0 +1,75 @@
+"""Request message → parameters and body of a call; JSON of an answer → response message.
+
+The mapping is that of Google's HTTP annotations: the resource name fills the variables of the path,
+the body field is the JSON body, and what is left are query parameters under their camelCase names
+(``options.requestedPolicyVersion`` for a field of a message).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from google.protobuf import json_format
+
+from jobrunner.api.grpc.rpcs import Message, MessageType, Rpc
+from jobrunner.errors import InvalidSpec, Violation
+
+
+def call_parts(rpc: Rpc, path: str, message: Message) -> tuple[dict[str, str], Any]:
+    """The parameters and the body of a call. ``path`` is the one of the method. Raises InvalidSpec
+    if the resource name does not have the form of the path."""
+    document: dict[str, Any] = json_format.MessageToDict(message)
+    params = path_variables(path, rpc.name_field, _pick(document, rpc.name_field))
+    if rpc.body == "*":
+        document.pop(rpc.name_field, None)
+        return params, document
+    body = document.pop(rpc.body, None) or {} if rpc.body else None
+    document.pop(rpc.name_field, None)
+    params.update(_query(document))
+    return params, body
+
+
+def answer_message(kind: MessageType, body: Any) -> Message:
+    """The response message of an answer's JSON. Raises ``json_format.ParseError`` where the JSON
+    has what the message has not."""
+    document = json.loads(body) if isinstance(body, bytes) else body
+    return json_format.ParseDict(document or {}, kind())
+
+
+def path_variables(path: str, field: str, name: str) -> dict[str, str]:
+    """The variables of ``path`` in the resource name: ``/v2/projects/{project}/…`` beside
+    ``projects/p/…``. The name may end before the last segment of the path, a collection."""
+    wanted = path.removeprefix("/v2/").split(":")[0].split("/")
+    while wanted and not wanted[-1].startswith("{"):
+        wanted.pop()
+    given = name.split("/")
+    if len(given) == len(wanted) and all(
+        bool(value) if key.startswith("{") else key == value
+        for key, value in zip(wanted, given, strict=True)
+    ):
+        return {
+            key.strip("{}"): value
+            for key, value in zip(wanted, given, strict=True)
+            if key.startswith("{")
+        }
+    form = "/".join(key.strip("{}").upper() if key.startswith("{") else key for key in wanted)
+    raise InvalidSpec([Violation(field, f"'{name}' is not a name of the form {form}")])
+
+
+def _pick(document: Mapping[str, Any], field: str) -> str:
+    value: Any = document
+    for part in field.split("."):
+        value = value.get(part, "") if isinstance(value, Mapping) else ""
+    return str(value)
+
+
+def _query(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            yield from _query(value, f"{prefix}{key}.")
+        elif isinstance(value, bool):
+            yield f"{prefix}{key}", "true" if value else "false"
+        else:
+            yield f"{prefix}{key}", str(value)
