@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from jobrunner.core.elapsed import elapsed_text
-from jobrunner.core.outcome import CANCEL_REASON, EXIT_MESSAGE, TIMEOUT_MESSAGE
+from jobrunner.core.names import execution_name
+from jobrunner.core.outcome import (
+    CANCEL_MESSAGE,
+    CANCEL_REASON,
+    EXIT_MESSAGE,
+    EXIT_REASON,
+    TIMEOUT_MESSAGE,
+)
 from jobrunner.core.records import AbortKind, Execution, Job, Task
 from jobrunner.core.states import ENDED_TASKS, SETTLED_EXECUTIONS, ExecutionState, TaskState
 
@@ -54,6 +61,7 @@ class LastResult:
 OK, CANCELLED_CODE, DEADLINE_CODE, ABORTED_CODE = 0, 1, 4, 10
 
 WAITING = "Waiting for execution to complete."
+STARTING = "Waiting for execution to start."
 CANCELLING = "Waiting for execution to be cancelled."
 PROVISIONING = "Provisioning imported containers."
 PROVISIONED = "Provisioned imported containers."
@@ -77,8 +85,31 @@ def completion_status(state: ExecutionState) -> str:
 
 
 def job_conditions(job: Job) -> tuple[Condition, ...]:
-    """A stored job is ready; how its executions end does not change that."""
-    return (Condition("Ready", Status.TRUE, job.updated_at),)
+    """A stored job is ready; how its executions end does not change that, but for the one that its
+    token has opened: until that has started (start token) or has ended well (run token) the job is
+    not ready."""
+    return (_ready(job),)
+
+
+def _ready(job: Job) -> Condition:
+    ready = Condition("Ready", Status.TRUE, job.updated_at)
+    start, run = job.spec.start_execution_token, job.spec.run_execution_token
+    latest = job.latest_execution
+    if latest is None or latest.name != execution_name(job.name, start or run):
+        return ready
+    if start:
+        if latest.state is ExecutionState.PENDING:
+            return Condition("Ready", Status.UNKNOWN, latest.created_at, message=STARTING)
+        return ready
+    if latest.state not in SETTLED_EXECUTIONS:
+        return Condition("Ready", Status.UNKNOWN, latest.created_at, message=WAITING)
+    at = latest.created_at if latest.completed_at is None else latest.completed_at
+    if latest.state is ExecutionState.SUCCEEDED:
+        return Condition("Ready", Status.TRUE, at)
+    if latest.state is ExecutionState.CANCELLED:
+        return Condition("Ready", Status.FALSE, at, CANCEL_REASON, CANCEL_MESSAGE)
+    text = f"Execution {latest.name} has failed to complete."
+    return Condition("Ready", Status.FALSE, at, EXIT_REASON, text)
 
 
 def execution_conditions(execution: Execution) -> tuple[Condition, ...]:

@@ -56,7 +56,6 @@ _SERVICE = "not supported: it belongs to services, not to jobs"
 _SIDECARS = _NOT_YET + "more than one container (sidecars)"
 _PROBES = _NOT_YET + "probes"
 _GPU = _NOT_YET + "GPUs"
-_TOKENS = _NOT_YET + "starting an execution by token; use `jobrunner jobs execute`"
 _CONFIG_MAPS = _NEVER + "Cloud Run has no config maps"
 _METADATA = _NEVER + "Cloud Run does not read it"
 
@@ -90,6 +89,8 @@ FIELDS: tuple[Field, ...] = (
         (f"{_JM}.annotations", "annotations", "options of our own: see annotations.md"),
         (f"{_JA}client-name]", "client"),
         (f"{_JA}client-version]", "clientVersion"),
+        ("spec.startExecutionToken", "startExecutionToken", "with a server; once per token"),
+        ("spec.runExecutionToken", "runExecutionToken", "with a server; once per token"),
         (f"{_EM}.labels", "template.labels"),
         (f"{_EM}.annotations", "template.annotations"),
         (f"{_EA}client-name]", ""),
@@ -202,11 +203,6 @@ FIELDS: tuple[Field, ...] = (
         (f"{_V}.configMap", ""),
     ),
     *_refused(
-        _TOKENS,
-        ("spec.startExecutionToken", "startExecutionToken"),
-        ("spec.runExecutionToken", "runExecutionToken"),
-    ),
-    *_refused(
         _METADATA,
         (f"{_JM}.clusterName", ""),
         (f"{_JM}.deletionGracePeriodSeconds", ""),
@@ -314,6 +310,7 @@ FIELDS: tuple[Field, ...] = (
 )
 
 _JOB_BY_V1 = {field.v1: field for field in FIELDS if field.resource == "Job" and field.v1}
+_JOB_BY_V2 = {field.v2: field for field in FIELDS if field.resource == "Job" and field.v2}
 
 
 def of_job(path: str) -> Field | None:
@@ -325,6 +322,14 @@ def refusal(path: str) -> Violation:
     """The error for a refused field of a v1 Job document that is there."""
     field = of_job(path)
     if field is None or field.standing is not Standing.REFUSED:
+        raise KeyError(path)
+    return Violation(path, field.note)
+
+
+def refusal_v2(path: str) -> Violation:
+    """The same for a v2 Job document."""
+    field = _JOB_BY_V2[_without_numbers(path)]
+    if field.standing is not Standing.REFUSED:
         raise KeyError(path)
     return Violation(path, field.note)
 

@@ -29,6 +29,21 @@ def job_name_problem(name: str) -> str | None:
     )
 
 
+def token_problem(job: str, token: str) -> str | None:
+    """A start or run token: ``{job}-{token}`` becomes the name of an execution."""
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", token):
+        return (
+            f"'{token}' is not a token; allowed: lower-case letters, digits and hyphens, beginning"
+            " and ending with a letter or digit"
+        )
+    if len(job) + len(token) >= MAX_LABEL:
+        return (
+            f"the name of the job and the token have {len(job) + len(token)} characters together;"
+            f" allowed: fewer than {MAX_LABEL}"
+        )
+    return None
+
+
 def container_name_problem(name: str) -> str | None:
     if re.fullmatch(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?", name):
         return None

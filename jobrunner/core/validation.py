@@ -15,7 +15,7 @@ from jobrunner.core.limits import (
     MAX_TIMEOUT,
     MIN_TIMEOUT,
 )
-from jobrunner.core.names import job_name_problem, secret_problem
+from jobrunner.core.names import job_name_problem, secret_problem, token_problem
 from jobrunner.core.options import BACKEND, BACKENDS, options_of
 from jobrunner.core.overrides import container_index, override_container
 from jobrunner.core.problems import EXECUTION, EXECUTION_METADATA, JOB_METADATA, TASK, Problems
@@ -76,10 +76,7 @@ def validate_job(name: str, spec: JobSpec, *, one_off: bool = False) -> list[Vio
     )
     _check_options(problems, spec)
     _check_stage(problems, spec)
-    if spec.start_execution_token:
-        problems.refuse("spec.startExecutionToken")
-    if spec.run_execution_token:
-        problems.refuse("spec.runExecutionToken")
+    _check_tokens(problems, name, spec)
     _check_counts(problems, template)
     _check_task(problems, template.template, _backend(spec), one_off=one_off)
     return problems.violations
@@ -160,6 +157,16 @@ def _check_stage(problems: Problems, spec: JobSpec) -> None:
             f"{JOB_ANNOTATIONS}[run.googleapis.com/launch-stage]",
             f"'{spec.launch_stage}' is not a launch stage; allowed: {', '.join(LAUNCH_STAGES[:3])}",
         )
+
+
+def _check_tokens(problems: Problems, name: str, spec: JobSpec) -> None:
+    start, run = spec.start_execution_token, spec.run_execution_token
+    if start:
+        problems.check("spec.startExecutionToken", token_problem(name, start))
+    if run:
+        problems.check("spec.runExecutionToken", token_problem(name, run))
+    if start and run:
+        problems.add("spec.runExecutionToken", "a job has a start token or a run token, not both")
 
 
 def _check_counts(problems: Problems, template: ExecutionTemplate) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from jobrunner.core.indices import format_indices
@@ -16,6 +17,7 @@ from jobrunner.core.records import (
     Attempt,
     Execution,
     Job,
+    Lease,
     Scope,
     Task,
 )
@@ -57,14 +59,24 @@ class Executions:
     """Open, read and change executions. Nothing here starts a process: a runner does."""
 
     def __init__(
-        self, store: Store, logs: LogStore, jobs: Jobs, clock: Clock, ids: Ids, *, actor: str
+        self,
+        store: Store,
+        logs: LogStore,
+        jobs: Jobs,
+        clock: Clock,
+        ids: Ids,
+        *,
+        actor: str,
+        leaving: AbstractSet[str] = frozenset(),
     ) -> None:
+        """``leaving`` are the uids of jobs that are being removed: nothing is opened for them."""
         self._store = store
         self._logs = logs
         self._jobs = jobs
         self._clock = clock
         self._ids = ids
         self._actor = actor
+        self._leaving = leaving
 
     # ------------------------------------------------------------ open
 
@@ -77,10 +89,12 @@ class Executions:
         backend: str | None = None,
         idempotency_key: str | None = None,
         token: str | None = None,
+        lease: Lease | None = None,
     ) -> Execution:
         """Opens an execution of a job. Raises NotFound, InvalidSpec, or Refused for a backend that
         cannot run this template. With a key that this job has already seen, the earlier execution
-        is returned. ``token`` makes the name ``{job}-{token}``."""
+        is returned. ``token`` makes the name ``{job}-{token}``. With a ``lease`` it is the caller's
+        from its first moment on, and no runner can come between."""
         job = self._jobs.get(scope, job_name)
         template = job.spec.template
         if overrides is not None:
@@ -94,10 +108,17 @@ class Executions:
             backend=choose_backend(job.spec, template, backend),
             idempotency_key=idempotency_key,
             token=token,
+            lease=lease,
         )
 
-    def run_ad_hoc(self, scope: Scope, order: AdHoc) -> Execution:
-        """Opens a one-off execution under a hidden job of its own."""
+    def open_by_token(self, job: Job, token: str) -> Execution:
+        """Opens the execution ``{job}-{token}`` of a job that has just been stored."""
+        template = job.spec.template
+        backend = choose_backend(job.spec, template, None)
+        return self._open(job, template, backend=backend, token=token)
+
+    def run_ad_hoc(self, scope: Scope, order: AdHoc, *, lease: Lease | None = None) -> Execution:
+        """Opens a one-off execution under a hidden job of its own; ``lease`` as for :meth:`run`."""
         container = Container(
             image=order.image,
             command=() if order.image else order.argv[:1],
@@ -122,7 +143,8 @@ class Executions:
         template = job.spec.template
         if order.timeout is None:
             template = replace(template, template=replace(template.template, timeout=None))
-        return self._open(job, template, backend=choose_backend(spec, template, order.backend))
+        backend = choose_backend(spec, template, order.backend)
+        return self._open(job, template, backend=backend, lease=lease)
 
     def _fresh_job(self, scope: Scope, spec: JobSpec) -> Job:
         for _ in range(20):
@@ -140,9 +162,12 @@ class Executions:
         backend: str,
         idempotency_key: str | None = None,
         token: str | None = None,
+        lease: Lease | None = None,
         indices: tuple[int, ...] | None = None,
         parent: Execution | None = None,
     ) -> Execution:
+        if job.uid in self._leaving:
+            raise Refused(f"Job '{job.name}' is being deleted.")
         now = self._clock.now()
         count = len(indices) if indices is not None else (template.task_count or 1)
         annotations = {**job.spec.annotations, **template.annotations}
@@ -172,6 +197,7 @@ class Executions:
             hidden=job.hidden,
             resource_version=int(now * 1_000_000),
             idempotency_key=idempotency_key,
+            lease=lease,
         )
         for _ in range(20):
             name = f"{job.name}-{token or self._ids.suffix()}"
@@ -184,9 +210,18 @@ class Executions:
 
     # ------------------------------------------------------------ re-run
 
-    def rerun(self, scope: Scope, name: str, *, indices: Sequence[int] | None = None) -> Execution:
+    def rerun(
+        self,
+        scope: Scope,
+        name: str,
+        *,
+        indices: Sequence[int] | None = None,
+        idempotency_key: str | None = None,
+        lease: Lease | None = None,
+    ) -> Execution:
         """Opens a child execution with the failed tasks of ``name`` (or exactly ``indices``): same
-        template, same indices, same image digest, linked both ways.
+        template, same indices, same image digest, linked both ways. Key and ``lease`` as for
+        :meth:`run`.
 
         Raises Refused while the parent still runs or when nothing failed, InvalidSpec for an index
         that the parent does not have.
@@ -225,7 +260,13 @@ class Executions:
         if job is None or job.uid != parent.job_uid:
             raise NotFound(f"The job '{parent.job_name}' of execution '{name}' is gone.")
         return self._open(
-            job, parent.template, backend=parent.backend, indices=chosen, parent=parent
+            job,
+            parent.template,
+            backend=parent.backend,
+            idempotency_key=idempotency_key,
+            lease=lease,
+            indices=chosen,
+            parent=parent,
         )
 
     def children(self, execution: Execution) -> Sequence[Execution]:

@@ -12,20 +12,26 @@ from jobrunner.core.spec import JobSpec
 from jobrunner.core.validation import validate_job
 from jobrunner.errors import AlreadyExists, Conflict, InvalidSpec, NotFound
 from jobrunner.ports import Clock, Ids, Page, Store
+from jobrunner.service.starting import Starting
 
 
 class Jobs:
     """Create, replace, read and delete jobs. ``actor`` is stored as creator or last modifier."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, *, actor: str) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, *, actor: str, starting: Starting | None = None
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._actor = actor
+        self._starting = starting or Starting(store)
 
     def create(self, scope: Scope, name: str, spec: JobSpec, *, hidden: bool = False) -> Job:
-        """Stores a new job. Raises InvalidSpec with every violation, or AlreadyExists."""
+        """Stores a new job, and opens an execution if it names a token. Raises InvalidSpec with
+        every violation, or AlreadyExists."""
         check_job(name, spec, one_off=hidden)
+        token = self._starting.wanted(spec, None)
         now = self._clock.now()
         job = Job(
             uid=self._ids.uid(),
@@ -41,12 +47,13 @@ class Jobs:
             hidden=hidden,
         )
         self._store.create_job(job)
-        return job
+        return self._started(job, token)
 
     def replace(
         self, scope: Scope, name: str, spec: JobSpec, *, expect_version: int | None = None
     ) -> Job:
-        """Replaces the writable part; the generation grows only if it differs.
+        """Replaces the writable part; the generation grows only if it differs. A token that the job
+        did not name before opens an execution.
 
         ``expect_version`` is the resource version the caller has seen; Conflict if it is not the
         current one. ``None`` overwrites whatever is there.
@@ -61,6 +68,7 @@ class Jobs:
         filled = fill_defaults(spec)
         if filled == current.spec:
             return current
+        token = self._starting.wanted(spec, current.spec)
         now = self._clock.now()
         changed = replace(
             current,
@@ -71,7 +79,13 @@ class Jobs:
             last_modifier=self._actor,
         )
         self._store.replace_job(changed, expect_version=current.resource_version)
-        return changed
+        return self._started(changed, token)
+
+    def _started(self, job: Job, token: str) -> Job:
+        if not token:
+            return job
+        self._starting.start(job, token)
+        return self.get(job.scope, job.name)
 
     def apply(self, scope: Scope, name: str, spec: JobSpec) -> tuple[Job, str]:
         """Creates or replaces; the word says what happened: created, configured or unchanged."""

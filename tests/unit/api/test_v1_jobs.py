@@ -441,8 +441,6 @@ BAD: list[tuple[Any, str, str]] = [
      "'other' is not a driver; allowed: cloudsql.run.googleapis.com"),
     (put(minimal(), f"{INNER}.nodeSelector", {"run.googleapis.com/accelerator": "nvidia-l4"}),
      f"{INNER}.nodeSelector", NOT_YET + "GPUs"),
-    (put(minimal(), "spec.runExecutionToken", "t"), "spec.runExecutionToken",
-     NOT_YET + "starting an execution by token; use `jobrunner jobs execute`"),
     (put(minimal(), "metadata.generateName", "x-"), "metadata.generateName",
      "not supported: Cloud Run does not read it"),
     (put(minimal(), "spec.template.metadata.name", "x"), "spec.template.metadata.name",

@@ -249,8 +249,11 @@ BAD: list[tuple[str, JobSpec, str, str]] = [
      "not supported: a job serves no requests"),
     ("part of a volume", mounted(VolumeMount("scratch", "/a", "b"), volumes=(MEMORY,)),
      f"{C}.volumeMounts[0].subPath", NOT_YET + "mounting a part of a volume"),
-    ("token", job(start_execution_token="t"), "spec.startExecutionToken",
-     NOT_YET + "starting an execution by token; use `jobrunner jobs execute`"),
+    ("token", job(start_execution_token="A"), "spec.startExecutionToken",
+     "'A' is not a token; allowed: lower-case letters, digits and hyphens, beginning and ending"
+     " with a letter or digit"),
+    ("two tokens", job(start_execution_token="a", run_execution_token="b"),
+     "spec.runExecutionToken", "a job has a start token or a run token, not both"),
     ("setting of services",
      job(execution={"annotations": {"run.googleapis.com/cpu-throttling": "false"}}),
      f"{EA}[run.googleapis.com/cpu-throttling]",
