@@ -13,7 +13,7 @@ from harness.report import Report, Row, verdict
 
 SCRIPT = BENCHMARKS / "containers.py"
 BOUNDED = ("backend", "product")
-"""What must keep to the bound; ``product`` is the whole command, its start included."""
+"""What must keep to the bound; ``command`` is the product with the start of its command."""
 
 AT_MOST = 1.10
 LINE = re.compile(
