@@ -19,9 +19,10 @@ import fcntl
 import os
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     import psycopg
@@ -68,6 +69,15 @@ class DatabaseError(Exception):
         self.hint = hint
 
 
+class Broken(BaseException):
+    """The open transaction is lost, by ``error`` of the driver. Not an Exception, so that no work
+    inside takes it for a failure of its own and goes on writing outside of any transaction."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Cursor(Protocol):
     """The part of a driver's cursor that both drivers share."""
 
@@ -112,8 +122,10 @@ class Database(Protocol):
         ...
 
     def nested(self, work: Callable[[], T]) -> T:
-        """Inside :meth:`write`: calls ``work``, whose reads and writes through this object belong
-        to the open transaction; if it raises, what it wrote is undone and the rest stays."""
+        """Inside :meth:`write`: calls ``work``, whose :meth:`read` and :meth:`write` on this object
+        belong to the open transaction. If it raises an Exception, what it wrote is undone and the
+        rest stays, and so it is with each single write in it. Raises :class:`Broken`, which is no
+        Exception, if the transaction itself is lost; nobody but :meth:`write` catches that."""
         ...
 
     def lock_schema(self) -> contextlib.AbstractContextManager[None]:
@@ -159,6 +171,132 @@ def _sqlite_path(rest: str) -> str:
     return rest[1:]
 
 
+# ------------------------------------------------------------------- transactions in transactions
+
+_OF_ONE_WRITE = (Fault.INTEGRITY, Fault.OTHER)
+"""What is wrong with a statement, not with the database: undone with its savepoint."""
+
+
+class _Nesting(ABC):
+    """Works inside an open transaction, kept apart by savepoints.
+
+    A work gets its savepoint with its first write, which thereby has one of its own: most works
+    write once, and reading costs nothing. Later writes of the same work get one each.
+    """
+
+    _driver_error: type[Exception]
+
+    def __init__(self) -> None:
+        self._inside = False
+        self._marked = False
+        self._lost: Broken | None = None
+
+    @abstractmethod
+    def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor: ...
+
+    @abstractmethod
+    def _explain(self, error: Any) -> DatabaseError: ...
+
+    @abstractmethod
+    def _goes_on(self) -> bool:
+        """Whether a transaction is open that can still be committed."""
+
+    @abstractmethod
+    def _can_go_back(self) -> bool:
+        """Whether a transaction is open, of which a failed part can be undone."""
+
+    def nested(self, work: Callable[[], T]) -> T:
+        before = self._inside, self._marked
+        self._inside, self._marked = True, False
+        try:
+            result = work()
+            self._check()
+        except Exception:
+            if self._marked:
+                self._back()
+            self._check()
+            raise
+        else:
+            if self._marked:
+                self._keep()
+            return result
+        finally:
+            self._inside, self._marked = before
+
+    def _inner(self, work: Callable[[Session], T], *, writes: bool) -> T:
+        """A read or write of a work."""
+        self._check()
+        first = writes and not self._marked
+        if writes:
+            self._mark()
+            self._marked = True
+        try:
+            result = work(self._session())
+        except Exception as error:
+            if writes:
+                self._back()
+                self._marked = not first
+            raise self._own(error) from error
+        if writes and not first:
+            self._keep()
+        return result
+
+    def _own(self, error: Exception) -> Exception | Broken:
+        """What a work sees of an error of its statement."""
+        if isinstance(error, BAD_VALUES):
+            return _bad_value(error)
+        if not isinstance(error, self._driver_error):
+            return error
+        explained = self._explain(error)
+        if explained.fault in _OF_ONE_WRITE and self._lost is None and self._goes_on():
+            return explained
+        return self._lose(error)
+
+    def _mark(self) -> None:
+        self._plainly("SAVEPOINT work")
+
+    def _keep(self) -> None:
+        self._plainly("RELEASE work")
+
+    def _back(self) -> None:
+        # A full disk makes SQLite roll everything back by itself.
+        if self._lost is None and self._can_go_back():
+            self._plainly("ROLLBACK TO work")
+            self._plainly("RELEASE work")
+
+    def _plainly(self, sql: str) -> None:
+        try:
+            self.execute(sql)
+        except self._driver_error as error:
+            raise self._lose(error) from error
+
+    def _lose(self, error: Exception) -> Broken:
+        if self._lost is None:
+            self._lost = Broken(error)
+        return self._lost
+
+    def _check(self) -> None:
+        if self._lost is not None:
+            raise self._lost
+
+    def _session(self) -> Session:
+        return cast("Session", self)
+
+
+BAD_VALUES = (UnicodeEncodeError, OverflowError)
+"""What the drivers raise for values that no column takes."""
+
+
+def _bad_value(error: Exception) -> DatabaseError:
+    if isinstance(error, UnicodeEncodeError):
+        return DatabaseError(
+            Fault.OTHER,
+            f"Text that is not valid Unicode cannot be stored: {error.object!r}.",
+            "Encode the bytes (base64, percent) before they are handed over.",
+        )
+    return DatabaseError(Fault.OTHER, f"A number is too large to be stored: {error}.")
+
+
 # ------------------------------------------------------------------------------------ SQLite
 
 _BY_SQLITE_NAME = {
@@ -200,16 +338,17 @@ _SQLITE_SAYS: dict[Fault, tuple[str, str]] = {
 }
 
 
-class SqliteDatabase:
+class SqliteDatabase(_Nesting):
     """A file in WAL mode with ``synchronous=FULL``, or memory."""
 
     kind = "sqlite"
     numbers = "(SELECT value AS n FROM json_each(?)) AS numbers"
+    _driver_error = sqlite3.Error
 
     def __init__(self, path: str) -> None:
+        super().__init__()
         self.place = path
         self._lock = threading.RLock()
-        self.inside = False
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             oldest = ".".join(map(str, OLDEST_SQLITE))
             raise DatabaseError(
@@ -266,18 +405,22 @@ class SqliteDatabase:
     def write(self, work: Callable[[Session], T]) -> T:
         return self._transact("BEGIN IMMEDIATE", work)
 
-    def nested(self, work: Callable[[], T]) -> T:
-        return _nested(self, work)
+    def _goes_on(self) -> bool:
+        return self._connection.in_transaction
+
+    _can_go_back = _goes_on
 
     def _transact(self, begin: str, work: Callable[[Session], T]) -> T:
         with self._lock:
-            if self.inside:
-                return work(self)
+            if self._inside:
+                return self._inner(work, writes=begin != "BEGIN")
             connection = self._connection
+            self._lost = None
             try:
                 connection.execute(begin)
                 try:
                     result = work(self)
+                    self._check()
                     connection.execute("COMMIT")
                 except BaseException:
                     # A full disk has rolled back already.
@@ -287,8 +430,10 @@ class SqliteDatabase:
                 return result
             except sqlite3.Error as error:
                 raise self._explain(error) from error
-            except UnicodeEncodeError as error:
-                raise _not_text(error) from error
+            except Broken as broken:
+                raise self._explain(broken.error) from broken.error
+            except BAD_VALUES as error:
+                raise _bad_value(error) from error
 
     @contextlib.contextmanager
     def lock_schema(self) -> Iterator[None]:
@@ -334,7 +479,7 @@ class SqliteDatabase:
         with self._lock:
             self._connection.close()
 
-    def _explain(self, error: sqlite3.Error) -> DatabaseError:
+    def _explain(self, error: Any) -> DatabaseError:
         # The extended names (SQLITE_IOERR_WRITE) begin with the plain one.
         name = getattr(error, "sqlite_errorname", "")
         family = "_".join(name.split("_")[:2])
@@ -361,7 +506,7 @@ _TRIES = 5
 """How often a transaction is begun that PostgreSQL broke off to resolve a collision."""
 
 
-class PostgresDatabase:
+class PostgresDatabase(_Nesting):
     """A PostgreSQL database, by a URL as libpq reads it."""
 
     kind = "postgresql"
@@ -376,8 +521,9 @@ class PostgresDatabase:
                 "PostgreSQL needs the package psycopg, which is not installed",
                 "pip install 'jobrunner[postgres]'",
             ) from None
+        super().__init__()
         self._driver = psycopg
-        self.inside = False
+        self._driver_error = psycopg.Error
         self._url = url
         self._lock = threading.RLock()
         self._sql: dict[str, bytes] = {}
@@ -437,30 +583,40 @@ class PostgresDatabase:
     def write(self, work: Callable[[Session], T]) -> T:
         return self._transact(b"BEGIN", work)
 
-    def nested(self, work: Callable[[], T]) -> T:
-        return _nested(self, work)
+    def _goes_on(self) -> bool:
+        return self._status() is self._driver.pq.TransactionStatus.INTRANS
+
+    def _can_go_back(self) -> bool:
+        return self._goes_on() or self._status() is self._driver.pq.TransactionStatus.INERROR
+
+    def _status(self) -> object:
+        return self._connection.info.transaction_status
 
     def _transact(self, begin: bytes, work: Callable[[Session], T]) -> T:
         with self._lock:
-            if self.inside:
-                return work(self)
+            if self._inside:
+                return self._inner(work, writes=begin == b"BEGIN")
             for left in reversed(range(_TRIES)):
                 try:
                     return self._once(begin, work)
-                except self._driver.Error as error:
-                    explained = self._explain(error)
+                except (self._driver.Error, Broken) as error:
+                    explained = self._explain(error.error if isinstance(error, Broken) else error)
                     if explained.fault is not Fault.COLLISION or not left:
                         raise explained from None
-                except UnicodeEncodeError as error:
-                    raise _not_text(error) from error
+                except BAD_VALUES as error:
+                    raise _bad_value(error) from error
             raise AssertionError("unreachable")
 
     def _once(self, begin: bytes, work: Callable[[Session], T]) -> T:
         self._begin(begin)
+        self._lost = None
         connection = self._connection
         try:
             result = work(self)
-            connection.execute(b"COMMIT")
+            self._check()
+            if connection.execute(b"COMMIT").statusmessage != "COMMIT":
+                # A transaction in which a statement has failed is undone without a word.
+                raise self._driver.errors.InFailedSqlTransaction("the transaction was undone")
         except BaseException:
             if connection.closed:
                 raise
@@ -519,7 +675,7 @@ class PostgresDatabase:
         with self._lock:
             self._connection.close()
 
-    def _explain(self, error: psycopg.Error) -> DatabaseError:
+    def _explain(self, error: Any) -> DatabaseError:
         state = error.sqlstate or ""
         # Without a state the message is libpq's own, about the connection.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
@@ -553,26 +709,3 @@ class PostgresDatabase:
         if isinstance(error, self._driver.OperationalError):
             return Fault.UNREACHABLE, "check that the server runs, and host and port of the URL"
         return Fault.OTHER, ""
-
-
-def _nested(database: SqliteDatabase | PostgresDatabase, work: Callable[[], T]) -> T:
-    database.execute("SAVEPOINT nested")
-    database.inside = True
-    try:
-        result = work()
-    except BaseException:
-        database.execute("ROLLBACK TO nested")
-        database.execute("RELEASE nested")
-        raise
-    finally:
-        database.inside = False
-    database.execute("RELEASE nested")
-    return result
-
-
-def _not_text(error: UnicodeEncodeError) -> DatabaseError:
-    return DatabaseError(
-        Fault.OTHER,
-        f"text that is not valid Unicode cannot be stored: {error.object!r}",
-        "encode the bytes (base64, percent) before they are handed over",
-    )

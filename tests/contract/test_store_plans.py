@@ -5,15 +5,24 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-from jobrunner.core.records import Abort, Scope, Task
+from jobrunner.core.records import NO_POLICY_ETAG, Abort, AuditEntry, Policy, Scope, Task
 from jobrunner.core.states import AttemptState, TaskState
 from jobrunner.lib.database import SqliteDatabase
 from jobrunner.ports import Move, Page, Retention, Turn
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore
-from tests.support.stores import NOW, TTL, a_job, an_execution, an_intent, settled
+from tests.support.stores import (
+    NOW,
+    TTL,
+    a_job,
+    a_token,
+    an_execution,
+    an_intent,
+    an_operation,
+    settled,
+)
 
-TABLES = "jobs|executions|tasks|attempts|changes|latest"
+TABLES = "jobs|executions|tasks|attempts|changes|latest|operations|policies|tokens|audit|run_keys"
 HOME = Scope("local", "us-central1")
 
 
@@ -65,6 +74,22 @@ def every_statement(path: Path) -> list[str]:
     store.prune_changes(NOW)
     store.project_number("another")
     store.delete_execution(uid)
+    store.put_operation(an_operation())
+    store.get_operation(HOME, "op-1")
+    store.list_operations(HOME, page=Page(after="op-1"))
+    store.prune_operations(NOW)
+    store.delete_operation(HOME, "op-1")
+    store.set_policy(HOME, "jobs/job", Policy("{}", "e"), expect_etag=NO_POLICY_ETAG)
+    store.set_policy(HOME, "jobs/job", Policy("{}", "e"), expect_etag=None)
+    store.get_policy(HOME, "jobs/job")
+    store.create_token(a_token())
+    store.find_token("h")
+    store.touch_token("id-of-ci", at=NOW)
+    store.revoke_token("ci", at=NOW)
+    store.append_audit([AuditEntry(0, NOW, "me", "m", "r", 200)])
+    store.list_audit(page=Page(after="9"))
+    store.prune_audit(NOW)
+    store.prune_run_keys(NOW)
     store.delete_job(HOME, "job")
     store.close()
     return seen

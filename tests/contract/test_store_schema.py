@@ -3,13 +3,15 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlmodel import SQLModel
 
-from jobrunner.errors import StoreFault
+from jobrunner.core.records import AuditEntry, Scope, Task
+from jobrunner.errors import AlreadyExists, StoreFault
 from jobrunner.lib.database import Database, Session, connect
 from jobrunner.store import migrate, open_store, schema
 from jobrunner.store.revisions import HEAD, REVISIONS
@@ -192,6 +194,51 @@ def test_a_schema_that_cannot_be_made_is_a_clear_fault_and_leaves_nothing_half_d
     assert "already exists" in caught.value.message
     with opened(url) as database:
         assert structure(database) == before
+
+
+DATA_AT_0001 = (
+    "INSERT INTO jobs (uid, project, region, name, spec, generation, resource_version, created_at,"
+    " updated_at, creator, last_modifier, execution_count, hidden, latest_uid) VALUES"
+    " ('j', 'local', 'us-central1', 'job', '{}', 1, 1, 1, 1, 'me', 'me', 2, FALSE, 'e2')",
+    *(
+        "INSERT INTO executions (uid, project, region, name, job_uid, job_name, job_generation,"
+        " template, task_count, parallelism, backend, state, running, succeeded, failed, cancelled,"
+        " retried, labels, annotations, created_at, creator, env_task_count, reason, message,"
+        " lease_epoch, generation, resource_version, hidden, idempotency_key, change_count) VALUES"
+        f" ('e{i}', 'local', 'us-central1', 'job-{i}', 'j', 'job', 1, '{{}}', 1, 1, 'process',"
+        f" 'PENDING', 0, 0, 0, 0, 0, '{{}}', '{{}}', {i}, 'me', 1, '', '', 0, 1, 1, FALSE, {key},"
+        " 1)"
+        for i, key in ((1, "'key'"), (2, "NULL"))
+    ),
+    "INSERT INTO tasks (execution, idx, state, attempts, counted, lost, reason, message)"
+    " VALUES ('e1', 0, 'Pending', 0, 0, 0, '', '')",
+    "UPDATE counters SET value = 2 WHERE name = 'changes'",
+)
+
+
+def test_a_database_of_the_first_schema_is_brought_up_to_date_with_all_that_it_holds(
+    url: str,
+) -> None:
+    migrate.upgrade(url, to="0001")
+    with opened(url) as database:
+        for statement in DATA_AT_0001:
+            database.write(lambda s, sql=statement: s.execute(sql))  # type: ignore[misc]
+    store = open_store(url)
+    scope = Scope("local", "us-central1")
+    assert store.get_job(scope, "job").execution_count == 2
+    first, second = store.get_execution(scope, "job-1"), store.get_execution(scope, "job-2")
+    assert store.list_tasks("e1") == [Task("e1", 0)]
+    again = replace(second, uid="e3", name="job-3", job_name="job", idempotency_key="key")
+    assert store.create_execution(again) == first
+    store.delete_execution("e1")
+    with pytest.raises(AlreadyExists, match="'job-1' of job 'job' before"):
+        store.create_execution(again)
+    store.append_audit([AuditEntry(0, 1.0, "me", "m", "r", 200)])
+    assert [entry.position for entry in store.list_audit()] == [1]
+    store.close()
+    with opened(url) as database:
+        assert schema.revision(database) == HEAD
+    assert migrate.difference(url) == []
 
 
 BROKEN_UPGRADE = """

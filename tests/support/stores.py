@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jobrunner.core.records import Attempt, Execution, Job, Lease
+from jobrunner.core.records import Attempt, Execution, Job, Lease, Operation, Token
 from jobrunner.core.spec import Container, ExecutionTemplate, JobSpec, TaskTemplate
 from jobrunner.core.states import AttemptState, ExecutionState
 
@@ -58,6 +58,32 @@ def an_execution(
 
 def an_intent(execution: Execution, index: int, number: int = 0, at: float = NOW) -> Attempt:
     return Attempt(execution.uid, index, number, AttemptState.STARTING, claimed_at=at)
+
+
+def an_operation(id: str = "op-1", **fields: Any) -> Operation:
+    values: dict[str, Any] = {
+        "id": id,
+        "project": "local",
+        "region": "us-central1",
+        "kind": "run",
+        "target_kind": "execution",
+        "target_uid": "uid-of-job-1",
+        "target_name": "job-1",
+        "created_at": NOW,
+    }
+    return Operation(**(values | fields))
+
+
+def a_token(name: str = "ci", **fields: Any) -> Token:
+    values: dict[str, Any] = {
+        "id": f"id-of-{name}",
+        "name": name,
+        "role": 2,
+        "hash": f"hash-of-{name}",
+        "created_at": NOW,
+        "creator": "me",
+    }
+    return Token(**(values | fields))
 
 
 def leased(execution: Execution, owner: str = "runner", epoch: int = 1) -> Execution:
