@@ -15,7 +15,6 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2, field_mask_pb2
 
-from jobrunner.api.errors import Unauthenticated
 from jobrunner.api.grpc import start
 from jobrunner.calls import Answer, Call, Method, Principal, Role
 from jobrunner.errors import InvalidSpec, NotFound, Refused, Violation
@@ -45,12 +44,8 @@ class Recorder:
         return call
 
 
-async def anybody(token: str | None) -> Principal:
+def anybody(token: str | None, loopback: bool) -> Principal:
     return Principal(f"token {token}" if token else "owner")
-
-
-def everything(principal: Principal, method: Method) -> None:
-    pass
 
 
 def method(grpc_name: str, path: str, handler: Any, *, changes: bool = False) -> Method:
@@ -59,7 +54,7 @@ def method(grpc_name: str, path: str, handler: Any, *, changes: bool = False) ->
 
 @asynccontextmanager
 async def channel(*methods: Method, **options: Any) -> AsyncIterator[grpc.aio.Channel]:
-    keywords = {"authenticate": anybody, "allow": everything, **options}
+    keywords = {"authenticate": anybody, **options}
     server = await start(methods, host="127.0.0.1", port=0, **keywords)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as there:
@@ -301,12 +296,18 @@ async def test_the_bearer_token_says_who_calls() -> None:
 async def test_who_may_not_call_does_not_reach_the_method() -> None:
     get = Recorder({"name": NAME})
 
-    async def nobody(token: str | None) -> Principal:
-        raise Unauthenticated("A token is needed.")
-
-    async with channel(method(*GET, get), authenticate=nobody) as there:
+    async with channel(method(*GET, get), authenticate=lambda token, loopback: None) as there:
         with pytest.raises(refusals.Unauthenticated):
             await jobs_client(there).get_job(name=NAME)
+
+    def viewer(token: str | None, loopback: bool) -> Principal:
+        return Principal("eve", Role.VIEWER)
+
+    run = "google.cloud.run.v2.Jobs/RunJob", f"{L}/jobs/{{job}}:run"
+    admin = Method("run.jobs.run", "POST", run[1], get, Role.INVOKER, changes=True, grpc=run[0])
+    async with channel(admin, authenticate=viewer) as there:
+        with pytest.raises(refusals.PermissionDenied, match=r"run\.jobs\.run"):
+            await jobs_client(there).run_job(name=NAME)
     assert not get.calls
 
 
@@ -328,12 +329,10 @@ async def test_what_has_begun_to_change_something_ends_although_the_client_went_
 
 
 async def test_a_port_that_is_taken_is_refused() -> None:
-    server = await start([], host="127.0.0.1", port=0, authenticate=anybody, allow=everything)
+    server = await start([], host="127.0.0.1", port=0, authenticate=anybody)
     try:
         with pytest.raises(Refused, match="cannot listen"):
-            await start(
-                [], host="127.0.0.1", port=server.port, authenticate=anybody, allow=everything
-            )
+            await start([], host="127.0.0.1", port=server.port, authenticate=anybody)
     finally:
         await server.stop(0)
 
@@ -351,5 +350,5 @@ async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.Monkey
     monkeypatch.delitem(sys.modules, "jobrunner.api.grpc.messages")
     monkeypatch.delitem(sys.modules, "jobrunner.api.grpc.rpcs")
     with pytest.raises(Refused) as caught:
-        await start([], host="127.0.0.1", port=0, authenticate=anybody, allow=everything)
+        await start([], host="127.0.0.1", port=0, authenticate=anybody)
     assert caught.value.hint == "Install it: pip install 'jobrunner[grpc]'"

@@ -7,24 +7,16 @@ JSON of the answer becomes the response message.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from jobrunner.calls import Method, Principal
+from jobrunner.api.http.guard import Authenticator
+from jobrunner.calls import Method
 from jobrunner.errors import Refused
 
 if TYPE_CHECKING:
     from jobrunner.api.grpc.server import Serving
-
-Authenticate = Callable[[str | None], Awaitable[Principal]]
-"""Who calls, by the bearer token or ``None`` without one; raises an error for a stranger."""
-
-
-class Allow(Protocol):
-    """Raises an error if the caller may not call the method."""
-
-    def __call__(self, principal: Principal, method: Method) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +32,12 @@ async def start(
     *,
     host: str,
     port: int,
-    authenticate: Authenticate,
-    allow: Allow,
+    authenticate: Authenticator,
     tls: Tls | None = None,
 ) -> Serving:
     """Serves those of ``methods`` that have a gRPC name, on the running event loop. ``port`` 0
-    takes a free one. Raises Refused if the package is missing or the port is taken."""
+    takes a free one. ``authenticate`` is the one of the HTTP face. Raises Refused if the package
+    is missing or the port is taken."""
     try:
         from jobrunner.api.grpc.server import serve
     except ModuleNotFoundError as error:
@@ -55,6 +47,4 @@ async def start(
             "--grpc-port needs the package google-cloud-run, which is not installed.",
             hint="Install it: pip install 'jobrunner[grpc]'",
         ) from error
-    return await serve(
-        methods, host=host, port=port, authenticate=authenticate, allow=allow, tls=tls
-    )
+    return await serve(methods, host=host, port=port, authenticate=authenticate, tls=tls)

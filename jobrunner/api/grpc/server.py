@@ -15,10 +15,11 @@ import grpc
 import grpc.aio
 
 from jobrunner.api.errors import Bug, known
-from jobrunner.api.grpc import Allow, Authenticate, Tls
+from jobrunner.api.grpc import Tls
 from jobrunner.api.grpc.messages import answer_message, call_parts
 from jobrunner.api.grpc.rpcs import RPCS, Message, Rpc
 from jobrunner.api.grpc.statuses import ending
+from jobrunner.api.http.guard import Authenticator, allow, bearer, identify, is_loopback
 from jobrunner.calls import Answer, Call, Method
 from jobrunner.errors import Refused
 
@@ -47,12 +48,11 @@ async def serve(
     *,
     host: str,
     port: int,
-    authenticate: Authenticate,
-    allow: Allow,
+    authenticate: Authenticator,
     tls: Tls | None,
 ) -> Serving:
     """See :func:`jobrunner.api.grpc.start`."""
-    face = Face(methods, authenticate, allow)
+    face = Face(methods, authenticate, loopback=is_loopback(host))
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -84,9 +84,11 @@ def _reason(error: RuntimeError) -> str:
 class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds the handler of a gRPC method by its name on the wire."""
 
-    def __init__(self, methods: Sequence[Method], authenticate: Authenticate, allow: Allow) -> None:
+    def __init__(
+        self, methods: Sequence[Method], authenticate: Authenticator, *, loopback: bool
+    ) -> None:
         self._authenticate = authenticate
-        self._allow = allow
+        self._loopback = loopback
         self._running: set[asyncio.Task[Answer]] = set()
         self._handlers: dict[str, Any] = {
             HEALTH: grpc.unary_unary_rpc_method_handler(_healthy),
@@ -118,9 +120,10 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     async def _carry(self, rpc: Rpc, method: Method, message: Message, context: Any) -> Message:
         metadata = dict(context.invocation_metadata() or ())
-        principal = await self._authenticate(bearer(metadata.get("authorization")))
-        self._allow(principal, method)
+        token = bearer(_raw(metadata.get("authorization")))
+        principal = identify(self._authenticate, token, loopback=self._loopback)
         params, body = call_parts(rpc, method.path, message)
+        allow(principal, method)
         call = Call(
             params, body, principal=principal, idempotency_key=metadata.get("idempotency-key")
         )
@@ -135,10 +138,8 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
         return await asyncio.shield(task)
 
 
-def bearer(header: str | None) -> str | None:
-    """The token of an ``authorization`` header."""
-    scheme, _, token = (header or "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" and token.strip() else None
+def _raw(header: str | bytes | None) -> bytes | None:
+    return header.encode() if isinstance(header, str) else header
 
 
 async def _healthy(request: bytes, context: Any) -> bytes:
