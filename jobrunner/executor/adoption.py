@@ -44,6 +44,8 @@ class Adoption:
         self._wish: Abort | None = claimed.abort
         self._preparing: asyncio.Future[str | None] | None = None
         self.driver: Driver | None = None
+        self.resumed = False
+        """Whether a runner before this one had begun it."""
 
     @property
     def uid(self) -> str:
@@ -82,6 +84,8 @@ class Adoption:
             driver.facts.append(AbortFact(self._wish))
         await self._pin(driver, preparing)
         if not fresh:
+            self.resumed = True
+            driver.notes.append(("resumed", {"runner": self._means.owner}))
             await self._recover(driver, backend)
         crash_point("recovered")
         return driver

@@ -30,6 +30,8 @@ class Errands:
             # Of what was called off nobody wants to hear.
             if task in mine:
                 mine.discard(task)
+                if not mine and self._tasks.get(uid) is mine:
+                    del self._tasks[uid]
                 self._done(uid, task)
 
         task.add_done_callback(done)
@@ -49,11 +51,6 @@ class Errands:
         self._chores.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._warn(f"What is left of an attempt could not be removed: {error}")
-
-    def forget(self, uid: str) -> None:
-        """The execution has ended: what is still under way for it ends by itself."""
-        if not self._tasks.get(uid):
-            self._tasks.pop(uid, None)
 
     def call_off(self, uid: str) -> None:
         """Whoever waits, waits for what a later runner will ask for."""

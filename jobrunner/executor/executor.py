@@ -99,10 +99,11 @@ class Executor:
 
     # ------------------------------------------------------------ what the turns tell
 
-    def settled(self, driver: Driver) -> None:
-        self._errands.forget(driver.uid)
+    def ended(self, driver: Driver) -> None:
+        self._errands.call_off(driver.uid)
 
     def lost(self, driver: Driver, error: StaleWrite) -> None:
+        self._errands.call_off(driver.uid)
         self.lost_to_others[driver.uid] = error
 
     def failed(self, uid: str, error: BaseException) -> None:

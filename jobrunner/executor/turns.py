@@ -31,7 +31,7 @@ CROWD_SECONDS = 0.001
 class Owner(Protocol):
     """Who hears of executions that leave the roster, or should."""
 
-    def settled(self, driver: Driver) -> None: ...
+    def ended(self, driver: Driver) -> None: ...
 
     def lost(self, driver: Driver, error: StaleWrite) -> None:
         """Another runner has taken it over."""
@@ -176,7 +176,7 @@ class Turns:
             if entry.settled:
                 self._leave(driver)
                 self._means.observer.settled(driver.execution)
-                self._owner.settled(driver)
+                self._owner.ended(driver)
 
     def _leave(self, driver: Driver) -> None:
         """Its slots are free."""
