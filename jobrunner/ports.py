@@ -611,6 +611,11 @@ class LogStore(Protocol):
         """For following an attempt that still writes; from the beginning, or from ``place``."""
         ...
 
+    def expect(self, keys: Sequence[AttemptKey]) -> None:
+        """These are read next, in this order: a hint for whoever reads from afar. What was read
+        ahead before is forgotten, so what is read from now on is not older than this."""
+        ...
+
     def tail(self, key: AttemptKey, size: int) -> bytes:
         """At least the last ``size`` bytes of output, both streams in order of arrival."""
         ...

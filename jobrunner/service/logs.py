@@ -11,12 +11,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from jobrunner.core.logentry import MAX_LINE, cut_line
 from jobrunner.core.records import Attempt, AttemptKey, Execution
 from jobrunner.core.states import ENDED, SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted
-from jobrunner.ports import LogChunk, LogReader, LogStore, Store
+from jobrunner.ports import LogChunk
 
 POLL = 0.1
 CLAIM_SECONDS = 5.0
@@ -128,7 +129,7 @@ class _Cursor:
 
     __slots__ = ("_cutter", "_reader", "key", "started")
 
-    def __init__(self, key: AttemptKey, started: float, reader: LogReader) -> None:
+    def __init__(self, key: AttemptKey, started: float, reader: Reader) -> None:
         self.key = key
         self.started = started
         self._reader = reader
@@ -142,13 +143,35 @@ class _Cursor:
             yield from self._cutter.finish()
 
 
+class Records(Protocol):
+    """As much of a store as the reading of output needs."""
+
+    def get_execution_by_uid(self, uid: str) -> Execution: ...
+
+    def list_attempts(self, execution: str, *, index: int | None = None) -> Sequence[Attempt]: ...
+
+
+class Output(Protocol):
+    """As much of a log store."""
+
+    def reader(self, key: AttemptKey) -> Reader: ...
+
+    def expect(self, keys: Sequence[AttemptKey]) -> None: ...
+
+
+class Reader(Protocol):
+    """As much of a log reader."""
+
+    def read(self) -> Iterator[LogChunk]: ...
+
+
 class Logs:
     """Reads the output of executions."""
 
     def __init__(
         self,
-        store: Store,
-        logs: LogStore,
+        store: Records,
+        logs: Output,
         *,
         is_driven: Callable[[Execution], bool],
         sleep: Callable[[float], None] = time.sleep,
@@ -162,7 +185,9 @@ class Logs:
 
     def lines(self, execution: Execution, wanted: LogFilter) -> Iterator[LogLine]:
         """Everything that is there now, over all wanted attempts, by time."""
-        cursors = ((self._cursor(attempt), True) for attempt in self._attempts(execution, wanted))
+        attempts = self._attempts(execution, wanted)
+        self._logs.expect([attempt.key for attempt in attempts])
+        cursors = ((self._cursor(attempt), True) for attempt in attempts)
         return filter(wanted.passes, _merge(cursors))
 
     def follow(
@@ -181,6 +206,7 @@ class Logs:
             now = self._store.get_execution_by_uid(execution.uid)
             attempts = [a for a in self._attempts(now, wanted) if a.key not in done]
             ended = {a.key for a in attempts if a.state in ENDED}
+            self._logs.expect([a.key for a in attempts])
             cursors = [live[a.key] if a.key in live else self._cursor(a) for a in attempts]
             lines = filter(wanted.passes, _merge([(c, c.key in ended) for c in cursors]))
             yield from lines if tail is None else deque(lines, maxlen=tail)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jobrunner.core.records import AttemptKey
 from jobrunner.lib.framelog import FrameReader
@@ -48,6 +48,9 @@ class FileLogs:
 
     def reader(self, key: AttemptKey, place: str = "") -> FileReader:
         return FileReader(self._base(key), place)
+
+    def expect(self, keys: Sequence[AttemptKey]) -> None:
+        """Files are near: nothing is read ahead."""
 
     def chunks(self, key: AttemptKey) -> Iterator[LogChunk]:
         return self.reader(key).read()

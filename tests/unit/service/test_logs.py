@@ -1,6 +1,6 @@
 """Output as lines: cut, filtered, merged by time, followed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -69,6 +69,9 @@ class World:
 
     def get_execution_by_uid(self, uid: str) -> Execution:
         return execution(self.state)
+
+    def expect(self, keys: Sequence[AttemptKey]) -> None:
+        pass
 
     def reader(self, key: AttemptKey) -> FakeReader:
         return FakeReader(self.chunks[key], self.open_now, self.most_open)

@@ -1,0 +1,87 @@
+"""One method per operation: decode, check the protocol, call, encode; errors travel whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jobrunner import __version__
+from jobrunner.api.errors import envelope, status_of
+from jobrunner.api.parts import Parts
+from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.errors import JobrunnerError, RunnerFault, UsageError
+from jobrunner.service.calls import OPERATIONS, PATH, PROTOCOL, About, Desk, Operation
+from jobrunner.service.codec import encode_answer, fault_of, read_call
+
+LONGEST_WAIT = 25.0
+"""Seconds that one call of ``settled`` waits at most; the client asks again."""
+
+
+def methods(parts: Parts) -> Sequence[Method]:
+    """The table. The error of a call is in Google's envelope, with the whole of it beside."""
+    table = [
+        Method(
+            name=f"jobrunner.{operation.name}",
+            verb="POST",
+            path=PATH + operation.name,
+            handler=_answering(_handler(parts, operation)),
+            role=operation.role,
+            changes=operation.changes,
+            summary="For the command line of the same version; not a public API.",
+        )
+        for operation in OPERATIONS.values()
+    ]
+
+    async def about(call: Call) -> Answer:
+        # Whoever asks this asks because the protocols may differ.
+        return Answer(encode_answer(About(__version__, PROTOCOL, parts.runner.accepts())))
+
+    path = f"{PATH}about"
+    return [*table, Method("jobrunner.about", "POST", path, about, Role.VIEWER)]
+
+
+def _handler(parts: Parts, operation: Operation) -> Handler:
+    async def handle(call: Call) -> Answer:
+        arguments = read_call(operation.does, arguments_in(call.body))
+        if operation.name == "settled":
+            within = min(max(arguments["within"], 0.0), LONGEST_WAIT)
+            return Answer(
+                encode_answer(await parts.runner.settled(arguments["uid"], within=within))
+            )
+        service = parts.service
+        desk = Desk(service.acting(call.principal.name) if operation.changes else service)
+        if not operation.grouped:
+            return Answer(encode_answer(operation.does(desk, **arguments)))
+        answer = await parts.commit(lambda: operation.does(desk, **arguments))
+        if operation.starts:
+            parts.runner.look()
+        return Answer(encode_answer(answer))
+
+    return handle
+
+
+def arguments_in(body: object) -> Mapping[str, Any]:
+    """What was sent. Raises RunnerFault where the two sides speak differently."""
+    if not isinstance(body, Mapping) or not isinstance(body.get("arguments"), Mapping):
+        raise UsageError("The body is an object with protocol and arguments.")
+    spoken = body.get("protocol")
+    if spoken != PROTOCOL:
+        raise RunnerFault(
+            f"The server (jobrunner {__version__}) speaks protocol {PROTOCOL} with its command "
+            f"line, and this command line speaks {spoken}.",
+            hint="Use the same version of jobrunner on both sides; a server takes up a new one "
+            "when it is started again.",
+        )
+    arguments: Mapping[str, Any] = body["arguments"]
+    return arguments
+
+
+def _answering(handler: Handler) -> Handler:
+    async def handle(call: Call) -> Answer:
+        try:
+            return await handler(call)
+        except JobrunnerError as error:
+            body = {**envelope(error), "fault": fault_of(error)}
+            return Answer(body, status=status_of(error).http)
+
+    return handle
