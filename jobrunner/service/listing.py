@@ -58,8 +58,8 @@ class TaskRow(NamedTuple):
 
 
 class Listing:
-    """``limit`` is the size of a page; ``after`` what the page before named, ``None`` for the first.
-    It is of use for the very same list only. Raises UsageError if its place is gone."""
+    """``limit`` is the size of a page; ``after`` what the page before named, ``None`` for the
+    first; it is of use for the very same list only. Raises UsageError if its place is gone."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -159,7 +159,7 @@ class Listing:
         if jobs is not None and not jobs:
             return None
         one = next(iter(jobs)) if jobs is not None and len(jobs) == 1 else None
-        live = math.inf if selector.values(SERVING) == {ACTIVE} else None
+        live = math.inf if selector.values(SERVING) == frozenset([ACTIVE]) else None
         scope = None if place.region is None else Scope(place.project, place.region)
         return lambda page: self._store.list_executions(scope, job=one, ended_after=live, page=page)
 

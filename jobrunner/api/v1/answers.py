@@ -1,0 +1,61 @@
+"""Answers of v1: documents as bytes, lists, the Status of a removal, and errors in its words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from jobrunner.api.documents import Document
+from jobrunner.api.v1 import keys
+from jobrunner.calls import Answer
+from jobrunner.core.records import Scope
+from jobrunner.errors import AlreadyExists, NotFound
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
+
+def encoded(document: object) -> bytes:
+    return _encode(document).encode("utf-8", "replace")
+
+
+def answer(document: Document) -> Answer:
+    return Answer(encoded(document))
+
+
+def listed(
+    kind: str, namespace: str, collection: str, items: Sequence[bytes], token: str | None
+) -> Answer:
+    """``metadata`` is always there: clients read its ``continue`` without looking."""
+    metadata: Document = {"selfLink": self_link(namespace, collection)}
+    if token:
+        metadata["continue"] = token
+    head = encoded({"apiVersion": keys.API_VERSION, "kind": kind, "metadata": metadata})
+    return Answer(b'%s,"items":[%s]}' % (head[:-1], b",".join(items)))
+
+
+def removed(collection: str, name: str, uid: str) -> Answer:
+    return answer(
+        {
+            "apiVersion": "v1",
+            "kind": "Status",
+            "metadata": {},
+            "status": "Success",
+            "details": {"name": name, "kind": collection, "uid": uid},
+        }
+    )
+
+
+def self_link(namespace: str, collection: str) -> str:
+    return f"/apis/{keys.API_VERSION}/namespaces/{namespace}/{collection}"
+
+
+def missing(kind: str, name: str, scope: Scope) -> NotFound:
+    """``kind`` is JOB, EXECUTION or TASK."""
+    return NotFound(
+        f"Resource '{name}' of kind '{kind}' in region '{scope.region}' in project"
+        f" '{scope.project}' does not exist."
+    )
+
+
+def exists(name: str) -> AlreadyExists:
+    return AlreadyExists(f"Resource '{name}' already exists.")

@@ -1,0 +1,76 @@
+"""What the methods of v1 share: where a call is about, and how a list is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jobrunner.api.params import invalid, page_after, page_size, page_token
+from jobrunner.api.parts import Parts
+from jobrunner.api.places import Places, region
+from jobrunner.api.v1.answers import listed
+from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.records import Scope
+from jobrunner.core.selectors import Selector, parse_selector
+from jobrunner.service.listing import Listing, Place
+
+PREFIX = "/apis/run.googleapis.com/v1/namespaces/{namespace}"
+MOST_JOBS = 10_000
+"""A list of jobs without a limit: gcloud asks for one page and believes that it is all."""
+
+
+INVOKED = ("run.jobs.run", "run.executions.cancel")
+"""What an invoker may do."""
+
+
+def method(name: str, verb: str, path: str, handler: Handler, summary: str) -> Method:
+    """Who may get and list may read; everything else that is not invoking is administration."""
+    changes = verb != "GET"
+    role = Role.INVOKER if name in INVOKED else Role.ADMIN if changes else Role.VIEWER
+    return Method(name, verb, path, handler, role, changes, summary=summary)
+
+
+class Asked(NamedTuple):
+    """A list as it is asked for."""
+
+    place: Place
+    selector: Selector
+    limit: int
+    after: str | None
+    bound: tuple[str, ...]
+
+
+class Frame:
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.places = Places(parts.service.store)
+        self.listing = Listing(parts.service.store)
+
+    def scope(self, call: Call) -> Scope:
+        """The project of the namespace; the region of the host, else the server's own."""
+        where = call.region or self.parts.default.region
+        return Scope(self.project(call), region(where, "host"))
+
+    def project(self, call: Call) -> str:
+        return self.places.project(call.params["namespace"], "namespace")
+
+    def asked(self, call: Call, kind: str, *, default: int, most: int) -> Asked:
+        """Without a region in the host name: all regions of the project."""
+        text = call.params.get("labelSelector", "")
+        try:
+            selector = parse_selector(text)
+        except ValueError as error:
+            raise invalid("labelSelector", str(error)) from None
+        place = Place(self.project(call), call.region and region(call.region, "host"))
+        # The same selector may be written with other blanks; a client repeats it as it was.
+        bound = (kind, place.project, place.region or "", text)
+        after = page_after(call.params, *bound, name="continue")
+        size = page_size(call.params, "limit", default=default, most=most)
+        return Asked(place, selector, size, after, bound)
+
+    def listed(self, call: Call, asked: Asked, items: Sequence[bytes], after: str | None) -> Answer:
+        kind, project = asked.bound[:2]
+        token = None if after is None else page_token(after, *asked.bound)
+        # The number of a project that nobody has stored anything in is not given out.
+        namespace = self.places.number(project) if items else call.params["namespace"]
+        return listed(f"{kind.capitalize()}List", namespace, kind, items, token)
