@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 from jobrunner.core.records import Abort
 from jobrunner.core.states import AttemptState
@@ -15,41 +14,26 @@ from jobrunner.executor.crashpoints import crash_point
 from jobrunner.executor.driver import AbortFact, Driver
 from jobrunner.executor.errands import Errands
 from jobrunner.executor.inbox import Inbox
-from jobrunner.executor.launching import Launcher
 from jobrunner.executor.leases import LEASE_SECONDS, Leases
-from jobrunner.executor.limits import Limits
 from jobrunner.executor.means import Means
-from jobrunner.executor.observer import Observer
 from jobrunner.executor.patience import Patience
 from jobrunner.executor.recovery import Surveyor
 from jobrunner.executor.roster import Roster
 from jobrunner.executor.turns import Turns
-from jobrunner.ports import Backend, Clock, Store
 
 ABORT_POLL_SECONDS = 0.25
 
 
 class Executor:
-    """See :class:`jobrunner.executor.means.Means` for what it is made with. Belongs to one event
-    loop."""
+    """Belongs to one event loop."""
 
-    def __init__(
-        self,
-        *,
-        store: Store,
-        backends: Callable[[str], Backend],
-        launcher: Launcher,
-        clock: Clock,
-        owner: str,
-        limits: Limits,
-        observer: Observer,
-    ) -> None:
-        self._means = Means(store, backends, launcher, clock, owner, limits, observer)
+    def __init__(self, means: Means) -> None:
+        self._means = means
         self._inbox = Inbox()
-        self._roster = Roster(limits)
-        self._errands = Errands(self.failed, observer.warning)
-        self._acting = Acting(self._means, self._inbox, self._errands)
-        self._turns = Turns(self._means, self._roster, self._inbox, self._acting, self)
+        self._roster = Roster(means.limits)
+        self._errands = Errands(self.failed, means.observer.warning)
+        self._acting = Acting(means, self._inbox, self._errands)
+        self._turns = Turns(means, self._roster, self._inbox, self._acting, self)
         self._surveyor = Surveyor()
         self._adoption: Adoption | None = None
         self._failure: BaseException | None = None
@@ -166,4 +150,4 @@ class Executor:
             self._adoption.abort(abort)
 
 
-__all__ = ["LEASE_SECONDS", "Executor", "Limits"]
+__all__ = ["LEASE_SECONDS", "Executor"]

@@ -25,8 +25,10 @@ from jobrunner.core.records import Abort, Attempt, Execution, Scope
 from jobrunner.core.spec import Container, ExecutionTemplate, JobSpec, TaskTemplate
 from jobrunner.core.states import AttemptState, ExecutionState, TaskState
 from jobrunner.errors import Refused
-from jobrunner.executor.executor import LEASE_SECONDS, Executor, Limits
+from jobrunner.executor.executor import LEASE_SECONDS, Executor
 from jobrunner.executor.launching import Launcher
+from jobrunner.executor.limits import Limits
+from jobrunner.executor.means import Means
 from jobrunner.executor.observer import Observer
 from jobrunner.lib.ids import CountedIds
 from jobrunner.ports import Page, Store
@@ -93,15 +95,17 @@ class Stage:
                 stage.warnings.append(message)
 
         return Executor(
-            store=self.store,
-            backends=lambda name: self.backend,
-            launcher=Launcher(
-                logs=self.logs, secrets=FileSecrets(str(self.folder)), environ={"HOME": "/"}
-            ),
-            clock=self.clock,
-            owner=owner,
-            limits=Limits(slots=slots),
-            observer=Listening(),
+            Means(
+                store=self.store,
+                backends=lambda name: self.backend,
+                launcher=Launcher(
+                    logs=self.logs, secrets=FileSecrets(str(self.folder)), environ={"HOME": "/"}
+                ),
+                clock=self.clock,
+                owner=owner,
+                limits=Limits(slots=slots),
+                observer=Listening(),
+            )
         )
 
     def drive(self, *executions: Execution, slots: int = 64) -> list[Execution]:

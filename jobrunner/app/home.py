@@ -1,7 +1,4 @@
-"""Puts the pieces together: the only file that names concrete stores and backends.
-
-Heavy pieces are imported where they are first needed: a read must start like a command line tool.
-"""
+"""One home, opened by one command line: its use cases, and executions driven here to their end."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from jobrunner.app.making import Backends, make_backend, make_means
 from jobrunner.core.outcome import CANCEL_MESSAGE, CANCEL_REASON
 from jobrunner.core.records import Abort, AbortKind, Execution
 from jobrunner.core.states import SETTLED_EXECUTIONS
@@ -28,8 +26,6 @@ from jobrunner.store.logs import FileLogs
 
 if TYPE_CHECKING:
     from jobrunner.executor.executor import Executor
-
-__all__ = ["App", "Observer"]
 
 WAIT_POLL_SECONDS = 0.2
 CLAIM_SECONDS = 2.0
@@ -163,41 +159,27 @@ class App:
         interrupts: bool,
     ) -> None:
         from jobrunner.executor.executor import Executor
-        from jobrunner.executor.launching import Launcher
-        from jobrunner.executor.limits import machine_limits
         from jobrunner.executor.signals import handling
-        from jobrunner.store.secrets import FileSecrets
 
-        machine = machine_limits()
-        opened: dict[str, Backend] = {}
-
-        def backend(name: str) -> Backend:
-            if name not in opened:
-                opened[name] = self.backend(name)
-            return opened[name]
-
+        backends = Backends(self.backend)
         executor = Executor(
-            store=self.store,
-            backends=backend,
-            launcher=Launcher(
+            make_means(
+                self.settings,
+                store=self.store,
                 logs=self.logs,
-                secrets=FileSecrets(self.settings.secrets_dir),
-                environ=os.environ if base_env is None else base_env,
-                machine_memory=machine.memory,
-                machine_cpus=machine.cpus,
-            ),
-            clock=self.clock,
-            owner=self.owner,
-            limits=machine.for_slots(self.settings.slots),
-            observer=observer,
+                backends=backends,
+                clock=self.clock,
+                owner=self.owner,
+                observer=observer,
+                environ=base_env,
+            )
         )
         try:
             with handling(self._on_signal(executor), enabled=interrupts):
                 await executor.run(execution.uid)
-            await self._clean_up(backend(execution.backend), observer)
+            await self._clean_up(backends(execution.backend), observer)
         finally:
-            for one in opened.values():
-                await one.close()
+            await backends.close()
         if execution.uid in executor.lost_to_others:
             raise Interrupted(
                 f"Another runner took execution '{execution.name}' over.",
@@ -255,16 +237,3 @@ class App:
             with open(stamp, "wb"):
                 os.utime(stamp, (now, now))
         HouseKeeping(self.store, self.logs, self.clock, Retention()).prune(disk=due)
-
-
-def make_backend(settings: Settings, name: str) -> Backend:
-    """A backend by name, not yet opened."""
-    if name == "process":
-        from jobrunner.backends.process import ProcessBackend
-
-        return ProcessBackend(settings.home)
-    if name == "docker":
-        from jobrunner.backends.docker import DockerBackend
-
-        return DockerBackend(settings.home)
-    raise RunnerFault(f"There is no backend '{name}'.")
