@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from dataclasses import replace
 from typing import Any
@@ -184,6 +185,7 @@ EVERYTHING: dict[str, Any] = {
         },
     },
 }
+CREDENTIALS = SecretItem("3", "creds.json", 256)
 SPEC = JobSpec(
     labels={"team": "data"},
     annotations={"note": "x"},
@@ -229,7 +231,7 @@ SPEC = JobSpec(
                 ),
             ),
             volumes=(
-                Volume("creds", SecretVolume("db-creds", (SecretItem("3", "creds.json", 256),), 292)),
+                Volume("creds", SecretVolume("db-creds", (CREDENTIALS,), 292)),
                 Volume("scratch", empty_dir=EmptyDirVolume("Memory", "512Mi")),
                 Volume("cloudsql", cloud_sql=CloudSqlVolume(("p:r:db1",))),
             ),
@@ -525,20 +527,17 @@ PLACES = ["labels", "template", "template.template", "template.template.containe
 @settings(deadline=None)
 @given(JSON)
 def test_any_json_is_a_job_or_invalid(value: object) -> None:
-    try:
+    with contextlib.suppress(InvalidSpec):
         job_from_v2("small", value)
+    with contextlib.suppress(InvalidSpec):
         order_from_v2(value)
-    except InvalidSpec as error:
-        assert error.violations
 
 
 @settings(deadline=None)
 @given(st.sampled_from(PLACES), JSON)
 def test_any_value_anywhere_is_a_job_or_invalid(place: str, value: object) -> None:
-    try:
+    with contextlib.suppress(InvalidSpec):
         job_from_v2("small", put(minimal(), place, value))
-    except InvalidSpec as error:
-        assert error.violations
 
 
 # ---------------------------------------------------------------- orders
