@@ -35,10 +35,11 @@ class Remote:
         settings: Settings,
         find: Callable[[], Endpoint | None],
         *,
+        wire: Wire | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings
-        self.wire = Wire(find, sleep=sleep)
+        self.wire = wire or Wire(find, sleep=sleep)
         self.clock = SystemClock()
         self.logs = RemoteLogs(self.wire)
         self.store = RemoteStore(self.wire)
