@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobrunner.app.making import Backends, make_backend, make_means
 from jobrunner.core.outcome import CANCEL_MESSAGE, CANCEL_REASON
-from jobrunner.core.records import Abort, AbortKind, Execution
+from jobrunner.core.records import Abort, AbortKind, Execution, Lease
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted, JobrunnerError, Refused, RunnerFault
 from jobrunner.executor.observer import Observer
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 WAIT_POLL_SECONDS = 0.2
 CLAIM_SECONDS = 2.0
+FIRST_LEASE_SECONDS = 15.0
 DISK_CHECK_SECONDS = 600.0
 
 
 class App:
     """One home, opened. Use as a context manager; belongs to one thread."""
+
+    through_server = False
 
     def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
@@ -69,6 +72,11 @@ class App:
         trace: TracebackType | None,
     ) -> None:
         self.store.close()
+
+    def lease(self) -> Lease:
+        """For an execution that is opened to be driven here: a server of the same home that is
+        started in between leaves it alone."""
+        return Lease(self.owner, 1, self.clock.now() + FIRST_LEASE_SECONDS)
 
     # ------------------------------------------------------------ driving
 
