@@ -7,7 +7,17 @@ for what stands after a command.
 """
 
 # fmt: off
-COMMANDS: dict[str, list[str]] = {"": ["run", "jobs", "executions", "tasks", "apply", "doctor", "db", "completion"],
+COMMANDS: dict[str, list[str]] = {"": ["run",
+      "jobs",
+      "executions",
+      "tasks",
+      "apply",
+      "gcloud",
+      "doctor",
+      "tokens",
+      "audit",
+      "db",
+      "completion"],
  "jobs": ["create",
           "update",
           "deploy",
@@ -19,6 +29,8 @@ COMMANDS: dict[str, list[str]] = {"": ["run", "jobs", "executions", "tasks", "ap
           "execute"],
  "executions": ["list", "describe", "wait", "cancel", "delete", "logs", "continue", "rerun"],
  "tasks": ["list", "describe", "logs"],
+ "tokens": ["create", "list", "revoke"],
+ "audit": ["list"],
  "db": ["prune", "upgrade", "info"]}
 # fmt: on
 
@@ -274,7 +286,13 @@ OPTIONS: dict[str, dict[str, str]] = {"": {"--version": ""},
                 "--timestamps": "",
                 "--format": "table|json|yaml"},
  "apply": {"--file": "*", "--dry-run": ""},
+ "gcloud": {"--print-env": "shell|github|json"},
  "doctor": {"--format": "table|json|yaml"},
+ "tokens create": {"--role": "viewer|invoker|admin",
+                   "--expires": "*",
+                   "--format": "table|json|yaml"},
+ "tokens list": {"--all": "", "--format": "table|json|yaml"},
+ "audit list": {"--limit": "*", "--format": "table|json|yaml"},
  "db prune": {"--dry-run": "",
               "--max-age": "*",
               "--executions-per-job": "*",
@@ -300,5 +318,8 @@ ARGUMENTS: dict[str, str] = {"jobs create": "@job",
  "executions rerun": "@execution",
  "tasks describe": "*",
  "tasks logs": "*",
+ "gcloud": "*",
+ "tokens create": "*",
+ "tokens revoke": "*",
  "completion": "bash|zsh|fish"}
 # fmt: on

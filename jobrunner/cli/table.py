@@ -13,7 +13,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "tasks": ("jobrunner.cli.tasks:tasks", "See the tasks of an execution and their output."),
     "apply": ("jobrunner.cli.apply:apply", "Create or replace jobs from YAML files."),
+    "gcloud": ("jobrunner.cli.gcloud:gcloud", "Run the stock gcloud against the server."),
     "doctor": ("jobrunner.cli.doctor:doctor", "Check this machine, and say what is missing."),
+    "tokens": (
+        "jobrunner.cli.tokens:tokens",
+        "Create, list and revoke the tokens of the server.",
+    ),
+    "audit": ("jobrunner.cli.audit:audit", "See who changed or ran what through the server."),
     "db": ("jobrunner.cli.db:db", "Look after the database: prune, upgrade, info."),
     "completion": (
         "jobrunner.cli.completion:completion",
