@@ -1,0 +1,14 @@
+"""What Google's clients ask of other APIs on their way to Cloud Run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobrunner.api.parts import Parts
+from jobrunner.calls import Method
+
+
+def methods(parts: Parts) -> Sequence[Method]:
+    from jobrunner.api.side import locations, projects
+
+    return [*locations.methods(parts), *projects.methods(parts)]

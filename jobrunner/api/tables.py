@@ -1,0 +1,14 @@
+"""The tables of methods of all our APIs, in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobrunner.api import iam, side
+from jobrunner.api.parts import Parts
+from jobrunner.api.v1.methods import methods as v1_methods
+from jobrunner.calls import Method
+
+
+def all_methods(parts: Parts) -> Sequence[Method]:
+    return [*v1_methods(parts), *iam.methods(parts), *side.methods(parts)]
