@@ -12,9 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from jobrunner.app import App
-    from jobrunner.core.records import Scope
+    from jobrunner.client.remote import Remote
+    from jobrunner.core.records import Execution, Scope
     from jobrunner.settings import Settings
+
+    Opened: TypeAlias = App | Remote
+    """A home: opened by this command line, or through its server."""
 
 
 class UsageProblem(click.UsageError):
@@ -54,11 +60,57 @@ class State:
 
     @contextmanager
     def app(self) -> Iterator[App]:
-        """The program over the store of this home."""
+        """The program over the store of this home, whether a server runs or not."""
         from jobrunner.app import App
 
         with App.open(self.settings()) as app:
             yield app
+
+    @contextmanager
+    def opened(self) -> Iterator[Opened]:
+        """The home through its server, or, without one, the program over its store."""
+        settings = self.settings()
+        if not may_have_server(settings.home):
+            with self.app() as app:
+                yield app
+            return
+        from jobrunner.client.finding import finder
+
+        find = finder(os.environ, settings.home)
+        if find() is None:
+            with self.app() as app:
+                yield app
+            return
+        from jobrunner.client.remote import Remote
+
+        with Remote(settings, find) as remote:
+            yield remote
+
+    @contextmanager
+    def opened_for(self, name: str) -> Iterator[tuple[Opened, Execution]]:
+        """As :meth:`opened`, with an execution that is to be driven or stopped: what a 'jobrunner
+        run' has opened is driven by command lines and never by a server."""
+        with self.opened() as home:
+            execution = home.service.executions.get(self.scope(), name)
+            if not (home.through_server and execution.hidden):
+                yield home, execution
+                return
+        if os.environ.get("JOBRUNNER_ENDPOINT"):
+            from jobrunner.errors import Refused
+
+            raise Refused(
+                f"Execution '{name}' belongs to a 'jobrunner run' on the machine of the server.",
+                hint="Do it there, without JOBRUNNER_ENDPOINT.",
+            )
+        with self.app() as app:
+            yield app, app.service.executions.get(self.scope(), name)
+
+
+def may_have_server(home: str) -> bool:
+    """Whether it is worth asking: a command line without a server must not pay for looking."""
+    return bool(os.environ.get("JOBRUNNER_ENDPOINT")) or os.path.exists(
+        os.path.join(home, "server.json")
+    )
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

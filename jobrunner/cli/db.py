@@ -48,7 +48,7 @@ def prune(
             raise click.BadParameter(
                 str(error).replace("an amount of memory", "a size"), param_hint="--max-log-size"
             ) from None
-    with state.app() as app:
+    with state.opened() as app:
         gone = app.prune(dry_run=dry_run, retention=retention)
     for execution in gone:
         click.echo(execution.name)
@@ -60,7 +60,7 @@ def prune(
 @with_state
 def upgrade(state: State) -> None:
     """Bring the database to the form that this version needs. Every command does it when needed."""
-    with state.app() as app:
+    with state.opened() as app:
         facts = app.store.facts()
     click.echo(f"The database is up to date ({', '.join(f'{k} {v}' for k, v in facts.items())}).",
                err=True)  # fmt: skip
@@ -74,7 +74,7 @@ def info(state: State, form: str) -> None:
     from jobrunner.cli.output import emit, pairs
     from jobrunner.cli.words import size_text
 
-    with state.app() as app:
+    with state.opened() as app:
         facts = dict(app.store.facts())
         logs = app.logs.total_size()
         home = app.settings.home

@@ -162,7 +162,7 @@ def apply_all(state: State, documents: Sequence[Document], *, dry_run: bool) -> 
 
     plans = planned(documents)
     scope = state.scope()
-    with state.app() as app:
+    with state.opened() as app:
         for plan in plans:
             for notice in notices(plan.spec):
                 click.echo(f"Warning: job '{plan.name}': {notice}", err=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from jobrunner.cli.exclusive import at_most_one
 
 if TYPE_CHECKING:
-    from jobrunner.app import App
+    from jobrunner.cli.base import Opened
     from jobrunner.core.records import Scope
     from jobrunner.core.spec import Overrides
 
@@ -41,10 +41,12 @@ def wants_execution(flags: Mapping[str, Any]) -> bool:
     return bool(flags["execute_now"] or flags["wait"])
 
 
-def refuse_async() -> NoReturn:
-    """Raises Refused: nobody would drive the execution."""
+def check_async(app: Opened) -> None:
+    """Raises Refused without a server: nobody would drive the execution."""
     from jobrunner.errors import Refused
 
+    if app.through_server:
+        return
     raise Refused(
         "--async needs a server that drives the execution, and none is running on this home.",
         hint="Leave --async away: the command then stays until the end. "
@@ -53,7 +55,7 @@ def refuse_async() -> NoReturn:
 
 
 def execute_and_wait(
-    app: App,
+    app: Opened,
     scope: Scope,
     name: str,
     overrides: Overrides | None = None,
@@ -62,25 +64,32 @@ def execute_and_wait(
     idempotency_key: str | None = None,
     logs: bool = False,
     quiet: bool = False,
+    stay: bool = True,
 ) -> int:
     """Runs the job and waits; the name of the execution goes to standard output. Returns the exit
-    code: 0 only if every task succeeded."""
+    code: 0 only if every task succeeded, or, not to ``stay``, once the execution is opened."""
     from jobrunner.cli.executions import drive_and_tell
     from jobrunner.cli.naming import flags_named
     from jobrunner.core.states import SETTLED_EXECUTIONS
 
+    lease = app.lease()
     with flags_named():
         execution = app.service.executions.run(
-            scope, name, overrides, backend=backend, idempotency_key=idempotency_key
+            scope, name, overrides, backend=backend, idempotency_key=idempotency_key, lease=lease
         )
     sys.stdout.write(f"{execution.name}\n")
     sys.stdout.flush()
+    if not stay:
+        return 0
 
     def drive(watch: Any) -> Any:
         # With a key that was used before this is the earlier execution.
         if execution.state in SETTLED_EXECUTIONS:
             return execution
-        if app.is_driven(execution):
+        ours = lease is None or (
+            execution.lease is not None and execution.lease.owner == lease.owner
+        )
+        if not ours and app.is_driven(execution):
             return app.wait(execution, timeout=None, observer=watch)
         return app.drive(execution, observer=watch)
 

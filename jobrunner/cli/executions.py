@@ -13,7 +13,7 @@ from jobrunner.cli.logs import log_options, print_logs
 from jobrunner.cli.params import DURATION, INDICES, whole
 
 if TYPE_CHECKING:
-    from jobrunner.app import App
+    from jobrunner.cli.base import Opened
     from jobrunner.core.records import Execution
 
 
@@ -33,7 +33,9 @@ def drive_option(function: Any) -> Any:
     )(function)
 
 
-def drive_and_tell(app: App, execution: Execution, drive: Any, *, logs: bool, quiet: bool) -> int:
+def drive_and_tell(
+    app: Opened, execution: Execution, drive: Any, *, logs: bool, quiet: bool
+) -> int:
     """Drives with an audience, says the summary, returns the exit code."""
     from jobrunner.cli.live.drive import exit_code, say_summary, standard_screen, watched
     from jobrunner.cli.live.sinks import NoSink, PrefixSink
@@ -64,7 +66,7 @@ def list_(state: State, job: str | None, limit: int, form: str) -> None:
     from jobrunner.cli.views.executions import execution_view, executions_table, interrupted
     from jobrunner.ports import Page
 
-    with state.app() as app:
+    with state.opened() as app:
         found = app.service.executions.list(
             state.scope(), job=job, hidden=True, page=Page(limit=limit)
         )
@@ -87,7 +89,7 @@ def describe(state: State, name: str, form: str) -> None:
     from jobrunner.cli.output import emit
     from jobrunner.cli.views.executions import execution_text, full_view
 
-    with state.app() as app:
+    with state.opened() as app:
         execution = app.service.executions.get(state.scope(), name)
         emit(form, lambda: full_view(app, execution), lambda: execution_text(app, execution))
 
@@ -103,7 +105,7 @@ def wait(state: State, name: str, timeout: float | None) -> int:
     from jobrunner.cli.live.drive import exit_code
     from jobrunner.cli.live.summary import headline
 
-    with state.app() as app:
+    with state.opened() as app:
         execution = app.service.executions.get(state.scope(), name)
         ended = app.wait(execution, timeout=timeout)
         click.echo(headline(ended), err=True)
@@ -121,8 +123,7 @@ def cancel(state: State, name: str) -> int:
     from jobrunner.core.states import ExecutionState
     from jobrunner.errors import Refused
 
-    with state.app() as app:
-        execution = app.service.executions.get(state.scope(), name)
+    with state.opened_for(name) as (app, execution):
         ended = watched(
             app,
             execution,
@@ -146,7 +147,7 @@ def cancel(state: State, name: str) -> int:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete ended executions with their logs."""
-    with state.app() as app:
+    with state.opened() as app:
         for name in names:
             app.service.executions.get(state.scope(), name)
         what = f"execution '{names[0]}'" if len(names) == 1 else f"{len(names)} executions"
@@ -168,7 +169,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
 @with_state
 def logs(state: State, name: str, indices: tuple[int, ...] | None, **flags: Any) -> None:
     """Print the output of an execution: all tasks by time, or some."""
-    with state.app() as app:
+    with state.opened() as app:
         execution = app.service.executions.get(state.scope(), name)
         for index in indices or ():
             app.service.executions.task(execution, index)
@@ -182,8 +183,11 @@ def logs(state: State, name: str, indices: tuple[int, ...] | None, **flags: Any)
 @with_state
 def continue_(state: State, name: str, logs: bool, quiet: bool) -> int:
     """Take up an execution whose runner went away, and see it through to its end."""
-    with state.app() as app:
-        execution = app.service.executions.get(state.scope(), name)
+    from jobrunner.core.states import SETTLED_EXECUTIONS
+
+    with state.opened_for(name) as (app, execution):
+        if app.through_server and execution.state not in SETTLED_EXECUTIONS:
+            click.echo("The server drives it by itself; this command follows.", err=True)
         return drive_and_tell(
             app,
             execution,
@@ -220,8 +224,10 @@ def rerun(
             "Exactly one of --failed and --index is needed.",
             hint=f"For the tasks that did not succeed: jobrunner executions rerun {name} --failed",
         )
-    with state.app() as app:
-        child = app.service.executions.rerun(state.scope(), name, indices=indices)
+    with state.opened_for(name) as (app, _):
+        child = app.service.executions.rerun(
+            state.scope(), name, indices=indices, lease=app.lease()
+        )
         sys.stdout.write(f"{child.name}\n")
         sys.stdout.flush()
         return drive_and_tell(

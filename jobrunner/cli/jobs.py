@@ -9,9 +9,9 @@ import click
 from jobrunner.cli.asking import confirmed, quiet_option
 from jobrunner.cli.base import Group, State, format_option, read_format, with_state
 from jobrunner.cli.executing import (
+    check_async,
     execute_and_wait,
     execute_now_options,
-    refuse_async,
     wants_execution,
 )
 from jobrunner.cli.job_flags import apply_flags, job_options
@@ -21,7 +21,7 @@ from jobrunner.cli.params import DURATION, whole
 from jobrunner.core.limits import MAX_TASKS
 
 if TYPE_CHECKING:
-    from jobrunner.app import App
+    from jobrunner.cli.base import Opened
     from jobrunner.core.records import Job
     from jobrunner.core.spec import JobSpec, Overrides
 
@@ -50,7 +50,7 @@ name_argument = click.argument("name", metavar="JOB")
 def create(state: State, name: str, **flags: Any) -> int:
     """Create a job. Without --image its command runs as a process of yours."""
     now, scope = wants_execution(flags), state.scope()
-    with state.app() as app:
+    with state.opened() as app:
         with flags_named():
             job = app.service.jobs.create(scope, name, apply_flags(new_spec(), flags, scope))
         return stored(app, f"Created job '{job.name}'.", job, now=now, quiet=flags["quiet"])
@@ -69,7 +69,7 @@ def create(state: State, name: str, **flags: Any) -> int:
 def update(state: State, name: str, **flags: Any) -> int:
     """Change a job: what no flag names stays as it is."""
     now, scope = wants_execution(flags), state.scope()
-    with state.app() as app:
+    with state.opened() as app:
         with flags_named():
             current = app.service.jobs.get(scope, name)
             job = app.service.jobs.replace(
@@ -90,7 +90,7 @@ def update(state: State, name: str, **flags: Any) -> int:
 def deploy(state: State, name: str, **flags: Any) -> int:
     """Create a job, or change it if it is there."""
     now, scope = wants_execution(flags), state.scope()
-    with state.app() as app:
+    with state.opened() as app:
         with flags_named():
             current = app.service.jobs.find(scope, name)
             spec = apply_flags(new_spec() if current is None else current.spec, flags, scope)
@@ -105,7 +105,7 @@ def new_spec() -> JobSpec:
     return JobSpec(client=CLIENT, client_version=__version__)
 
 
-def stored(app: App, message: str, job: Job, *, now: bool, quiet: bool) -> int:
+def stored(app: Opened, message: str, job: Job, *, now: bool, quiet: bool) -> int:
     """Says on standard error what was done and of what to beware, and executes the job if that is
     to be ``now``. Returns the exit code."""
     from jobrunner.core.notices import notices
@@ -148,7 +148,7 @@ def list_(state: State, limit: int, form: str) -> None:
     from jobrunner.cli.views.jobs import jobs_table
     from jobrunner.ports import Page
 
-    with state.app() as app:
+    with state.opened() as app:
         found = app.service.jobs.list(state.scope(), page=Page(limit=limit))
         if not found and form == "table":
             click.echo("No jobs yet.", err=True)
@@ -170,7 +170,7 @@ def describe(state: State, name: str, form: str) -> None:
     from jobrunner.cli.output import emit
     from jobrunner.cli.views.jobs import job_text
 
-    with state.app() as app:
+    with state.opened() as app:
         job = app.service.jobs.get(state.scope(), name)
         emit(form, lambda: job_to_v1(job), lambda: job_text(job))
 
@@ -186,7 +186,7 @@ def export(state: State, name: str, form: str) -> None:
     from jobrunner.api.v1 import export_v1, unfit_for_cloud_run
     from jobrunner.cli.output import print_json, print_yaml
 
-    with state.app() as app:
+    with state.opened() as app:
         job = app.service.jobs.get(state.scope(), name)
     document = export_v1(job)
     for reason in unfit_for_cloud_run(job):
@@ -203,7 +203,7 @@ def export(state: State, name: str, form: str) -> None:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete jobs with all of their executions and logs."""
-    with state.app() as app:
+    with state.opened() as app:
         for name in names:
             app.service.jobs.get(state.scope(), name)
         what = f"job '{names[0]}'" if len(names) == 1 else f"{len(names)} jobs"
@@ -224,7 +224,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
 @click.option("--update-env-vars", multiple=True, metavar="K=V,...", help="Added for this one.")
 @click.option("--tasks", type=whole(1, MAX_TASKS), metavar="N", help="Tasks of this execution.")
 @click.option("--task-timeout", type=DURATION, metavar="DURATION", help="Per attempt.")
-@click.option("--wait", is_flag=True, help="Stay until the end; without a server it always does.")
+@click.option("--wait", is_flag=True, help="Stay until the end, as it does without this.")
 @click.option("--async", "asynchronous", is_flag=True, help="Return at once; needs a server.")
 @backend_option
 @click.option("--idempotency-key", metavar="KEY", help="Open at most one execution per key.")
@@ -236,10 +236,12 @@ def execute(state: State, name: str, **flags: Any) -> int:
 
     The name of the execution goes to standard output. Overrides touch this execution only.
     """
-    if flags["asynchronous"]:
-        refuse_async()
+    if flags["wait"] and flags["asynchronous"]:
+        raise click.UsageError("--wait and --async exclude each other.")
     overrides = overrides_of(flags)
-    with state.app() as app:
+    with state.opened() as app:
+        if flags["asynchronous"]:
+            check_async(app)
         return execute_and_wait(
             app,
             state.scope(),
@@ -249,6 +251,7 @@ def execute(state: State, name: str, **flags: Any) -> int:
             idempotency_key=flags["idempotency_key"],
             logs=flags["logs"],
             quiet=flags["quiet"],
+            stay=not flags["asynchronous"],
         )
 
 

@@ -15,7 +15,7 @@ from jobrunner.cli.base import Decorator, read_format
 from jobrunner.cli.params import INDICES, Parsed, whole
 
 if TYPE_CHECKING:
-    from jobrunner.app import App
+    from jobrunner.cli.base import Opened
     from jobrunner.core.records import Execution
     from jobrunner.service.logs import LogLine
 
@@ -58,7 +58,7 @@ def log_options(*, index: bool) -> Decorator:
 
 
 def print_logs(
-    app: App,
+    app: Opened,
     execution: Execution,
     indices: tuple[int, ...] | None,
     flags: Mapping[str, Any],

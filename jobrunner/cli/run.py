@@ -101,7 +101,7 @@ def run(state: State, **flags: Any) -> int:
     talk = way != "raw" and not flags["quiet"]
     with state.app() as app:
         with flags_named(**TYPED):
-            execution = app.service.executions.run_ad_hoc(state.scope(), order)
+            execution = app.service.executions.run_ad_hoc(state.scope(), order, lease=app.lease())
         for notice in notices(JobSpec(template=execution.template)):
             screen.say(f"Warning: {notice}")
         ended = watched(

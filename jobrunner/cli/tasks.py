@@ -11,7 +11,7 @@ from jobrunner.cli.logs import log_options, print_logs
 from jobrunner.cli.params import whole
 
 if TYPE_CHECKING:
-    from jobrunner.app import App
+    from jobrunner.cli.base import Opened
     from jobrunner.core.records import Execution, Scope
 
 STATES = ("pending", "running", "succeeded", "failed", "cancelled", "abandoned")
@@ -48,7 +48,7 @@ def list_(
     from jobrunner.core.states import TaskState
     from jobrunner.ports import Page
 
-    with state.app() as app:
+    with state.opened() as app:
         found = app.service.executions.get(state.scope(), execution)
         rows = app.service.executions.tasks(
             found,
@@ -80,7 +80,7 @@ def describe(state: State, task: str, execution: str | None, form: str) -> None:
     from jobrunner.cli.output import emit
     from jobrunner.cli.views.executions import task_documents, task_page
 
-    with state.app() as app:
+    with state.opened() as app:
         found, index = find(app, state.scope(), task, execution)
         row = app.service.executions.task(found, index)
         attempts = app.service.executions.attempts(found, index=index)
@@ -98,13 +98,13 @@ def describe(state: State, task: str, execution: str | None, form: str) -> None:
 @with_state
 def logs(state: State, task: str, execution: str | None, **flags: Any) -> None:
     """Print the output of one task. TASK is an index, or EXECUTION-taskINDEX."""
-    with state.app() as app:
+    with state.opened() as app:
         found, index = find(app, state.scope(), task, execution)
         app.service.executions.task(found, index)
         print_logs(app, found, (index,), flags)
 
 
-def find(app: App, scope: Scope, task: str, execution: str | None) -> tuple[Execution, int]:
+def find(app: Opened, scope: Scope, task: str, execution: str | None) -> tuple[Execution, int]:
     """The execution and the index that the words name. Raises NotFound or a usage error."""
     name, mark, number = task.rpartition(MARK)
     if mark and name and number.isdecimal() and execution in (None, name):

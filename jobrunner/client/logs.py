@@ -41,7 +41,8 @@ class RemoteReader:
 
 
 class RemoteLogs:
-    """As much of a LogStore as commands read. Belongs to one thread at a time."""
+    """As much of a LogStore as commands read, with patience: whoever reads output goes on when the
+    server is back. Belongs to one thread at a time."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -57,7 +58,8 @@ class RemoteLogs:
         return self.reader(key).read()
 
     def tail(self, key: AttemptKey, size: int) -> bytes:
-        return self._wire.call(Desk.tail_log, key, size)
+        with self._wire.patient():
+            return self._wire.call(Desk.tail_log, key, size)
 
     def total_size(self) -> int:
         return self._wire.call(Desk.size_of_logs)
@@ -91,7 +93,8 @@ class RemoteLogs:
                 for other in later
                 if other not in self._ahead
             ]
-        first, *others = self._wire.call(Desk.read_logs, wanted, SIZE)
+        with self._wire.patient():
+            first, *others = self._wire.call(Desk.read_logs, wanted, SIZE)
         for want, part in zip(wanted[1:], others, strict=True):
             self._ahead[want.key] = (want.place, part)
         return first

@@ -127,16 +127,18 @@ class RemoteService:
 
 
 class RemoteStore:
-    """The reads that the following of output needs, and the facts."""
+    """The reads that the following of output needs, with patience, and the facts."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
     def get_execution_by_uid(self, uid: str) -> Execution:
-        return self._wire.call(Desk.get_execution_by_uid, uid)
+        with self._wire.patient():
+            return self._wire.call(Desk.get_execution_by_uid, uid)
 
     def list_attempts(self, execution: str, *, index: int | None = None) -> Sequence[Attempt]:
-        return self._wire.call(Desk.list_attempts, execution, index=index)
+        with self._wire.patient():
+            return self._wire.call(Desk.list_attempts, execution, index=index)
 
     def facts(self) -> dict[str, Any]:
         return dict(self._wire.call(Desk.facts))

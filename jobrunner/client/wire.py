@@ -57,7 +57,6 @@ class Wire:
         self._monotonic = monotonic
         self._own = threading.local()
         self._endpoint = find()
-        self._patience = 0.0
         self._closed = False
 
     @property
@@ -70,12 +69,18 @@ class Wire:
 
     @contextmanager
     def patient(self, seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
-        """Within, a server that went away is waited for."""
-        before, self._patience = self._patience, seconds
+        """Within, and in this thread, a server that went away is waited for."""
+        before = self._patience
+        self._own.patience = seconds
         try:
             yield
         finally:
-            self._patience = before
+            self._own.patience = before
+
+    @property
+    def _patience(self) -> float:
+        found: float = getattr(self._own, "patience", 0.0)
+        return found
 
     def call(self, does: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the method of Desk answers there. Raises what it raises, and RunnerFault where the

@@ -17,7 +17,7 @@ from jobrunner.errors import RunnerFault
 from jobrunner.ports import Page
 
 if TYPE_CHECKING:
-    from jobrunner.app import App, Observer
+    from jobrunner.cli.base import Opened
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -29,9 +29,9 @@ def standard_screen() -> Screen:
 
 
 def watched(
-    app: App,
+    app: Opened,
     execution: Execution,
-    drive: Callable[[Observer], Execution],
+    drive: Callable[[Watch], Execution],
     *,
     sink: Sink,
     screen: Screen,
@@ -39,7 +39,8 @@ def watched(
 ) -> Execution:
     """Runs ``drive`` with an audience; returns the settled ``execution``. Raises what ``drive``
     raises, and RunnerFault where the output of tasks could not be written."""
-    watch = Watch(app.logs, sink, screen, talk=talk)
+    second = "leave it to the server" if app.through_server else "at once"
+    watch = Watch(app.logs, sink, screen, talk=talk, second=second)
     try:
         with watch:
             ended = drive(watch)
@@ -57,7 +58,7 @@ def with_way_on(hint: str | None, execution: str) -> str:
     return f"{hint.rstrip('.')}. {then}" if hint else then
 
 
-def say_summary(app: App, execution: Execution, screen: Screen) -> None:
+def say_summary(app: Opened, execution: Execution, screen: Screen) -> None:
     """The summary on standard error."""
     entries: list[FailedTask] = []
     if execution.counters.failed:

@@ -17,7 +17,7 @@ from jobrunner.core.indices import format_indices
 from jobrunner.core.records import AbortKind, Attempt, AttemptKey, Execution, Task
 from jobrunner.core.states import ENDED, ENDED_TASKS, SETTLED_EXECUTIONS, TaskState
 from jobrunner.errors import RunnerFault
-from jobrunner.ports import LogReader, LogStore
+from jobrunner.service.logs import Output, Reader
 
 TICK = 0.1
 EAGER_TICK = 0.01
@@ -30,27 +30,30 @@ FEW_TASKS = 20
 
 
 class Watch(Observer):
-    """``talk`` off: no progress, only warnings. Use as a context manager around the drive."""
+    """``talk`` off: no progress, only warnings. ``second`` says what a second Ctrl-C does. Use as a
+    context manager around the drive."""
 
     def __init__(
         self,
-        logs: LogStore,
+        logs: Output,
         sink: Sink,
         screen: Screen,
         *,
         talk: bool,
+        second: str = "at once",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._logs = logs
         self._sink = sink
         self._screen = screen
         self._talk = talk
+        self._second = second
         self._clock = clock
         self._notes: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="watch", daemon=True)
-        self._readers: dict[AttemptKey, LogReader | None] = {}
+        self._readers: dict[AttemptKey, Reader | None] = {}
         self._board: Board | None = None
         self._execution: Execution | None = None
         self._note = ""
@@ -90,6 +93,14 @@ class Watch(Observer):
                 "be passed on.",
                 hint="Is the disk of JOBRUNNER_HOME full? See: jobrunner doctor",
             )
+
+    def wants_attempts(self) -> bool:
+        """Whether it is of use to tell of attempts: their output is shown."""
+        return not self._sink.silent
+
+    def wants_tasks(self, execution: Execution) -> bool:
+        """Whether it is of use to tell of tasks: the end of each has a line."""
+        return self._talk and not self._screen.look.live and execution.task_count <= FEW_TASKS
 
     # ------------------------------------------------------------ heard in the executor's thread
 
@@ -131,6 +142,7 @@ class Watch(Observer):
         while self._notes:
             self._notes.popleft()()
         if self._sink.live:
+            self._logs.expect(list(self._readers))
             for key in list(self._readers):
                 self._read(key)
         self._redraw()
@@ -160,11 +172,12 @@ class Watch(Observer):
             self._stopping = True
             self._note = "stopping"
             if execution.abort.kind == AbortKind.CANCEL:
-                self._note = "stopping, Ctrl-C again: at once"
+                self._note = f"stopping, Ctrl-C again: {self._second}"
             ended = execution.state in SETTLED_EXECUTIONS
             if self._talk and not self._screen.look.live and not ended:
                 self._screen.say(f"{execution.name}: {self._note}")
         if not self._sink.silent:
+            self._logs.expect([attempt.key for attempt in changed if attempt.state in ENDED])
             for attempt in opened:
                 self._readers[attempt.key] = None
             for attempt in changed:
@@ -172,7 +185,7 @@ class Watch(Observer):
                     self._finish(attempt)
                 else:
                     self._readers.setdefault(attempt.key, None)
-        if self._talk and not self._screen.look.live and execution.task_count <= FEW_TASKS:
+        if self.wants_tasks(execution):
             for task in tasks:
                 if task.state in ENDED_TASKS and task.state is not TaskState.ABANDONED:
                     self._screen.say(task_end_line(execution, task))

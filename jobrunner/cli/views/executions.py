@@ -15,7 +15,7 @@ from jobrunner.core.states import SETTLED_EXECUTIONS, AttemptState, TaskState
 from jobrunner.service.logs import is_interrupted
 
 if TYPE_CHECKING:
-    from jobrunner.app import App
+    from jobrunner.cli.base import Opened
 
 Document = dict[str, Any]
 SHOWN_FAILED = 20
@@ -114,7 +114,7 @@ def task_documents(tasks: Iterable[Task], attempts: Iterable[Attempt]) -> list[D
     return [{**task_view(task), "attempts": by_index.get(task.index, [])} for task in tasks]
 
 
-def full_view(app: App, execution: Execution) -> Document:
+def full_view(app: Opened, execution: Execution) -> Document:
     """An execution with every attempt of every task, and its re-runs."""
     executions = app.service.executions
     every = all_tasks(app, execution)
@@ -126,19 +126,19 @@ def full_view(app: App, execution: Execution) -> Document:
 
 
 def all_tasks(
-    app: App, execution: Execution, states: Sequence[TaskState] | None = None
+    app: Opened, execution: Execution, states: Sequence[TaskState] | None = None
 ) -> Sequence[Task]:
     from jobrunner.ports import Page
 
     return app.service.executions.tasks(execution, states=states, page=Page(limit=MORE_THAN_ALL))
 
 
-def interrupted(app: App, execution: Execution) -> bool:
+def interrupted(app: Opened, execution: Execution) -> bool:
     """Whether the execution waits for somebody to continue it."""
     return is_interrupted(execution, app.clock.now(), driven=app.is_driven(execution))
 
 
-def state_text(app: App, execution: Execution) -> str:
+def state_text(app: Opened, execution: Execution) -> str:
     """The state in a word for tables."""
     return "interrupted" if interrupted(app, execution) else execution.state.value.lower()
 
@@ -147,7 +147,7 @@ def took(started: float | None, ended: float | None, now: float) -> str:
     return "" if started is None else duration_text((ended if ended is not None else now) - started)
 
 
-def executions_table(app: App, executions: Sequence[Execution]) -> str:
+def executions_table(app: Opened, executions: Sequence[Execution]) -> str:
     now = app.clock.now()
     rows = []
     for e in executions:
@@ -168,7 +168,7 @@ def executions_table(app: App, executions: Sequence[Execution]) -> str:
     return table(["EXECUTION", "JOB", "STATE", "DONE", "FAILED", "CREATED", "TOOK"], rows)
 
 
-def execution_text(app: App, execution: Execution) -> str:
+def execution_text(app: Opened, execution: Execution) -> str:
     """One execution for people, with the tasks that failed."""
     now = app.clock.now()
     e, t = execution, execution.template.template

@@ -3,7 +3,7 @@
 import io
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,6 +218,9 @@ class FakeLogs:
     def __init__(self, chunks: dict[AttemptKey, list[LogChunk]]) -> None:
         self.chunks = chunks
         self.opened: list[AttemptKey] = []
+
+    def expect(self, keys: Sequence[AttemptKey]) -> None:
+        pass
 
     def reader(self, key: AttemptKey) -> "FakeLogs._Reader":
         self.opened.append(key)
