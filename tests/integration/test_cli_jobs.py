@@ -18,7 +18,7 @@ from tests.support.commands import (
     started,
 )
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def ok(*words: str, **more: object) -> str:

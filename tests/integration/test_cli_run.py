@@ -24,7 +24,7 @@ from tests.support.commands import (
     until,
 )
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def shell(script: str, *options: str) -> "subprocess.CompletedProcess[str]":
