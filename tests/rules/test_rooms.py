@@ -65,6 +65,18 @@ def test_core_is_told_the_time_and_never_asks() -> None:
                 assert ast.unparse(node.value) not in CALENDARS, f"{path}:{node.lineno}"
 
 
+def test_the_rules_of_triggers_are_as_pure() -> None:
+    """cronsim computes and no more; the zone rules are data that the machine keeps."""
+    rules = ("triggers.core", "triggers.errors", "jobrunner.core", "jobrunner.errors", "cronsim")
+    for path, tree in modules("triggers/core"):
+        for name in imports(tree):
+            zones = path.name == "zones.py" and within(name, "zoneinfo")
+            assert zones or within(name, *rules) or name.split(".")[0] in PURE, f"{path}: {name}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "today"}:
+                assert ast.unparse(node.value) not in CALENDARS, f"{path}:{node.lineno}"
+
+
 def test_errors_and_lib_know_nothing_of_ours() -> None:
     for room in ("jobrunner/errors", "jobrunner/lib", "jobrunner/plugins"):
         inside = room.replace("/", ".")
