@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from jobrunner.api.errors import MalformedCall, PermissionDenied, Unauthenticated
 from jobrunner.calls import Method, Principal, Role
+from jobrunner.errors import Refused
 
 Authenticator = Callable[[str | None, bool], Principal | None]
 """Who calls: by the bearer token, or ``None`` without one, and whether the server listens on
@@ -95,6 +96,18 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def check_exposure(host: str, *, has_tokens: bool, insecure: bool) -> None:
+    """Raises Refused for a server that strangers could reach and nobody would have to prove
+    anything to."""
+    if insecure or has_tokens or is_loopback(host):
+        return
+    raise Refused(
+        f"--host {host}: everybody who can reach that address could start processes here",
+        hint="Make a token first (jobrunner tokens create NAME --role admin), or listen on"
+        " 127.0.0.1, or say --insecure if something else keeps strangers out.",
+    )
 
 
 def check_page(verb: str, headers: Mapping[bytes, bytes], *, secure: bool, authority: str) -> None:

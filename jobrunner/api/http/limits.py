@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +23,9 @@ class Limits:
     connections: int = 2000
     idle_seconds: float = 75.0
     send_seconds: float = 30.0
+
+    def with_connections(self, connections: int) -> Limits:
+        return replace(self, connections=connections)
+
+
+DEFAULTS = Limits()

@@ -11,12 +11,14 @@ from jobrunner.api.http.guard import (
     OwnNames,
     allow,
     bearer,
+    check_exposure,
     check_page,
     identify,
     is_loopback,
     own_names,
 )
 from jobrunner.calls import Answer, Call, Method, Principal, Role
+from jobrunner.errors import Refused
 
 OURS = own_names("127.0.0.1", ["jobs.example.com"])
 
@@ -108,6 +110,21 @@ def test_any_text_is_a_host_of_ours_or_cleanly_refused(authority: str) -> None:
 )  # fmt: skip
 def test_loopback_is_what_only_this_machine_can_reach(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "jobs.example.com", ""])
+def test_a_public_address_needs_tokens_or_a_clear_word(host: str) -> None:
+    with pytest.raises(Refused) as refused:
+        check_exposure(host, has_tokens=False, insecure=False)
+    assert "--insecure" in str(refused.value.hint)
+    assert "tokens create" in str(refused.value.hint)
+    check_exposure(host, has_tokens=True, insecure=False)
+    check_exposure(host, has_tokens=False, insecure=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_loopback_needs_neither(host: str) -> None:
+    check_exposure(host, has_tokens=False, insecure=False)
 
 
 def page(verb: str = "POST", *, secure: bool = False, **headers: str) -> None:
