@@ -1,6 +1,7 @@
 """The official client over gRPC against methods that only say what they were asked."""
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -352,3 +353,24 @@ async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.Monkey
     with pytest.raises(Refused) as caught:
         await start([], host="127.0.0.1", port=0, authenticate=anybody)
     assert caught.value.hint == "Install it: pip install 'jobrunner[grpc]'"
+
+
+async def test_what_changes_something_is_told_to_the_audit_log() -> None:
+    told: list[tuple[str, str, str, int]] = []
+
+    def audit(at: float, principal: str, method: str, resource: str, code: int) -> None:
+        assert at > 1e9
+        told.append((principal, method, resource, code))
+
+    run = Recorder({"name": f"{PARENT}/operations/1"})
+    bad = Recorder(NotFound("no such job"))
+    path = f"{L}/jobs/{{job}}:run"
+    for handler in (run, bad):
+        changing = method("google.cloud.run.v2.Jobs/RunJob", path, handler, changes=True)
+        async with channel(changing, audit=audit) as there:
+            with contextlib.suppress(refusals.NotFound):
+                await jobs_client(there).run_job(name=NAME)
+    async with channel(method(*GET, Recorder({})), audit=audit) as there:
+        await jobs_client(there).get_job(name=NAME)
+    resource = "/v2/projects/p/locations/us-central1/jobs/report:run"
+    assert told == [("owner", "run.x.y", resource, 200), ("owner", "run.x.y", resource, 404)]

@@ -9,14 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from jobrunner.api.http.guard import Authenticator
+from jobrunner.api.http.guard import Authenticator, is_loopback
 from jobrunner.calls import Method
 from jobrunner.errors import Refused
 
 if TYPE_CHECKING:
     from jobrunner.api.grpc.server import Serving
+
+
+class Audit(Protocol):
+    """Told of every call of a method that changes something, refused ones included. ``at`` is in
+    Unix seconds, ``resource`` the path over HTTP, ``code`` the HTTP status."""
+
+    def __call__(
+        self, at: float, principal: str, method: str, resource: str, code: int
+    ) -> None: ...
+
+
+def no_audit(at: float, principal: str, method: str, resource: str, code: int) -> None:
+    """Keeps no record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +47,13 @@ async def start(
     port: int,
     authenticate: Authenticator,
     tls: Tls | None = None,
+    audit: Audit = no_audit,
 ) -> Serving:
     """Serves those of ``methods`` that have a gRPC name, on the running event loop. ``port`` 0
-    takes a free one. ``authenticate`` is the one of the HTTP face. Raises Refused if the package
-    is missing or the port is taken."""
+    takes a free one. ``authenticate`` and ``audit`` are those of the HTTP face. Raises Refused
+    if the package is missing or the port is taken."""
     try:
-        from jobrunner.api.grpc.server import serve
+        from jobrunner.api.grpc.server import Face, serve
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith(("grpc", "google", "proto")):
             raise
@@ -47,4 +61,5 @@ async def start(
             "--grpc-port needs the package google-cloud-run, which is not installed.",
             hint="Install it: pip install 'jobrunner[grpc]'",
         ) from error
-    return await serve(methods, host=host, port=port, authenticate=authenticate, tls=tls)
+    face = Face(methods, authenticate, audit, loopback=is_loopback(host))
+    return await serve(face, host=host, port=port, tls=tls)

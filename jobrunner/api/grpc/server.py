@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,85 +15,54 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from jobrunner.api.errors import Bug, known
-from jobrunner.api.grpc import Tls
-from jobrunner.api.grpc.messages import answer_message, call_parts
+from jobrunner.api.errors import Bug, DeadlineExceeded, known, status_of
+from jobrunner.api.grpc import Audit, Tls
+from jobrunner.api.grpc.messages import answer_message, call_parts, http_path
 from jobrunner.api.grpc.rpcs import RPCS, Message, Rpc
 from jobrunner.api.grpc.statuses import ending
-from jobrunner.api.http.guard import Authenticator, allow, bearer, identify, is_loopback
-from jobrunner.calls import Answer, Call, Method
+from jobrunner.api.http.guard import Authenticator, allow, bearer, identify
+from jobrunner.api.http.limits import DEFAULTS
+from jobrunner.api.http.request import idempotency_key
+from jobrunner.calls import Answer, Call, Method, Principal
 from jobrunner.errors import Refused
 
 log = logging.getLogger(__name__)
 
-MAX_MESSAGE = 32 * 1024 * 1024
 HEALTH = "/grpc.health.v1.Health/Check"
 SERVING = b"\x08\x01"
 """``HealthCheckResponse(status=SERVING)``."""
 
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A server that listens on ``port``."""
-
-    port: int
-    _server: Any
-
-    async def stop(self, grace: float) -> None:
-        """Takes no more calls, and breaks off those that have not ended after ``grace`` seconds."""
-        await self._server.stop(grace)
+Carrier = Callable[[Message, Any], Awaitable[Message]]
 
 
-async def serve(
-    methods: Sequence[Method],
-    *,
-    host: str,
-    port: int,
-    authenticate: Authenticator,
-    tls: Tls | None,
-) -> Serving:
-    """See :func:`jobrunner.api.grpc.start`."""
-    face = Face(methods, authenticate, loopback=is_loopback(host))
-    server = grpc.aio.server(
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE),
-            # Two servers on one port would each get some of the calls.
-            ("grpc.so_reuseport", 0),
-        ]
-    )
-    server.add_generic_rpc_handlers((face,))
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        if tls is None:
-            bound = server.add_insecure_port(address)
-        else:
-            pair = ((tls.key, tls.certificate),)
-            bound = server.add_secure_port(address, grpc.ssl_server_credentials(pair))
-    except RuntimeError as error:
-        raise Refused(
-            f"The gRPC server cannot listen on {address}: {_reason(error)}.",
-            hint="Choose another port: --grpc-port PORT",
-        ) from error
-    await server.start()
-    return Serving(bound, server)
+NOBODY = Principal("")
 
 
-def _reason(error: RuntimeError) -> str:
-    return "the port is taken" if "in use" in str(error) else "the address cannot be used"
+@dataclass(slots=True)
+class _Visit:
+    """What is known of a call so far, for the audit log."""
+
+    path: str
+    principal: Principal = NOBODY
 
 
 class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Finds the handler of a gRPC method by its name on the wire."""
 
     def __init__(
-        self, methods: Sequence[Method], authenticate: Authenticator, *, loopback: bool
+        self,
+        methods: Sequence[Method],
+        authenticate: Authenticator,
+        audit: Audit,
+        *,
+        loopback: bool,
     ) -> None:
         self._authenticate = authenticate
+        self._audit = audit
         self._loopback = loopback
-        self._running: set[asyncio.Task[Answer]] = set()
-        self._handlers: dict[str, Any] = {
-            HEALTH: grpc.unary_unary_rpc_method_handler(_healthy),
-        }
+        self._limits = DEFAULTS
+        self._changing: set[asyncio.Task[Answer]] = set()
+        self._handlers: dict[str, Any] = {HEALTH: grpc.unary_unary_rpc_method_handler(_healthy)}
         for method in methods:
             if method.grpc:
                 rpc = RPCS[method.grpc]
@@ -105,41 +75,114 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
     def service(self, handler_call_details: Any) -> Any:
         return self._handlers.get(handler_call_details.method)
 
-    def _carrier(self, rpc: Rpc, method: Method) -> Callable[[Message, Any], Awaitable[Message]]:
+    async def rest(self, within: float) -> None:
+        """Until the changes under way have come to their end, at most ``within`` seconds."""
+        if self._changing:
+            await asyncio.wait(self._changing, timeout=within)
+
+    def _carrier(self, rpc: Rpc, method: Method) -> Carrier:
         async def carry(message: Message, context: Any) -> Message:
+            visit = _Visit(method.path)
             try:
-                return await self._carry(rpc, method, message, context)
+                answer = await self._carry(rpc, method, message, context, visit)
             except Exception as error:
-                shown = known(error)
-                if isinstance(shown, Bug):
-                    log.exception("%s failed; number %s", method.grpc, shown.number)
-                end = ending(shown)
+                said = known(error)
+                if isinstance(said, Bug):
+                    log.error("%s: a bug while answering %s", said.message, method.grpc,
+                              exc_info=error)  # fmt: skip
+                self._record(method, visit, status_of(said).http)
+                end = ending(said)
+            else:
+                self._record(method, visit, 200)
+                return answer
             return await context.abort(end.code, end.message, end.trailers)
 
         return carry
 
-    async def _carry(self, rpc: Rpc, method: Method, message: Message, context: Any) -> Message:
-        metadata = dict(context.invocation_metadata() or ())
-        token = bearer(_raw(metadata.get("authorization")))
-        principal = identify(self._authenticate, token, loopback=self._loopback)
+    async def _carry(
+        self, rpc: Rpc, method: Method, message: Message, context: Any, visit: _Visit
+    ) -> Message:
+        metadata = {
+            key.encode(): value.encode() if isinstance(value, str) else value
+            for key, value in context.invocation_metadata() or ()
+        }
+        token = bearer(metadata.get(b"authorization"))
+        visit.principal = identify(self._authenticate, token, loopback=self._loopback)
         params, body = call_parts(rpc, method.path, message)
-        allow(principal, method)
+        visit.path = http_path(method.path, params)
+        allow(visit.principal, method, visit.path)
         call = Call(
-            params, body, principal=principal, idempotency_key=metadata.get("idempotency-key")
+            params,
+            body,
+            principal=visit.principal,
+            idempotency_key=idempotency_key(metadata),
         )
-        answer = await self._finish(method, call) if method.changes else await method.handler(call)
+        try:
+            async with asyncio.timeout(self._limits.call_seconds):
+                answer = await self._call(method, call)
+        except TimeoutError:
+            seconds = self._limits.call_seconds
+            raise DeadlineExceeded(f"no answer within {seconds:g} s") from None
         return answer_message(rpc.response, answer.body)
 
-    async def _finish(self, method: Method, call: Call) -> Answer:
+    async def _call(self, method: Method, call: Call) -> Answer:
         """What has begun to change something comes to its end even if nobody waits any more."""
+        if not method.changes:
+            return await method.handler(call)
         task: asyncio.Task[Answer] = asyncio.ensure_future(method.handler(call))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
         return await asyncio.shield(task)
 
+    def _record(self, method: Method, visit: _Visit, code: int) -> None:
+        if not method.changes:
+            return
+        try:
+            self._audit(time.time(), visit.principal.name, method.name, visit.path, code)
+        except Exception as error:
+            log.error("the audit log cannot be written: %s", error)
 
-def _raw(header: str | bytes | None) -> bytes | None:
-    return header.encode() if isinstance(header, str) else header
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that listens on ``port``."""
+
+    port: int
+    _server: Any
+    _face: Face
+
+    async def stop(self, grace: float) -> None:
+        """Takes no more calls, and breaks off those that have not ended after ``grace`` seconds."""
+        await self._server.stop(grace)
+        await self._face.rest(grace)
+
+
+async def serve(face: Face, *, host: str, port: int, tls: Tls | None) -> Serving:
+    """Raises Refused if it cannot listen there."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", DEFAULTS.body),
+            # Two servers on one port would each get some of the calls.
+            ("grpc.so_reuseport", 0),
+        ],
+        maximum_concurrent_rpcs=DEFAULTS.calls,
+    )
+    server.add_generic_rpc_handlers((face,))
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        if tls is None:
+            bound = server.add_insecure_port(address)
+        else:
+            pair = ((tls.key, tls.certificate),)
+            bound = server.add_secure_port(address, grpc.ssl_server_credentials(pair))
+    except RuntimeError as error:
+        why = "the port is taken" if "in use" in str(error) else "the address cannot be used"
+        raise Refused(
+            f"The gRPC server cannot listen on {address}: {why}.",
+            hint="Choose another port: --grpc-port PORT",
+        ) from error
+    await server.start()
+    return Serving(bound, server, face)
 
 
 async def _healthy(request: bytes, context: Any) -> bytes:
