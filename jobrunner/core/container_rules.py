@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobrunner.core.env_rules import check_env, check_words
+from jobrunner.core.env_rules import NO_TEXT, check_env, check_words, is_text
 from jobrunner.core.limits import MAX_CONTAINERS
 from jobrunner.core.names import container_name_problem, image_problem
 from jobrunner.core.options import BACKEND
@@ -129,6 +129,8 @@ def check_working_dir(problems: Problems, field: str, container: Container) -> N
         return
     if "\0" in path or not path:
         problems.add(field, f"{path!r} is not a path")
+    elif not is_text(path):
+        problems.add(field, f"{path!a} {NO_TEXT}")
     elif not path.startswith("/"):
         where = "in a container it" if container.image else "a directory of this machine"
         problems.add(field, f"'{path}' is not absolute; {where} begins with '/'")

@@ -14,6 +14,10 @@ from jobrunner.core.names import (
 from jobrunner.core.problems import Problems
 from jobrunner.core.spec import EnvVar
 
+NO_TEXT = (
+    "holds bytes that are not UTF-8, and what is stored is text; pass them in a file, or encoded"
+)
+
 
 def check_env(problems: Problems, field: str, env: Sequence[EnvVar]) -> None:
     check_env_count(problems, field, len(env))
@@ -64,6 +68,8 @@ def check_variable(problems: Problems, field: str, variable: EnvVar) -> None:
             )
         if "\0" in variable.value:
             problems.add(f"{field}.value", "it holds a NUL character, which no variable can")
+        if not is_text(variable.value):
+            problems.add(f"{field}.value", f"it {NO_TEXT}")
     else:
         problems.add(field, f"'{variable.name}' has no value; give value or valueFrom")
 
@@ -77,3 +83,16 @@ def check_words(
     for place, word in enumerate(words):
         if "\0" in word:
             problems.add(f"{field}[{place}]", "it holds a NUL character, which no argument can")
+        if not is_text(word):
+            problems.add(f"{field}[{place}]", f"{word[:60]!a} {NO_TEXT}")
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be stored: bytes that are no UTF-8 reach us as lone surrogates."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

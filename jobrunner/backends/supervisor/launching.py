@@ -105,8 +105,7 @@ class Launcher:
             )
         except (OSError, ValueError) as error:
             template.file = None
-            size = sum(map(len, template.argv)) + sum(len(n) + len(v) + 2 for n, v in env.items())
-            return program.explain(error, file, size)
+            return program.explain(error, file, program.size_of(file, template.argv, env))
         finally:
             if lowered:
                 self._files.as_myself()

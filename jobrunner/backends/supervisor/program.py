@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+POINTER = struct.calcsize("P")
 DEFAULT_PATH = b"/usr/local/bin:/usr/bin:/bin"
 
 _TRANSIENT = frozenset(
@@ -97,9 +99,17 @@ def too_many_files(file: bytes) -> Refusal:
     )
 
 
+def size_of(file: bytes, argv: Sequence[bytes], env: Mapping[bytes, bytes]) -> int:
+    """What the kernel counts against its limit: every text with the byte that ends it, a pointer to
+    each, and the name of the file."""
+    texts = sum(len(word) + 1 for word in argv)
+    texts += sum(len(name) + len(value) + 2 for name, value in env.items())
+    return texts + POINTER * (len(argv) + len(env) + 2) + len(file) + 1
+
+
 def explain(error: OSError | ValueError, file: bytes, size: int) -> Refusal:
-    """Why the kernel or Python refused to start ``file``; ``size`` is the number of bytes of all
-    arguments and environment entries together."""
+    """Why the kernel or Python refused to start ``file``; ``size`` is what
+    :func:`size_of` says."""
     name = show(file)
     if isinstance(error, ValueError):
         return Refusal(

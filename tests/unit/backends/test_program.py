@@ -90,3 +90,9 @@ def test_what_may_pass_is_told_apart_from_what_will_not(
     refusal = program.explain(OSError(number, os.strerror(number)), b"/no/such/work", 10)
     assert (refusal.permanent, refusal.reason) == (permanent, reason)
     assert "'/no/such/work'" in refusal.message
+
+
+def test_what_is_too_long_is_counted_as_the_kernel_counts_it() -> None:
+    """``execve(2)``: the texts with their ends, and the pointers to them."""
+    pointers = 8 * (2 + 1 + 2)
+    assert program.size_of(b"/bin/sh", [b"sh", b"-c"], {b"A": b"bc"}) == 8 + 3 + 3 + 5 + pointers

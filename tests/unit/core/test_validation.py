@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobrunner.core.defaults import fill_defaults
+from jobrunner.core.env_rules import NO_TEXT
 from jobrunner.core.notices import notices
 from jobrunner.core.spec import (
     CloudSqlVolume,
@@ -101,6 +102,10 @@ BAD: list[tuple[str, JobSpec, str, str]] = [
      "1001 entries are too many; allowed: at most 1000"),
     ("NUL in an arg", job(image(args=("a", "b\0"))), f"{C}.args[1]",
      "it holds a NUL character, which no argument can"),
+    ("no text in an arg", job(image(args=("a", "b\udcff"))), f"{C}.args[1]",
+     f"'b\\udcff' {NO_TEXT}"),
+    ("no text in a value", job(image(env=(EnvVar("A", "\udcff"),))), f"{C}.env[0].value",
+     f"it {NO_TEXT}"),
     ("working directory", job(image(working_dir="app")), f"{C}.workingDir",
      "'app' is not absolute; in a container it begins with '/'"),
     ("cpu", job(image(limits={"cpu": "two"})), f"{C}.resources.limits[cpu]",
