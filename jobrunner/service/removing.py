@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 PATIENCE = 60.0
 """Seconds that a removal waits for the end of what runs: several times the grace of a stop."""
+RECENT = 3600.0
+"""Seconds after the end of an execution in which somebody may still ask how it went."""
 ALL = Page(limit=1_000_000)
 
 
 class Removing:
     """``service`` acts for the caller. ``seen`` of each method is called with what is to be removed
     before anything is written, and may raise. ``going`` is called in the transaction of the removal
-    with each execution that was stopped for it, as it ended."""
+    with each execution that goes and that somebody may still be waiting for, as it ended."""
 
     def __init__(
         self, service: Service, commit: Commit, runner: Runner, *, patience: float = PATIENCE
@@ -58,14 +60,12 @@ class Removing:
             now = service.store.get_execution_by_uid(last.uid)
             if now.state not in SETTLED_EXECUTIONS:
                 raise Refused(f"Execution '{name}' is still running.")
-            if stopped:
-                going(now)
+            going(now)
             service.store.delete_execution(now.uid)
             return now
 
         last = await self._commit(stop)
-        stopped = last.state not in SETTLED_EXECUTIONS
-        if stopped:
+        if last.state not in SETTLED_EXECUTIONS:
             await self._ends([last])
         service.logs.delete(last.uid)
         try:
@@ -87,7 +87,6 @@ class Removing:
         and Refused if something of it does not end in time."""
         service = self._service
         job = service.jobs.get(scope, name)
-        stopped: set[str] = set()
 
         def look_and_stop() -> list[Execution]:
             seen(service.jobs.get(scope, name))
@@ -100,8 +99,9 @@ class Removing:
             """``None`` if something runs again."""
             if self._running(job):
                 return None
+            recent = service.clock.now() - RECENT
             for execution in self._executions(job):
-                if execution.uid in stopped:
+                if (execution.completed_at or recent) >= recent:
                     going(execution)
             return service.store.delete_job(scope, name)
 
@@ -109,7 +109,6 @@ class Removing:
         try:
             running = await self._commit(look_and_stop)
             while True:
-                stopped.update(execution.uid for execution in running)
                 await self._ends(running)
                 await self._delete_logs(self._executions(job))
                 removed = await self._commit(remove)

@@ -43,6 +43,7 @@ OUTPUT = (
     "satisfiesPzs",
 )
 """What the server writes. Clients send it back; it is not read."""
+NAME = "metadata.name"
 OF_SERVICES = (
     "scaling",
     "ingress",
@@ -60,6 +61,9 @@ OF_REVISIONS = (
 )
 
 
+CREATE_REQUEST, UPDATE_REQUEST = "CreateJobRequest", "UpdateJobRequest"
+
+
 class JobDocument(NamedTuple):
     """``etag`` is what the writer has seen, empty if it says nothing."""
 
@@ -67,8 +71,9 @@ class JobDocument(NamedTuple):
     etag: str
 
 
-def job_from_v2(name: str, document: object, *, request: str = "CreateJobRequest") -> JobDocument:
-    """Reads and validates the document of the job ``name``. Defaults are not filled in.
+def job_from_v2(name: str, document: object, *, request: str = CREATE_REQUEST) -> JobDocument:
+    """Reads and validates the document of the job ``name``. Defaults are not filled in. ``request``
+    is the message that bears it.
 
     Raises InvalidSpec with every violation: unknown names, wrong types, refused fields, broken
     rules. The name in the document is not read: the caller says what the job is called.
@@ -80,14 +85,16 @@ def job_from_v2(name: str, document: object, *, request: str = "CreateJobRequest
     seen = root.text("etag")
     spec = _job_spec(root)
     root.end()
-    found = all_of(problems.violations, validate_job(name, spec), _path)
+
+    def path(v1: str) -> str:
+        if v1 == NAME and request == CREATE_REQUEST:
+            return "job_id"
+        return f"{JOB}.{v2_path(v1)}"
+
+    found = all_of(problems.violations, validate_job(name, spec), path)
     if found:
         raise invalid(request, found)
     return JobDocument(spec, seen)
-
-
-def _path(v1: str) -> str:
-    return f"{JOB}.{v2_path(v1)}"
 
 
 def _job_spec(node: Node) -> JobSpec:

@@ -10,7 +10,7 @@ from jobrunner.core.records import Execution, Scope
 from jobrunner.core.spec import Container, ExecutionTemplate, JobSpec, TaskTemplate
 from jobrunner.core.states import ExecutionState
 from jobrunner.errors import Conflict, NotFound, Refused
-from jobrunner.service.removing import Removing
+from jobrunner.service.removing import RECENT, Removing
 from tests.support.control import Control
 
 HERE = Scope()
@@ -55,7 +55,7 @@ async def test_an_execution_that_has_ended_is_removed_without_a_word_to_the_runn
     ended: list[Execution] = []
     removed = await removing(control).execution(HERE, execution.name, going=ended.append)
     assert removed.state is ExecutionState.FAILED
-    assert not ended
+    assert [one.state for one in ended] == [ExecutionState.FAILED]
     assert gone(control, execution.name)
     assert control.runner.looks == 0
 
@@ -85,11 +85,12 @@ async def test_nothing_is_written_when_the_caller_objects(control: Control) -> N
 async def test_a_job_goes_with_all_its_executions(control: Control) -> None:
     ended, pending, running = (control.service.executions.run(HERE, "job") for _ in range(3))
     control.runner.end(ended.uid, ExecutionState.SUCCEEDED)
+    control.clock.advance(2 * RECENT)
     control.runner.start(running.uid)
-    stopped: list[str] = []
-    job = await removing(control).job(HERE, "job", going=lambda one: stopped.append(one.name))
+    going: list[str] = []
+    job = await removing(control).job(HERE, "job", going=lambda one: going.append(one.name))
     assert job.name == "job"
-    assert sorted(stopped) == sorted([pending.name, running.name])
+    assert sorted(going) == sorted([pending.name, running.name])
     assert control.store.execution_names(HERE) == []
     assert sorted(control.logs.deleted) == sorted([ended.uid, pending.uid, running.uid])
     with pytest.raises(NotFound):

@@ -1,0 +1,98 @@
+"""The Cloud Run Admin API v2, as far as jobs go: one table, for HTTP and for gRPC.
+
+How the message of a gRPC request becomes a call, which is what Google's HTTP annotations say, so
+that whoever carries it needs to know the messages and nothing of the methods:
+
+* the field with the resource name (``parent`` of create and list, ``job.name`` of update, ``name``
+  of everything else) fills the variables of the path; a list's path has the collection after it;
+* the field ``job`` of create and update is the body; all fields but the name are the body of
+  ``:run``, ``:cancel`` and ``:wait``;
+* every other field is a parameter as text, under its camelCase name in JSON (``jobId``,
+  ``validateOnly``, ``pageToken``); truth values are ``true`` and ``false``.
+
+The answer is the JSON of the response message, and has no member that the message has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobrunner.api.parts import Parts
+from jobrunner.api.v2.executions import ExecutionMethods
+from jobrunner.api.v2.frame import Frame
+from jobrunner.api.v2.jobs import JobMethods
+from jobrunner.api.v2.ledger import Ledger
+from jobrunner.api.v2.operations import OperationMethods
+from jobrunner.calls import Handler, Method, Role
+
+LOCATION = "/v2/projects/{project}/locations/{location}"
+JOBS, JOB = f"{LOCATION}/jobs", f"{LOCATION}/jobs/{{job}}"
+EXECUTIONS, EXECUTION = f"{JOB}/executions", f"{JOB}/executions/{{execution}}"
+TASKS, TASK = f"{EXECUTION}/tasks", f"{EXECUTION}/tasks/{{task}}"
+OPERATIONS, OPERATION = f"{LOCATION}/operations", f"{LOCATION}/operations/{{operation}}"
+
+_RUN = "google.cloud.run.v2."
+_LRO = "google.longrunning.Operations/"
+
+
+def methods(parts: Parts) -> Sequence[Method]:
+    service = parts.service
+    ledger = Ledger(service.store, parts.clock, parts.ids)
+    frame = Frame(parts)
+    jobs, executions = JobMethods(frame, ledger), ExecutionMethods(frame, ledger)
+    operations = OperationMethods(frame, ledger)
+    return [
+        _read("run.jobs.list", JOBS, jobs.list, f"{_RUN}Jobs/ListJobs", "Lists jobs"),
+        _read("run.jobs.get", JOB, jobs.get, f"{_RUN}Jobs/GetJob", "Shows a job"),
+        Method(
+            "run.jobs.create", "POST", JOBS, jobs.create, Role.ADMIN, True,
+            f"{_RUN}Jobs/CreateJob", "Makes a job",
+        ),
+        Method(
+            "run.jobs.update", "PATCH", JOB, jobs.update, Role.ADMIN, True,
+            f"{_RUN}Jobs/UpdateJob", "Replaces a job, or makes it",
+        ),
+        Method(
+            "run.jobs.delete", "DELETE", JOB, jobs.delete, Role.ADMIN, True,
+            f"{_RUN}Jobs/DeleteJob", "Ends what runs of a job, and removes all of it",
+        ),
+        Method(
+            "run.jobs.run", "POST", f"{JOB}:run", jobs.run, Role.INVOKER, True,
+            f"{_RUN}Jobs/RunJob", "Opens an execution",
+        ),
+        _read(
+            "run.executions.list", EXECUTIONS, executions.list,
+            f"{_RUN}Executions/ListExecutions", "Lists executions",
+        ),
+        _read(
+            "run.executions.get", EXECUTION, executions.get,
+            f"{_RUN}Executions/GetExecution", "Shows an execution",
+        ),
+        Method(
+            "run.executions.delete", "DELETE", EXECUTION, executions.delete, Role.ADMIN, True,
+            f"{_RUN}Executions/DeleteExecution", "Ends an execution if it runs, and removes it",
+        ),
+        Method(
+            "run.executions.cancel", "POST", f"{EXECUTION}:cancel", executions.cancel,
+            Role.INVOKER, True, f"{_RUN}Executions/CancelExecution", "Stops an execution",
+        ),
+        _read("run.tasks.list", TASKS, executions.list_tasks, f"{_RUN}Tasks/ListTasks",
+              "Lists tasks"),
+        _read("run.tasks.get", TASK, executions.get_task, f"{_RUN}Tasks/GetTask", "Shows a task"),
+        _read("run.operations.list", OPERATIONS, operations.list, f"{_LRO}ListOperations",
+              "Lists operations"),
+        _read("run.operations.get", OPERATION, operations.get, f"{_LRO}GetOperation",
+              "Shows an operation"),
+        Method(
+            "run.operations.delete", "DELETE", OPERATION, operations.delete, Role.ADMIN, True,
+            f"{_LRO}DeleteOperation", "Forgets an operation; what it is about goes on",
+        ),
+        Method(
+            "run.operations.wait", "POST", f"{OPERATION}:wait", operations.wait, Role.VIEWER,
+            False, f"{_LRO}WaitOperation", "Waits for the end of an operation, for a while",
+        ),
+    ]  # fmt: skip
+
+
+def _read(name: str, path: str, handler: Handler, grpc: str, summary: str) -> Method:
+    return Method(name, "GET", path, handler, Role.VIEWER, grpc=grpc, summary=summary)
