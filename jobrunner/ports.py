@@ -531,7 +531,8 @@ class Store(Protocol):
         Raises StoreFault if the whole could not be made durable: then nothing was written. A work
         may be called again after a collision with another process (PostgreSQL), so it has no
         effect but on the store. Inside a work each method of the store is undone by itself if it
-        raises, so a work may catch what it expects and go on."""
+        raises, so a work may catch what it expects and go on. What the works append to the feed is
+        seen when the group is durable, not before."""
         ...
 
     def close(self) -> None: ...

@@ -33,6 +33,13 @@ Row = tuple[Any, ...]
 BUSY_SECONDS = 30.0
 """How long a statement waits for a lock that somebody else holds."""
 
+CACHE_KIB = 32 * 1024
+"""Pages that a connection keeps in memory; taken as they are used."""
+
+CHECKPOINT_PAGES = 4000
+"""After so many pages of 4 KiB the log is moved into the file: a page that many commits have
+changed is moved once."""
+
 OLDEST_SQLITE = (3, 35, 0)
 """The first one with ``RETURNING``."""
 
@@ -97,6 +104,9 @@ class Session(Protocol):
     numbers: str
     """What follows FROM to read the whole numbers ``n`` of one parameter, a JSON array as text."""
 
+    later: list[Any]
+    """What :attr:`Database.before_commit` gets; what a failed work has put there is taken out."""
+
     def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor: ...
 
     def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
@@ -110,6 +120,10 @@ class Database(Protocol):
     kind: str
     place: str
     """Where it is, for people: a path, or host, port and name; no secrets."""
+
+    before_commit: Callable[[Session, list[Any]], None] | None
+    """Called as the last thing of a transaction that has put something into ``Session.later``:
+    what all its works need once, and a lock that is to be held for moments only."""
 
     def read(self, work: Callable[[Session], T]) -> T:
         """Calls ``work`` on one consistent snapshot. Raises DatabaseError."""
@@ -187,6 +201,8 @@ class _Nesting(ABC):
     _driver_error: type[Exception]
 
     def __init__(self) -> None:
+        self.later: list[Any] = []
+        self.before_commit: Callable[[Session, list[Any]], None] | None = None
         self._inside = False
         self._marked = False
         self._lost: Broken | None = None
@@ -208,10 +224,12 @@ class _Nesting(ABC):
     def nested(self, work: Callable[[], T]) -> T:
         before = self._inside, self._marked
         self._inside, self._marked = True, False
+        waiting = len(self.later)
         try:
             result = work()
             self._check()
         except Exception:
+            del self.later[waiting:]
             if self._marked:
                 self._back()
             self._check()
@@ -227,12 +245,14 @@ class _Nesting(ABC):
         """A read or write of a work."""
         self._check()
         first = writes and not self._marked
+        waiting = len(self.later)
         if writes:
             self._mark()
             self._marked = True
         try:
             result = work(self._session())
         except Exception as error:
+            del self.later[waiting:]
             if writes:
                 self._back()
                 self._marked = not first
@@ -251,6 +271,16 @@ class _Nesting(ABC):
         if explained.fault in _OF_ONE_WRITE and self._lost is None and self._goes_on():
             return explained
         return self._lose(error)
+
+    def _begun(self) -> None:
+        self._lost = None
+        self.later.clear()
+
+    def _finish(self) -> None:
+        """What comes before the commit."""
+        self._check()
+        if self.later and self.before_commit is not None:
+            self.before_commit(self._session(), self.later)
 
     def _mark(self) -> None:
         self._plainly("SAVEPOINT work")
@@ -374,6 +404,10 @@ class SqliteDatabase(_Nesting):
             self._wal(connection)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
+            connection.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+            # What a savepoint may have to bring back would go to a file of its own.
+            connection.execute("PRAGMA temp_store=MEMORY")
+            connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         except BaseException:
             connection.close()
             raise
@@ -415,12 +449,12 @@ class SqliteDatabase(_Nesting):
             if self._inside:
                 return self._inner(work, writes=begin != "BEGIN")
             connection = self._connection
-            self._lost = None
+            self._begun()
             try:
                 connection.execute(begin)
                 try:
                     result = work(self)
-                    self._check()
+                    self._finish()
                     connection.execute("COMMIT")
                 except BaseException:
                     # A full disk has rolled back already.
@@ -609,11 +643,11 @@ class PostgresDatabase(_Nesting):
 
     def _once(self, begin: bytes, work: Callable[[Session], T]) -> T:
         self._begin(begin)
-        self._lost = None
+        self._begun()
         connection = self._connection
         try:
             result = work(self)
-            self._check()
+            self._finish()
             if connection.execute(b"COMMIT").statusmessage != "COMMIT":
                 # A transaction in which a statement has failed is undone without a word.
                 raise self._driver.errors.InFailedSqlTransaction("the transaction was undone")

@@ -1,11 +1,15 @@
-"""The feed of life-cycle changes: a position in the whole, a sequence number per execution."""
+"""The feed of life-cycle changes: a position in the whole, a sequence number per execution.
+
+Entries of one transaction get their positions together, right before the commit: one statement for
+a whole group, and the lock that orders positions is the last one that anybody takes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from jobrunner.core.records import ExecutionChange
-from jobrunner.lib.database import Session
+from jobrunner.lib.database import Row, Session
 from jobrunner.store.documents import encode
 from jobrunner.store.rows import CHANGE, change_of, columns, marks
 
@@ -24,15 +28,22 @@ def append(
     entries: Sequence[tuple[str, Mapping[str, str]]],
 ) -> None:
     """``last_sequence`` is the number that the last of ``entries`` gets."""
-    count = len(entries)
-    [(last,)] = session.execute(_RESERVE, (count,)).fetchall()
-    session.executemany(
-        _INSERT,
-        [
-            (last - left, execution, last_sequence - left, kind, at, encode(dict(data)))
-            for left, (kind, data) in zip(range(count - 1, -1, -1), entries, strict=True)
-        ],
-    )
+    first = last_sequence - len(entries) + 1
+    session.later += [
+        (execution, sequence, kind, at, encode(data))
+        for sequence, (kind, data) in enumerate(entries, first)
+    ]
+
+
+def write(session: Session, entries: list[Row]) -> None:
+    """Gives ``entries`` (of :func:`append`) their positions, and writes them."""
+    [(last,)] = session.execute(_RESERVE, (len(entries),)).fetchall()
+    first = last - len(entries) + 1
+    rows = [(position, *entry) for position, entry in enumerate(entries, first)]
+    if len(rows) == 1:
+        session.execute(_INSERT, rows[0])
+    else:
+        session.executemany(_INSERT, rows)
 
 
 def read(session: Session, after: int, limit: int) -> Sequence[ExecutionChange]:

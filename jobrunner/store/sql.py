@@ -48,6 +48,7 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        database.before_commit = feed.write
 
     def _read(self, work: Callable[[Session], T]) -> T:
         try:

@@ -1,5 +1,6 @@
 """Group commit: several works, one transaction, each of them all or nothing."""
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -137,6 +138,34 @@ def test_a_known_idempotency_key_in_a_group_writes_nothing(store: Store) -> None
     assert job.latest_execution is not None
     assert job.latest_execution.name == "job-1"
     assert [change.execution for change in store.changes(0)] == ["1"]
+
+
+def test_the_feed_tells_what_a_group_did_in_order_and_nothing_of_what_it_undid(
+    store: Store,
+) -> None:
+    store.create_job(a_job())
+
+    def run(name: str, *, fail: bool = False) -> Callable[[], None]:
+        def work() -> None:
+            store.create_execution(an_execution(name))
+            if fail:
+                raise NotFound("no")
+
+        return work
+
+    def both() -> None:
+        store.create_execution(an_execution("job-4"))
+        with contextlib.suppress(AlreadyExists):
+            store.create_execution(an_execution("job-4", uid="again"))
+
+    store.group([run("job-1"), run("job-2", fail=True), run("job-3"), both])
+    store.create_execution(an_execution("job-5"))
+    assert [(c.position, c.sequence, c.data["name"]) for c in store.changes(0)] == [
+        (1, 1, "job-1"),
+        (2, 1, "job-3"),
+        (3, 1, "job-4"),
+        (4, 1, "job-5"),
+    ]
 
 
 def test_a_uid_that_is_taken_fails_its_own_work_only(store: Store) -> None:
