@@ -65,7 +65,7 @@ class ExecutionMethods:
         service = self._service.acting(call.principal.name)
         removing = Removing(service, self._parts.commit, self._parts.runner)
         try:
-            execution = await removing.execution(scope, name)
+            execution = await removing.execution(scope, name, going=self._frame.ledger.going)
         except NotFound:
             raise missing("EXECUTION", name, scope) from None
         return removed("executions", name, execution.uid)

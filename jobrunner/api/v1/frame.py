@@ -9,6 +9,7 @@ from jobrunner.api.params import invalid, page_after, page_size, page_token
 from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import listed
+from jobrunner.api.v2.ledger import Ledger
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.core.records import Scope
 from jobrunner.core.selectors import Selector, parse_selector
@@ -45,6 +46,8 @@ class Frame:
         self.parts = parts
         self.places = Places(parts.service.store)
         self.listing = Listing(parts.service.store)
+        # A removal over v1 is told to those who wait for an operation of v2.
+        self.ledger = Ledger(parts.service.store, parts.clock, parts.ids)
 
     def scope(self, call: Call) -> Scope:
         """The project of the namespace; the region of the host, else the server's own."""

@@ -86,7 +86,8 @@ class JobMethods:
         self._find(scope, name)
         service = self._service.acting(call.principal.name)
         try:
-            job = await Removing(service, self._parts.commit, self._parts.runner).job(scope, name)
+            removing = Removing(service, self._parts.commit, self._parts.runner)
+            job = await removing.job(scope, name, going=self._frame.ledger.going)
         except NotFound:
             raise missing("JOB", name, scope) from None
         return removed("jobs", name, job.uid)

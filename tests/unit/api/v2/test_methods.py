@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobrunner.api.tables import all_methods
 from jobrunner.api.v2.methods import methods
 from jobrunner.calls import Role
 from jobrunner.core.outcome import TIMEOUT_MESSAGE
@@ -626,6 +627,15 @@ def test_who_may_what() -> None:
         role = Role.INVOKER if name in invoked else Role.VIEWER if read else Role.ADMIN
         assert (method.role, method.changes) == (role, not read), name
         assert method.grpc
+
+
+async def test_a_removal_over_v1_is_told_to_who_waits_over_v2(control: Control) -> None:
+    both = Face(all_methods(control.parts))
+    await create(both)
+    ran = await run(both)
+    path = "/apis/run.googleapis.com/v1/namespaces/local/executions/nightly-00001"
+    assert (await both.ask("DELETE", path)).status == 200
+    assert (await again(both, ran))["response"]["cancelledCount"] == 1
 
 
 def void(_: object) -> None:
