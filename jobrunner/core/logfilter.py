@@ -1,10 +1,10 @@
 """The filter language of Cloud Logging, as much of it as commands send and people type.
 
-Comparisons ``FIELD OP VALUE`` with ``=  !=  >  >=  <  <=`` and ``:`` (has; ``FIELD:*`` means that it
-is there), ``log_id("…")``, and bare text, which may occur anywhere in an entry; put together with
-``AND``, ``OR``, ``NOT`` (or ``-``) and parentheses. Side by side means AND. OR binds closer than AND,
-NOT closer than OR. A value may be a list: ``FIELD = (a OR b)``. ``--`` begins a comment. Text
-compares without regard to case. A comparison with a field that an entry does not have does not hold.
+Comparisons ``FIELD OP VALUE`` with ``=  !=  >  >=  <  <=`` and ``:`` (has; ``FIELD:*`` means that
+it is there), ``log_id("…")``, and bare text, which may occur anywhere in an entry; put together
+with ``AND``, ``OR``, ``NOT`` (or ``-``) and parentheses. Side by side means AND. OR binds closer
+than AND, NOT closer than OR. A value may be a list: ``FIELD = (a OR b)``. ``--`` begins a comment.
+Text compares without regard to case. A comparison with a field that an entry lacks does not hold.
 
 An entry is its JSON, as :func:`jobrunner.core.logentry.entry_as_json` writes it.
 """

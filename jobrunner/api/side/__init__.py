@@ -9,6 +9,6 @@ from jobrunner.calls import Method
 
 
 def methods(parts: Parts) -> Sequence[Method]:
-    from jobrunner.api.side import locations, projects
+    from jobrunner.api.side import locations, logging, projects
 
-    return [*locations.methods(parts), *projects.methods(parts)]
+    return [*locations.methods(parts), *logging.methods(parts), *projects.methods(parts)]
