@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -50,6 +49,8 @@ class Backends:
 
     async def close_within(self, seconds: float) -> None:
         """As ``close``, whatever hangs."""
+        import asyncio
+
         closing = [asyncio.ensure_future(backend.close()) for backend in self.opened()]
         if closing:
             _, late = await asyncio.wait(closing, timeout=seconds)
