@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -21,3 +22,23 @@ def confirmed(question: str, *, quiet: bool) -> None:
         return
     if not click.confirm(question, default=False, err=True):
         raise Refused("Nothing was deleted: the answer was no.")
+
+
+def delete_all(
+    kind: str,
+    along: str,
+    names: Sequence[str],
+    *,
+    look: Callable[[str], object],
+    delete: Callable[[str], object],
+    quiet: bool,
+) -> None:
+    """Deletes what is named, with ``along``, once all of it was found and the answer is yes; says
+    of each that it is gone. ``look`` and ``delete`` raise."""
+    for name in names:
+        look(name)
+    what = f"{kind} '{names[0]}'" if len(names) == 1 else f"{len(names)} {kind}s"
+    confirmed(f"Delete {what} with {along}?", quiet=quiet)
+    for name in names:
+        delete(name)
+        click.echo(f"Deleted {kind} '{name}'.", err=True)

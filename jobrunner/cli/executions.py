@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobrunner.cli.asking import confirmed, quiet_option
+from jobrunner.cli.asking import delete_all, quiet_option
 from jobrunner.cli.base import Group, State, UsageProblem, read_format, with_state
 from jobrunner.cli.logs import log_options, print_logs
 from jobrunner.cli.params import DURATION, INDICES, whole
@@ -42,13 +42,15 @@ def drive_and_tell(
 
     screen = standard_screen()
     sink = PrefixSink(screen) if logs else NoSink()
-    ended = watched(app, execution, drive, sink=sink, screen=screen, talk=not quiet)
+    end = watched(app, execution, drive, sink=sink, screen=screen, talk=not quiet)
+    ended = end.execution
     code = exit_code(ended, interrupted=app.interrupted)
-    if not quiet or code:
+    if not quiet or code or end.fault:
         say_summary(app, ended, screen)
         if not logs and not quiet and code != 1:
             screen.say(f"  output: jobrunner executions logs {ended.name}")
             screen.flush()
+    end.check()
     return code
 
 
@@ -131,7 +133,7 @@ def cancel(state: State, name: str) -> int:
             sink=NoSink(),
             screen=standard_screen(),
             talk=True,
-        )
+        ).execution
         click.echo(headline(ended), err=True)
         if ended.state is not ExecutionState.CANCELLED:
             raise Refused(
@@ -147,14 +149,17 @@ def cancel(state: State, name: str) -> int:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete ended executions with their logs."""
+    scope = state.scope()
     with state.opened() as app:
-        for name in names:
-            app.service.executions.get(state.scope(), name)
-        what = f"execution '{names[0]}'" if len(names) == 1 else f"{len(names)} executions"
-        confirmed(f"Delete {what} with all logs?", quiet=quiet)
-        for name in names:
-            app.service.executions.delete(state.scope(), name)
-            click.echo(f"Deleted execution '{name}'.", err=True)
+        executions = app.service.executions
+        delete_all(
+            "execution",
+            "all logs",
+            names,
+            look=lambda name: executions.get(scope, name),
+            delete=lambda name: executions.delete(scope, name),
+            quiet=quiet,
+        )
 
 
 @executions.command(

@@ -161,8 +161,19 @@ def crashed(error: BaseException, argv: Sequence[str]) -> int:
     return 5
 
 
+def home_in(argv: Sequence[str]) -> dict[str, str]:
+    """What ``--home`` says, as the variable that it stands for; nothing if it is not given."""
+    ours = list(argv[: list(argv).index("--")] if "--" in argv else argv)
+    found = ""
+    for place, word in enumerate(ours):
+        name, equals, value = word.partition("=")
+        if name == "--home":
+            found = value if equals else "".join(ours[place + 1 : place + 2])
+    return {"JOBRUNNER_HOME": found} if found else {}
+
+
 def write_crash(error: BaseException, argv: Sequence[str]) -> str:
-    """Writes the traceback to a private file under ``$JOBRUNNER_HOME/crash`` and returns its path.
+    """Writes the traceback to a private file under ``crash`` of the home and returns its path.
 
     Only the words that name the command are written: values of options may be secrets.
     """
@@ -173,7 +184,7 @@ def write_crash(error: BaseException, argv: Sequence[str]) -> str:
     from jobrunner import __version__
     from jobrunner.settings import from_environment
 
-    folder = os.path.join(from_environment(os.environ).home, "crash")
+    folder = os.path.join(from_environment({**os.environ, **home_in(argv)}).home, "crash")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     path = os.path.join(folder, f"{stamp}-{os.getpid()}.txt")

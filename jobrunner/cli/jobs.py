@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobrunner.cli.asking import confirmed, quiet_option
+from jobrunner.cli.asking import delete_all, quiet_option
 from jobrunner.cli.base import Group, State, format_option, read_format, with_state
 from jobrunner.cli.executing import (
     check_async,
@@ -203,14 +203,17 @@ def export(state: State, name: str, form: str) -> None:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete jobs with all of their executions and logs."""
+    scope = state.scope()
     with state.opened() as app:
-        for name in names:
-            app.service.jobs.get(state.scope(), name)
-        what = f"job '{names[0]}'" if len(names) == 1 else f"{len(names)} jobs"
-        confirmed(f"Delete {what} with all executions and logs?", quiet=quiet)
-        for name in names:
-            app.service.executions.delete_job(state.scope(), name)
-            click.echo(f"Deleted job '{name}'.", err=True)
+        service = app.service
+        delete_all(
+            "job",
+            "all executions and logs",
+            names,
+            look=lambda name: service.jobs.get(scope, name),
+            delete=lambda name: service.executions.delete_job(scope, name),
+            quiet=quiet,
+        )
 
 
 @jobs.command(

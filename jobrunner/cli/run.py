@@ -104,7 +104,7 @@ def run(state: State, **flags: Any) -> int:
             execution = app.service.executions.run_ad_hoc(state.scope(), order, lease=app.lease())
         for notice in notices(JobSpec(template=execution.template)):
             screen.say(f"Warning: {notice}")
-        ended = watched(
+        end = watched(
             app,
             execution,
             lambda watch: app.drive(execution, observer=watch, base_env=os.environ),
@@ -112,14 +112,16 @@ def run(state: State, **flags: Any) -> int:
             screen=screen,
             talk=talk,
         )
+        ended = end.execution
         code = exit_code(ended, interrupted=app.interrupted)
-        if talk or code:
+        if talk or code or end.fault:
             say_summary(app, ended, screen)
         if flags["form"] == "json":
             from jobrunner.cli.output import print_json
             from jobrunner.cli.views.executions import full_view
 
             print_json(full_view(app, ended))
+        end.check()
     return code
 
 

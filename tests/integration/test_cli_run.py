@@ -157,6 +157,29 @@ def test_json_is_one_document_with_every_attempt() -> None:
     assert attempt["usage"]["maxRssBytes"] > 0
 
 
+def test_output_that_cannot_be_passed_on_takes_neither_summary_nor_document(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "out" / "0.out").mkdir(parents=True)
+    run = shell("echo lost", "--output", f"dir={tmp_path}/out", "--format", "json")
+    assert run.returncode == 5
+    assert json.loads(run.stdout)["state"] == "SUCCEEDED"
+    assert "1 task: 1 succeeded in" in run.stderr
+    assert "Error: The output of tasks could not be written" in run.stderr
+
+
+def test_words_that_are_no_text_are_refused_by_name() -> None:
+    run = jobrunner("run", "--", "echo", b"\xff")  # type: ignore[arg-type]
+    assert run.returncode == 2
+    assert run.stderr.startswith("Error: COMMAND: '\\udcff' holds bytes that are not UTF-8")
+
+
+def test_what_was_never_started_is_described_where_there_is_no_output() -> None:
+    run = jobrunner("run", "--", "no-such-command-anywhere")
+    (more,) = re.findall(r"more: jobrunner (.*)", run.stderr)
+    assert "no-such-command-anywhere" in jobrunner(*more.split()).stdout
+
+
 def test_quiet_success_says_nothing_and_quiet_failure_says_what_failed() -> None:
     assert shell("true", "--tasks", "3", "--quiet").stderr == ""
     assert "task 0 failed" in shell("exit 1", "--tasks", "2", "--quiet").stderr

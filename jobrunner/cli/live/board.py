@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from jobrunner.cli.words import duration_text, plural
 from jobrunner.core.records import Counters, Execution
 
-BAR_WIDTH = 24
+BAR_WIDTHS = (24, 12)
+"""The first that leaves room for everything else; else there is no bar."""
 ESTIMATE_AFTER = 1.0
 """Seconds of running before the time left is worth a guess."""
 
@@ -63,11 +64,18 @@ def block_line(board: Board, now: float, *, width: int, colour: bool, unicode: b
         tail.append((board.note, YELLOW))
     elif left is not None and board.done < board.total:
         tail.append((f"about {duration_text(left)} left", ""))
-    parts = [(bar(board, unicode=unicode), GREEN if not board.counters.failed else RED)]
-    parts += counts(board) + tail
-    if board.note and sum(len(text) + 2 for text, _ in parts) - 2 >= width:
-        # What is going on matters more than the bar.
-        del parts[0]
+    said = [(board.name, ""), *counts(board), *tail]
+    parts = said
+    needed = sum(len(text) + 2 for text, _ in said)
+    for size in BAR_WIDTHS:
+        if needed + size < width:
+            drawn = bar(board, size, unicode=unicode)
+            parts = [said[0], (drawn, GREEN if not board.counters.failed else RED), *said[1:]]
+            break
+    else:
+        if needed - 2 >= width:
+            # What is going on matters more than whose it is.
+            del parts[0]
     room, line = width - 1, ""
     for position, (text, code) in enumerate(parts):
         needed = len(text) + (2 if position else 0)
@@ -80,10 +88,10 @@ def block_line(board: Board, now: float, *, width: int, colour: bool, unicode: b
     return line
 
 
-def bar(board: Board, *, unicode: bool) -> str:
+def bar(board: Board, size: int, *, unicode: bool) -> str:
     full, empty = ("━", "╌") if unicode else ("#", "-")
-    filled = BAR_WIDTH * board.done // board.total if board.total else 0
-    return full * filled + empty * (BAR_WIDTH - filled)
+    filled = size * board.done // board.total if board.total else 0
+    return full * filled + empty * (size - filled)
 
 
 def plain_line(board: Board, now: float) -> str:

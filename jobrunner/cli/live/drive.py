@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobrunner.cli.live.screen import Screen, look_at
@@ -28,6 +29,19 @@ def standard_screen() -> Screen:
     return Screen(sys.stdout.buffer, sys.stderr.buffer, look_at(os.environ))
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An execution that has ended, and what went wrong with the showing of its output. Whoever
+    shows the execution does that first, and then raises the ``fault``."""
+
+    execution: Execution
+    fault: RunnerFault | None = None
+
+    def check(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+
 def watched(
     app: Opened,
     execution: Execution,
@@ -36,9 +50,9 @@ def watched(
     sink: Sink,
     screen: Screen,
     talk: bool,
-) -> Execution:
+) -> Ended:
     """Runs ``drive`` with an audience; returns the settled ``execution``. Raises what ``drive``
-    raises, and RunnerFault where the output of tasks could not be written."""
+    raises."""
     second = "leave it to the server" if app.through_server else "at once"
     watch = Watch(app.logs, sink, screen, talk=talk, second=second)
     try:
@@ -48,8 +62,11 @@ def watched(
         # Nothing is lost: the execution is stored, and waits for somebody to take it up.
         fault.hint = with_way_on(fault.hint, execution.name)
         raise
-    watch.check()
-    return ended
+    try:
+        watch.check()
+    except RunnerFault as fault:
+        return Ended(ended, fault)
+    return Ended(ended)
 
 
 def with_way_on(hint: str | None, execution: str) -> str:

@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 STDOUT, STDERR = 1, 2
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
@@ -32,7 +32,7 @@ class Look:
 def look_at(env: Mapping[str, str]) -> Look:
     """From the streams and ``TERM`` and ``NO_COLOR``."""
     term = env.get("TERM", "")
-    live = _is_terminal(sys.stderr) and term not in ("", "dumb")
+    live = _is_terminal(sys.stderr) and term not in ("", "dumb") and in_foreground(sys.stderr)
     encoding = (getattr(sys.stderr, "encoding", "") or "").lower().replace("-", "")
     return Look(
         live=live,
@@ -48,6 +48,15 @@ def _is_terminal(stream: object) -> bool:
         return bool(isatty and isatty())
     except ValueError:
         return False
+
+
+def in_foreground(stream: BinaryIO | TextIO) -> bool:
+    """Whether the terminal behind ``stream`` is ours to draw on: one in the background (``&``) must
+    not draw where its user types. A terminal that does not control us is."""
+    try:
+        return os.tcgetpgrp(stream.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return True
 
 
 class Screen:
@@ -83,6 +92,8 @@ class Screen:
         if not self.look.live:
             return
         if line == self._drawn:
+            return
+        if line and not in_foreground(self._streams[STDERR]):
             return
         if self._drawn:
             self._erase()

@@ -53,14 +53,18 @@ def task_text(task: Task) -> str:
 
 def task_end_line(execution: Execution, task: Task) -> str:
     """``run-x: task 3 failed: exit code 7, 3 attempts``."""
-    took = ""
+    time = ""
     if task.started_at is not None and task.completed_at is not None:
-        took = f" in {duration_text(task.completed_at - task.started_at)}"
+        time = duration_text(task.completed_at - task.started_at)
+    took = f" in {time}" if time else ""
     retries = f", {plural(task.attempts, 'attempt')}" if task.attempts > 1 else ""
     line = f"{execution.name}: task {task.index} {task.state.value.lower()}"
     if task.state is TaskState.SUCCEEDED:
         return f"{line}{took}{retries}"
     if task.state is TaskState.FAILED:
+        if task.signal is None and not task.exit_code and time:
+            # A sentence; "… does not exist in 5ms" would be another one.
+            took = f" (after {time})"
         return f"{line}: {task_text(task)}{took}{retries}"
     return f"{line}{took}"
 
@@ -115,7 +119,13 @@ def _failed_lines(execution: Execution, entry: FailedTask) -> list[str]:
     ending = ending_text(entry.last) if entry.last is not None else task_text(task)
     lines = [f"  task {task.index} failed: {ending}, {plural(task.attempts, 'attempt')}"]
     lines += [f"    | {line}" for line in last_lines(entry.tail)]
-    lines.append(f"    more: jobrunner executions logs {execution.name} --index {task.index}")
+    started = entry.last is not None and entry.last.launched_at is not None
+    if entry.tail or started or task.attempts > 1:
+        more = f"executions logs {execution.name} --index {task.index}"
+    else:
+        # What was never started has said nothing.
+        more = f"tasks describe {task.index} --execution {execution.name}"
+    lines.append(f"    more: jobrunner {more}")
     return lines
 
 

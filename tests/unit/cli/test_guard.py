@@ -75,6 +75,21 @@ def test_a_bug_is_one_sentence_and_a_private_file_without_values_of_options(
     assert crash.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.parametrize("option", [("--home", "HOME"), ("--home=HOME",)])
+def test_a_bug_is_written_where_the_state_lives(
+    raising: list[BaseException],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path_factory: pytest.TempPathFactory,
+    option: tuple[str, ...],
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    raising.append(ZeroDivisionError("boom"))
+    words = [word.replace("HOME", str(home)) for word in option]
+    assert guard.guarded(["jobs", "list", *words]) == 5
+    assert str(home / "crash") in capsys.readouterr().err
+    assert guard.home_in(["run", "--", "x", *words]) == {}
+
+
 def test_a_bug_is_told_even_where_nothing_can_be_written(
     raising: list[BaseException],
     monkeypatch: pytest.MonkeyPatch,

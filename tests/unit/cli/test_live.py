@@ -72,6 +72,26 @@ def test_on_a_narrow_terminal_a_note_matters_more_than_the_bar() -> None:
     assert "━" not in line
 
 
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_block_says_whose_it_is(width: int) -> None:
+    line = block_line(board(3, running=2), 5.0, width=width, colour=False, unicode=False)
+    assert line.startswith("run-1")
+    assert "3/10 done" in line
+    assert "about" in line
+
+
+def test_nothing_is_drawn_from_the_background(monkeypatch: pytest.MonkeyPatch) -> None:
+    streams = Streams(TERMINAL)
+    monkeypatch.setattr("jobrunner.cli.live.screen.in_foreground", lambda stream: False)
+    streams.screen.show("BLOCK")
+    streams.screen.say("talk")
+    assert streams.said() == (b"", b"talk\n")
+    monkeypatch.setattr("jobrunner.cli.live.screen.in_foreground", lambda stream: True)
+    streams.screen.show("BLOCK")
+    streams.screen.show("")
+    assert streams.said()[1] == b"talk\nBLOCK\r\x1b[K"
+
+
 def test_colour_and_unicode_are_used_only_where_they_are_understood() -> None:
     fancy = block_line(board(5, failed=1), 5.0, width=200, colour=True, unicode=True)
     plain = block_line(board(5, failed=1), 5.0, width=200, colour=False, unicode=False)

@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from jobrunner.cli.live.summary import FailedTask, ending_text, last_lines, summary_lines
+from jobrunner.cli.live.summary import (
+    FailedTask,
+    ending_text,
+    last_lines,
+    summary_lines,
+    task_end_line,
+)
 from jobrunner.core.records import Abort, AbortKind, Attempt, Counters, Execution, Task
 from jobrunner.core.spec import ExecutionTemplate
 from jobrunner.core.states import AttemptState, ExecutionState, TaskState
@@ -63,8 +69,20 @@ def test_what_stopped_a_launch_is_told_once() -> None:
     task = Task("e", 0, TaskState.FAILED, attempts=1, message="No such secret.")
     assert summary_lines(ended, [FailedTask(task, None)], 1)[1:3] == [
         "  task 0 failed: No such secret, 1 attempt",
-        "    more: jobrunner executions logs run-1 --index 0",
+        "    more: jobrunner tasks describe 0 --execution run-1",
     ]
+
+
+def test_a_sentence_and_a_time_do_not_run_into_each_other() -> None:
+    task = Task("e", 0, TaskState.FAILED, attempts=1, started_at=1.0, completed_at=1.005)
+    cases = {
+        "run-1: task 0 failed: exit code 7 in 5ms": replace(task, exit_code=7),
+        "run-1: task 0 failed: the command 'x' does not exist (after 5ms)": replace(
+            task, message="the command 'x' does not exist."
+        ),
+    }
+    for line, ended in cases.items():
+        assert task_end_line(DONE, ended) == line
 
 
 @pytest.mark.parametrize(
