@@ -12,10 +12,12 @@ import asyncio
 import logging
 import re
 import socket
+import sys
 import time
 from email.utils import formatdate
 from typing import Any, cast
 
+import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -78,7 +80,7 @@ class Connection(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._in_head = False
         self._head_bytes = 0
-        self._chunk_bytes = 0
+        self._chunk = b""
         self._refusal: CallError | None = None
         self._ended: CallError | None = None
         self._active: RequestResponseCycle | None = None
@@ -119,8 +121,9 @@ class Connection(HttpToolsProtocol):
         if self._ended is not None:
             return
         in_head = self._in_head
-        self._chunk_bytes = len(data)
+        self._chunk = data
         super().data_received(data)
+        self._chunk = b""
         if self._in_head and in_head:
             # All of it belongs to one head.
             self._head_bytes += len(data)
@@ -168,7 +171,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._expect_nothing()
-        if self._head_bytes + self._chunk_bytes > self._limits.head:
+        if self._head_bytes + len(self._chunk) > self._limits.head:
             self._check_head()
         if self.url[:1] != b"/":
             self._read_target()
@@ -178,9 +181,6 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         if self._active is None or self._active.response_complete:
             self._active = self.cycle
-        if self.parser.should_upgrade():
-            # The parser stops behind this request; so does the connection.
-            self.cycle.keep_alive = False
 
     def _check_head(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -206,6 +206,43 @@ class Connection(HttpToolsProtocol):
     def _stop_parsing(self, error: CallError) -> None:
         self._refusal = error
         raise error
+
+    # ---------------------------------------------------------------- upgrades
+
+    def _should_upgrade(self) -> bool:
+        """Leaves every request that wants another protocol to the method below."""
+        return True
+
+    def handle_websocket_upgrade(self) -> None:
+        """No upgrade is taken, as a server may; the request is answered as if it had wanted none.
+        The parser stops behind the head of such a request and would drop its body (Java's client
+        sends every first POST so), so a new one reads it again, without the wish."""
+        stopped = sys.exc_info()[1]
+        assert isinstance(stopped, httptools.HttpParserUpgrade)
+        rest = self._chunk[stopped.args[0] :]
+        head = self._head_without_upgrade()
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(head + rest)
+
+    def _head_without_upgrade(self) -> bytes:
+        scope = cast(dict[str, Any], self.scope)
+        origin = b"http://" + scope[AUTHORITY].encode("latin-1") if AUTHORITY in scope else b""
+        version = scope["http_version"].encode("ascii")
+        lines = [
+            scope["method"].encode("ascii"),
+            b" ",
+            origin,
+            self.url,
+            b" HTTP/",
+            version,
+            b"\r\n",
+        ]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b"close" if b"close" in value.lower() else b"keep-alive"
+            if name not in (b"upgrade", b"http2-settings"):
+                lines += (name, b": ", value, b"\r\n")
+        return b"".join([*lines, b"\r\n"])
 
     # ---------------------------------------------------------------- refusals
 
