@@ -1,0 +1,25 @@
+"""What ``jobrunner serve`` was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8686
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """``backend`` runs every execution there, whatever it asks for. ``allow_hosts`` are further
+    names that requests may call this server by. ``tls_cert`` and ``tls_key`` are paths."""
+
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    backend: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    insecure: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    grpc_port: int | None = None
+    access_log: bool = False
+    verbose: bool = False

@@ -1,0 +1,279 @@
+"""The process that people keep running: one home, its faces, its executor and its house-keeping."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from jobrunner import __version__
+from jobrunner.api.http.guard import is_loopback
+from jobrunner.api.parts import Parts
+from jobrunner.app import faces, plugged
+from jobrunner.app.doors import Doors
+from jobrunner.app.home import App
+from jobrunner.app.homelock import HomeLock, already_served, living_server
+from jobrunner.app.making import Backends, make_means
+from jobrunner.app.options import ServeOptions
+from jobrunner.app.reporting import LogObserver
+from jobrunner.app.sockets import listen, port_of
+from jobrunner.app.stopping import StopSignals
+from jobrunner.calls import Principal
+from jobrunner.core.records import Scope
+from jobrunner.errors import JobrunnerError, Refused, RunnerFault
+from jobrunner.executor.recovery import sweep
+from jobrunner.executor.serving import ServingExecutor
+from jobrunner.lib import serverfile
+from jobrunner.lib.serverfile import ServerFile
+from jobrunner.ports import Backend
+from jobrunner.service.audit import Audit
+from jobrunner.service.commit import GroupCommit
+from jobrunner.service.tokens import Authenticator, Tokens
+from jobrunner.settings import Settings
+
+HOUSE_SECONDS = 3600.0
+NOTES_SECONDS = 1.0
+FACES_SECONDS = 2.0
+DRAIN_SECONDS = 3.0
+
+log = logging.getLogger("jobrunner.server")
+
+
+def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None]) -> None:
+    """Serves until SIGTERM or SIGINT. ``say`` is told where it listens. Raises Refused when the
+    port is taken, the home is served already, or strangers could come in."""
+    tls = faces.read_tls(options)
+    listener = _bind(settings, options)
+    try:
+        with App.open(settings) as app:
+            lock = _lock(settings)
+            try:
+                _refuse_open_doors(app, options)
+                server = Server(app, options, listener, tls)
+                signals = StopSignals(server.stop, log.warning)
+                with asyncio.Runner() as runner:
+                    server.loop = runner.get_loop()
+                    signals.install()
+                    runner.run(server.run(say))
+            finally:
+                if lock is not None:
+                    lock.release()
+    finally:
+        listener.close()
+
+
+def _bind(settings: Settings, options: ServeOptions) -> socket.socket:
+    try:
+        return listen(options.host, options.port)
+    except Refused:
+        if living_server(settings.home) is not None and _on_sqlite(settings):
+            raise already_served(settings.home) from None
+        raise
+
+
+def _lock(settings: Settings) -> HomeLock | None:
+    return HomeLock.take(settings.home) if _on_sqlite(settings) else None
+
+
+def _on_sqlite(settings: Settings) -> bool:
+    return settings.database_url.startswith("sqlite")
+
+
+def _refuse_open_doors(app: App, options: ServeOptions) -> None:
+    if is_loopback(options.host) or options.insecure:
+        return
+    if not Tokens(app.store, app.clock, app.ids, actor=app.settings.user).living():
+        raise Refused(
+            f"--host {options.host} would let everybody who reaches this machine start processes:"
+            " there is no token yet.",
+            hint="Make one first: jobrunner tokens create NAME --role invoker. Or, on a network"
+            " where you trust everybody: --insecure",
+        )
+
+
+class Server:
+    """``run`` once, in ``loop``; ``stop`` from anywhere."""
+
+    def __init__(
+        self,
+        app: App,
+        options: ServeOptions,
+        listener: socket.socket,
+        tls: faces.Tls | None,
+    ) -> None:
+        self._app = app
+        self._options = options
+        self._listener = listener
+        self._tls = tls
+        self._stopping = asyncio.Event()
+        self._background: list[asyncio.Task[None]] = []
+        self._backends = Backends(app.backend)
+        self._file: ServerFile | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        assert self.loop is not None
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self._stopping.set)
+
+    async def run(self, say: Callable[[str], None]) -> None:
+        app, settings = self._app, self._app.settings
+        executor = ServingExecutor(
+            make_means(
+                settings,
+                store=app.store,
+                logs=app.logs,
+                backends=self._backends,
+                clock=app.clock,
+                owner=app.owner,
+                observer=LogObserver(),
+            )
+        )
+        commit = GroupCommit(app.store)
+        parts = Parts(
+            service=app.service.served(),
+            commit=commit,
+            runner=executor,
+            clock=app.clock,
+            ids=app.ids,
+            default=Scope(settings.project, settings.region),
+        )
+        audit = Audit(app.store, app.clock)
+        tokens = Authenticator(app.store, app.clock)
+        key = secrets.token_urlsafe(32)
+        doors = Doors(tokens, settings.user, key, self._options.insecure)
+        found = plugged.plugins()
+        methods = [*faces.all_methods(parts), *plugged.methods_of(found, parts)]
+
+        def note(at: float, principal: str, method: str, resource: str, code: int) -> None:
+            audit.record(Principal(principal), method, resource, code)
+
+        def ready() -> str | None:
+            if not executor.accepts():
+                return "the server is going down"
+            return executor.facts().get("store")
+
+        executor.start()
+        house = faces.make_house(self._options, parts, doors, note, ready)
+        http = await faces.HttpFace.open(methods, house, self._listener, self._options)
+        grpc = await self._open_grpc(methods, doors)
+        self._file = self._announce(key)
+        self._in_background("house-keeping", self._keep_house())
+        self._in_background("notes", self._write_notes(audit, tokens, commit))
+        for name, loop in plugged.loops_of(found):
+            self._in_background(f"plug-in {name}", _as_coroutine(loop, parts))
+        say(self._words(grpc))
+        try:
+            await self._stopping.wait()
+        finally:
+            log.info("The server goes down; what runs goes on.")
+            if self._file is not None:
+                serverfile.remove(settings.home, self._file)
+            faces_closing = [asyncio.ensure_future(http.close(FACES_SECONDS))]
+            if grpc is not None:
+                faces_closing.append(asyncio.ensure_future(grpc.stop(1.0)))
+            await executor.drain(DRAIN_SECONDS)
+            await asyncio.wait(faces_closing, timeout=FACES_SECONDS)
+            for task in self._background:
+                task.cancel()
+            await asyncio.wait(self._background, timeout=0.5)
+            with contextlib.suppress(JobrunnerError):
+                audit.flush()
+            await self._backends.close_within(0.5)
+
+    # ------------------------------------------------------------ faces
+
+    async def _open_grpc(self, methods: Any, doors: Doors) -> Any:
+        if self._options.grpc_port is None:
+            return None
+        from jobrunner.api import grpc
+
+        tls = None if self._tls is None else grpc.Tls(self._tls.certificate, self._tls.key)
+        return await grpc.start(
+            methods,
+            host=self._options.host,
+            port=self._options.grpc_port,
+            authenticate=doors,
+            tls=tls,
+        )
+
+    def _endpoint(self) -> str:
+        host = self._options.host
+        if host in ("0.0.0.0", "::", ""):
+            host = "127.0.0.1" if host != "::" else "::1"
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{'https' if self._tls else 'http'}://{host}:{port_of(self._listener)}"
+
+    def _words(self, grpc: Any) -> str:
+        more = f", gRPC on port {grpc.port}" if grpc is not None else ""
+        return f"jobrunner {__version__} listens on {self._endpoint()}{more}"
+
+    def _announce(self, key: str) -> ServerFile | None:
+        """Where the command line of this home finds the server. Of several servers of one home
+        (on PostgreSQL) the first one stands there as long as it lives."""
+        home = self._app.settings.home
+        if living_server(home) is not None:
+            return None
+        entry = ServerFile(
+            endpoint=self._endpoint(),
+            pid=os.getpid(),
+            started=self._app.owner,
+            version=__version__,
+            key=key,
+            database=serverfile.fingerprint(self._app.settings.database_url),
+        )
+        try:
+            serverfile.write(home, entry)
+        except OSError as error:
+            raise RunnerFault(
+                f"{serverfile.path_in(home)} cannot be written: {error.strerror}."
+            ) from None
+        return entry
+
+    # ------------------------------------------------------------ background
+
+    def _in_background(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("The %s failed", what)
+
+        self._background.append(asyncio.ensure_future(guarded()))
+
+    async def _keep_house(self) -> None:
+        for name in ("process", "docker"):
+            await self._sweep(self._backends(name))
+        while True:
+            try:
+                gone = await asyncio.to_thread(self._app.prune)
+                if gone:
+                    log.info("%d old executions were removed.", len(gone))
+            except (JobrunnerError, OSError) as error:
+                log.warning("Old executions could not be removed: %s", error)
+            await asyncio.sleep(HOUSE_SECONDS)
+
+    async def _sweep(self, backend: Backend) -> None:
+        """What earlier runners left of executions that have ended."""
+        try:
+            await sweep(backend, self._app.store)
+        except JobrunnerError as error:
+            log.debug("What earlier runners left on %s is not known: %s", backend.name, error)
+
+    @staticmethod
+    async def _write_notes(audit: Audit, tokens: Authenticator, commit: GroupCommit) -> None:
+        while True:
+            await asyncio.sleep(NOTES_SECONDS)
+            with contextlib.suppress(JobrunnerError):
+                await audit.write(commit)
+                await tokens.write(commit)
+
+
+async def _as_coroutine(loop: plugged.Loop, parts: Parts) -> None:
+    await loop(parts)
