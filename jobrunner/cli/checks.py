@@ -8,7 +8,7 @@ import platform
 import resource
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ LEAST_KERNEL = (5, 4)
 LEAST_DISK = 1024**3
 FILES_PER_SLOT = 8
 PROBE_SECONDS = 10.0
-PROCESS, DOCKER, DATABASE = "Processes", "Docker", "Database"
+PROCESS, DOCKER, DATABASE, SERVER = "Processes", "Docker", "Database", "Server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ def all_checks(settings: Settings) -> list[Check]:
         process_check(processes),
         docker_check(docker),
         database_check(settings),
+        server_check(settings, os.environ),
         disk_check(settings.home),
         files_check(resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings.slots),
         processes_check(resource.getrlimit(resource.RLIMIT_NPROC)[0], settings.slots),
@@ -141,6 +142,40 @@ def database_check(settings: Settings) -> Check:
     except JobrunnerError as error:
         return Check(DATABASE, "failed", error.message, "Nothing can be stored.", error.hint or "")
     return Check(DATABASE, "ok", ", ".join(f"{key} {value}" for key, value in facts.items()))
+
+
+def server_check(settings: Settings, env: Mapping[str, str]) -> Check:
+    """Whether commands go through a server, and whether it answers."""
+    from jobrunner.client.finding import finder
+    from jobrunner.client.remote import Remote
+    from jobrunner.lib import serverfile
+    from jobrunner.service.calls import PROTOCOL
+
+    find = finder(env, settings.home)
+    try:
+        endpoint = find()
+        if endpoint is None:
+            other = serverfile.read(settings.home)
+            if other is not None and other.live():
+                return Check(
+                    SERVER,
+                    "warn",
+                    f"{other.endpoint} has another database than JOBRUNNER_DATABASE_URL",
+                    "Commands work by themselves, on the database of the variable.",
+                )
+            return Check(SERVER, "ok", "none on this home", "Commands work by themselves.")
+        with Remote(settings, find) as remote:
+            about = remote.about()
+    except JobrunnerError as error:
+        return Check(SERVER, "failed", error.message, "Commands cannot work.", error.hint or "")
+    process = f", pid {endpoint.pid}" if endpoint.pid is not None else ""
+    seen = f"{endpoint.url}{process}, jobrunner {about.version}"
+    if about.protocol != PROTOCOL:
+        remedy = "Use the same version of jobrunner on both sides."
+        return Check(SERVER, "failed", seen, "It is of another version: commands fail.", remedy)
+    if not about.accepts:
+        return Check(SERVER, "warn", f"{seen}, going down", "It starts nothing any more.")
+    return Check(SERVER, "ok", seen, "Commands go through it.")
 
 
 def disk_check(home: str) -> Check:
