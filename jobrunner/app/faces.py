@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jobrunner import __version__
 from jobrunner.api.http.guard import Authenticator, is_loopback, own_names
@@ -18,7 +17,9 @@ from jobrunner.calls import Method
 from jobrunner.errors import UsageError
 
 if TYPE_CHECKING:
+    from jobrunner.api.grpc.server import Serving
     from jobrunner.api.http.application import Audit, House
+    from jobrunner.api.http.listen import Listening
 
 access = logging.getLogger("jobrunner.access")
 
@@ -57,12 +58,9 @@ def read_tls(options: ServeOptions) -> Tls | None:
 
 def all_methods(parts: Parts) -> list[Method]:
     """The tables of every API of ours."""
-    from jobrunner.api import rpc, tables, v2
+    from jobrunner.api import rpc, tables
 
-    more = getattr(v2, "methods", None)
-    found = [*tables.all_methods(parts), *(more(parts) if callable(more) else ())]
-    found += rpc.methods(parts)
-    return list({(method.verb, method.path): method for method in found}.values())
+    return [*tables.all_methods(parts), *rpc.methods(parts)]
 
 
 def log_access(
@@ -70,6 +68,40 @@ def log_access(
 ) -> None:
     who = principal or "-"
     access.info("%s %s %s %s %d %.1f ms", client or "-", who, verb, path, code, seconds * 1000)
+
+
+async def open_http(
+    methods: Sequence[Method], house: House, listener: socket.socket, options: ServeOptions
+) -> Listening:
+    """Answers on a socket that listens already."""
+    from jobrunner.api.http.application import Application
+    from jobrunner.api.http.listen import TlsFiles, listen
+
+    tls = None
+    if options.tls_cert is not None and options.tls_key is not None:
+        tls = TlsFiles(options.tls_cert, options.tls_key)
+    return await listen(Application(methods, house), sockets=[listener], tls=tls)
+
+
+async def open_grpc(
+    methods: Sequence[Method],
+    house: House,
+    tls: Tls | None,
+    options: ServeOptions,
+) -> Serving | None:
+    """``None`` if it was not asked for."""
+    if options.grpc_port is None:
+        return None
+    from jobrunner.api import grpc
+
+    return await grpc.start(
+        methods,
+        host=options.host,
+        port=options.grpc_port,
+        authenticate=house.authenticate,
+        tls=None if tls is None else grpc.Tls(tls.certificate, tls.key),
+        audit=house.audit,
+    )
 
 
 def make_house(
@@ -91,40 +123,3 @@ def make_house(
         access_log=log_access if options.access_log else None,
         version=__version__,
     )
-
-
-class HttpFace:
-    """Serves an application on a socket that listens already."""
-
-    def __init__(self, server: Any, task: asyncio.Task[None]) -> None:
-        self._server = server
-        self._task = task
-
-    @classmethod
-    async def open(
-        cls, methods: Sequence[Method], house: House, listener: socket.socket, options: ServeOptions
-    ) -> HttpFace:
-        import uvicorn
-
-        from jobrunner.api.http.application import Application
-
-        config = uvicorn.Config(
-            Application(methods, house),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            date_header=True,
-            ssl_certfile=options.tls_cert,
-            ssl_keyfile=options.tls_key,
-            timeout_graceful_shutdown=2,
-        )
-        server = uvicorn.Server(config)
-        task = asyncio.ensure_future(server._serve(sockets=[listener]))
-        await asyncio.sleep(0)
-        return cls(server, task)
-
-    async def close(self, within: float) -> None:
-        """Answers what is under way for ``within`` seconds."""
-        self._server.should_exit = True
-        await asyncio.wait([self._task], timeout=within)

@@ -9,7 +9,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jobrunner import __version__
 from jobrunner.api.http.guard import is_loopback
@@ -35,6 +35,9 @@ from jobrunner.service.audit import Audit
 from jobrunner.service.commit import GroupCommit
 from jobrunner.service.tokens import Authenticator, Tokens
 from jobrunner.settings import Settings
+
+if TYPE_CHECKING:
+    from jobrunner.api.grpc.server import Serving
 
 HOUSE_SECONDS = 3600.0
 NOTES_SECONDS = 1.0
@@ -160,8 +163,8 @@ class Server:
 
         executor.start()
         house = faces.make_house(self._options, parts, doors, note, ready)
-        http = await faces.HttpFace.open(methods, house, self._listener, self._options)
-        grpc = await self._open_grpc(methods, doors)
+        http = await faces.open_http(methods, house, self._listener, self._options)
+        grpc = await faces.open_grpc(methods, house, self._tls, self._options)
         self._file = self._announce(key)
         self._in_background("house-keeping", self._keep_house())
         self._in_background("notes", self._write_notes(audit, tokens, commit))
@@ -174,11 +177,11 @@ class Server:
             log.info("The server goes down; what runs goes on.")
             if self._file is not None:
                 serverfile.remove(settings.home, self._file)
-            faces_closing = [asyncio.ensure_future(http.close(FACES_SECONDS))]
+            closing = [asyncio.ensure_future(http.stop(FACES_SECONDS))]
             if grpc is not None:
-                faces_closing.append(asyncio.ensure_future(grpc.stop(1.0)))
+                closing.append(asyncio.ensure_future(grpc.stop(FACES_SECONDS)))
             await executor.drain(DRAIN_SECONDS)
-            await asyncio.wait(faces_closing, timeout=FACES_SECONDS)
+            await asyncio.wait(closing, timeout=FACES_SECONDS)
             for task in self._background:
                 task.cancel()
             await asyncio.wait(self._background, timeout=0.5)
@@ -188,20 +191,6 @@ class Server:
 
     # ------------------------------------------------------------ faces
 
-    async def _open_grpc(self, methods: Any, doors: Doors) -> Any:
-        if self._options.grpc_port is None:
-            return None
-        from jobrunner.api import grpc
-
-        tls = None if self._tls is None else grpc.Tls(self._tls.certificate, self._tls.key)
-        return await grpc.start(
-            methods,
-            host=self._options.host,
-            port=self._options.grpc_port,
-            authenticate=doors,
-            tls=tls,
-        )
-
     def _endpoint(self) -> str:
         host = self._options.host
         if host in ("0.0.0.0", "::", ""):
@@ -210,7 +199,7 @@ class Server:
             host = f"[{host}]"
         return f"{'https' if self._tls else 'http'}://{host}:{port_of(self._listener)}"
 
-    def _words(self, grpc: Any) -> str:
+    def _words(self, grpc: Serving | None) -> str:
         more = f", gRPC on port {grpc.port}" if grpc is not None else ""
         return f"jobrunner {__version__} listens on {self._endpoint()}{more}"
 

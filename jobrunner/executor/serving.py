@@ -108,6 +108,7 @@ class ServingExecutor:
         runner goes on at once. What runs goes on. Takes at most ``within`` seconds."""
         self._draining = True
         self._turns.closed = True
+        self._audience.close()
         turning, *others = self._loops
         for task in others:
             task.cancel()
@@ -125,7 +126,6 @@ class ServingExecutor:
             async with asyncio.timeout(within / 4):
                 await self._turns.now()
         self._inbox.close()
-        self._audience.close()
         self._let_go_of([*self._roster.uids(), *self._adoptions])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within / 4):
