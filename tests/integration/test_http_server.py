@@ -20,7 +20,7 @@ from jobrunner.api.http.guard import own_names
 from jobrunner.api.http.limits import DEFAULTS, Limits
 from jobrunner.api.http.listen import Listening, TlsFiles, listen, within_open_files
 from jobrunner.calls import Answer, Call, Method, Principal, Role
-from jobrunner.errors import Refused, UsageError
+from jobrunner.errors import UsageError
 from jobrunner.lib.clock import SystemClock
 
 PATIENCE = 10.0
@@ -33,6 +33,7 @@ class Stage:
     """A server with methods that echo, wait, stream and tell of their end."""
 
     server: Listening
+    port: int
     seen: list[Any] = field(default_factory=list)
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -40,7 +41,7 @@ class Stage:
     clients: list["Client"] = field(default_factory=list)
 
     async def connect(self) -> "Client":
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.server.port))
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
         self.clients.append(client)
         return client
 
@@ -144,8 +145,9 @@ async def a_server(limits: Limits = DEFAULTS, tls: TlsFiles | None = None) -> As
         return Principal("me")
 
     house = House(own_names("127.0.0.1"), anybody, True, SystemClock(), limits=limits)
-    server = await listen(Application(methods, house), port=0, limits=limits, tls=tls)
-    stage = Stage(server)
+    bound = socket.create_server(("127.0.0.1", 0))
+    server = await listen(Application(methods, house), [bound], limits=limits, tls=tls)
+    stage = Stage(server, bound.getsockname()[1])
     try:
         yield stage
     finally:
@@ -597,7 +599,7 @@ async def test_a_client_that_breaks_off_harms_nobody() -> None:
 
 async def test_a_client_that_does_not_read_is_given_up() -> None:
     async with a_server(SHORT) as stage:
-        with socket.create_connection(("127.0.0.1", stage.server.port)) as client:
+        with socket.create_connection(("127.0.0.1", stage.port)) as client:
             client.sendall(b"GET /stream HTTP/1.1\r\n" + HOST + b"\r\n")
             async with asyncio.timeout(PATIENCE):
                 await stage.cancelled.wait()
@@ -683,28 +685,7 @@ async def test_stopping_does_not_wait_for_ever() -> None:
             client.close()
 
 
-# ------------------------------------------------------------------------------- addresses, TLS
-
-
-async def test_an_address_that_is_taken_is_refused_with_the_reason() -> None:
-    async with a_server() as stage:
-        with pytest.raises(Refused) as refused:
-            await listen(_no_app(), port=stage.server.port)
-        assert "already in use" in refused.value.message
-        assert "--port" in str(refused.value.hint)
-
-
-async def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(Refused, match=r"cannot listen on 192\.0\.2\.1:8686"):
-        await listen(_no_app(), host="192.0.2.1")
-
-
-async def test_a_socket_that_is_bound_already_is_taken() -> None:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        server = await listen(_no_app(), sockets=[bound])
-        assert server.port == bound.getsockname()[1]
-        await server.stop(0)
+# --------------------------------------------------------------------------------------- TLS
 
 
 def _no_app() -> Application:
@@ -732,7 +713,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> TlsFiles:
 async def test_the_server_speaks_tls_with_the_files_it_is_given(certificate: TlsFiles) -> None:
     trusting = ssl.create_default_context(cafile=certificate.certificate)
     async with a_server(SHORT, certificate) as stage:
-        port = stage.server.port
+        port = stage.port
         client = Client(
             *await asyncio.open_connection("localhost", port, ssl=trusting, family=socket.AF_INET)
         )
@@ -756,4 +737,4 @@ def test_files_of_tls_that_cannot_be_used_are_named(certificate: TlsFiles, tmp_p
 
 
 async def _listen_once(files: TlsFiles) -> None:
-    await listen(_no_app(), port=0, tls=files)
+    await listen(_no_app(), [], tls=files)

@@ -104,9 +104,10 @@ def check_exposure(host: str, *, has_tokens: bool, insecure: bool) -> None:
     if insecure or has_tokens or is_loopback(host):
         return
     raise Refused(
-        f"--host {host}: everybody who can reach that address could start processes here",
-        hint="Make a token first (jobrunner tokens create NAME --role admin), or listen on"
-        " 127.0.0.1, or say --insecure if something else keeps strangers out.",
+        f"--host {host} would let everybody who reaches this machine start processes:"
+        " there is no token yet.",
+        hint="Make one first: jobrunner tokens create NAME --role invoker. Or, on a network"
+        " where you trust everybody: --insecure",
     )
 
 

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
 import resource
 import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from uvicorn.config import Config
 
 from jobrunner.api.http.application import Application
 from jobrunner.api.http.connection import Connection, Dated
 from jobrunner.api.http.limits import DEFAULTS, Limits
-from jobrunner.errors import Refused, UsageError
+from jobrunner.errors import UsageError
 
 BACKLOG = 2048
 LAST_WORDS = 0.5
@@ -36,24 +33,11 @@ class TlsFiles:
 
 
 class Listening:
-    """A server that answers, on ``addresses`` of (host, port)."""
+    """A server that answers."""
 
-    def __init__(
-        self,
-        servers: Sequence[asyncio.Server],
-        shared: Dated,
-    ) -> None:
+    def __init__(self, servers: Sequence[asyncio.Server], shared: Dated) -> None:
         self._servers = servers
         self._shared = shared
-        self.addresses: tuple[tuple[str, int], ...] = tuple(
-            cast(tuple[str, int], listener.getsockname()[:2])
-            for server in servers
-            for listener in server.sockets
-        )
-
-    @property
-    def port(self) -> int:
-        return self.addresses[0][1]
 
     @property
     def connections(self) -> int:
@@ -93,16 +77,13 @@ class Listening:
 
 async def listen(
     application: Application,
+    sockets: Sequence[socket.socket],
     *,
-    host: str = "127.0.0.1",
-    port: int = 8686,
-    sockets: Sequence[socket.socket] | None = None,
     tls: TlsFiles | None = None,
     limits: Limits = DEFAULTS,
 ) -> Listening:
-    """Port 0 takes a free one. With ``sockets``, which are bound already, host and port are not
-    looked at. Raises Refused if the address cannot be had, UsageError for files of TLS that
-    cannot be used."""
+    """On ``sockets``, which are bound already. Raises UsageError for files of TLS that cannot be
+    used."""
     limits = within_open_files(limits)
     secure = _context(tls) if tls is not None else None
     config = Config(
@@ -120,29 +101,16 @@ async def listen(
     config.load()
     shared = Dated()
     loop = asyncio.get_running_loop()
-
-    def connection() -> Connection:
-        return Connection(config, shared, limits, loop)
-
-    handshake = limits.head_seconds if secure is not None else None
-    servers = []
-    try:
-        if sockets is None:
-            servers.append(
-                await loop.create_server(
-                    connection, host, port, backlog=BACKLOG, ssl=secure,
-                    ssl_handshake_timeout=handshake,
-                )
-            )  # fmt: skip
-        for bound in sockets or ():
-            servers.append(
-                await loop.create_server(
-                    connection, sock=bound, backlog=BACKLOG, ssl=secure,
-                    ssl_handshake_timeout=handshake,
-                )
-            )  # fmt: skip
-    except OSError as error:
-        raise _cannot_listen(host, port, error) from error
+    servers = [
+        await loop.create_server(
+            lambda: Connection(config, shared, limits, loop),
+            sock=bound,
+            backlog=BACKLOG,
+            ssl=secure,
+            ssl_handshake_timeout=limits.head_seconds if secure is not None else None,
+        )
+        for bound in sockets
+    ]
     return Listening(servers, shared)
 
 
@@ -173,17 +141,3 @@ def _context(tls: TlsFiles) -> ssl.SSLContext:
             hint="Both are PEM files; the key has no passphrase.",
         ) from error
     return context
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> Refused:
-    shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    hint = None
-    if error.errno == errno.EADDRINUSE:
-        hint = "Another program listens there; choose another port with --port."
-    elif error.errno == errno.EACCES:
-        hint = "Ports below 1024 are for root; choose another with --port."
-    elif error.errno == errno.EADDRNOTAVAIL or isinstance(error, socket.gaierror):
-        hint = "--host takes an address of this machine."
-    number = error.errno or 0
-    reason = os.strerror(number) if number > 0 else error.strerror
-    return Refused(f"the server cannot listen on {shown}: {reason}", hint=hint)
