@@ -282,3 +282,8 @@ def test_operations_are_read_listed_awaited_and_forgotten(clients: Clients) -> N
     clients.jobs.delete_operation(operations_pb2.DeleteOperationRequest(name=name))
     with pytest.raises(exceptions.NotFound, match="of kind 'OPERATION'"):
         clients.jobs.get_operation(get)
+
+
+def test_a_name_that_cannot_be_printed_is_refused(clients: Clients) -> None:
+    with pytest.raises(exceptions.BadRequest, match="cannot be printed"):
+        clients.jobs.get_job(name=f"{PARENT}/jobs/a\x01b")

@@ -47,6 +47,8 @@ def path_variables(path: str, field: str, name: str) -> dict[str, str]:
     wanted = path.removeprefix("/v2/").split(":")[0].split("/")
     while wanted and not wanted[-1].startswith("{"):
         wanted.pop()
+    if not name.isprintable():
+        raise InvalidSpec([Violation(field, "it holds a character that cannot be printed")])
     given = name.split("/")
     if len(given) == len(wanted) and all(
         bool(value) if key.startswith("{") else key == value
