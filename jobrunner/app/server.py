@@ -139,7 +139,7 @@ class Server:
         )
         commit = GroupCommit(app.store)
         parts = Parts(
-            service=app.service.served(),
+            service=app.service.served(self._options.backend),
             commit=commit,
             runner=executor,
             clock=app.clock,

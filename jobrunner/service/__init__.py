@@ -25,18 +25,24 @@ class Service:
     actor: str
     driven: bool = False
     leaving: set[str] = field(default_factory=set)
+    backend: str | None = None
 
     def acting(self, actor: str) -> Service:
         """The same, on behalf of ``actor``."""
-        return self if actor == self.actor else self._with(actor, driven=self.driven)
+        if actor == self.actor:
+            return self
+        return self._with(actor, driven=self.driven, backend=self.backend)
 
-    def served(self) -> Service:
+    def served(self, backend: str | None = None) -> Service:
         """The same for a server, whose runner drives whatever is opened: a job's start or run token
-        opens an execution, where it is refused otherwise."""
-        return self._with(self.actor, driven=True)
+        opens an execution, where it is refused otherwise. What names no backend runs on
+        ``backend``."""
+        return self._with(self.actor, driven=True, backend=backend)
 
-    def _with(self, actor: str, *, driven: bool) -> Service:
-        return _make(self.store, self.logs, self.clock, self.ids, actor, driven, self.leaving)
+    def _with(self, actor: str, *, driven: bool, backend: str | None) -> Service:
+        return _make(
+            self.store, self.logs, self.clock, self.ids, actor, driven, self.leaving, backend
+        )
 
 
 def make_service(store: Store, logs: LogStore, clock: Clock, ids: Ids, *, actor: str) -> Service:
@@ -51,13 +57,16 @@ def _make(
     actor: str,
     driven: bool,
     leaving: set[str],
+    backend: str | None = None,
 ) -> Service:
     starting = Starting(store)
     jobs = Jobs(store, clock, ids, actor=actor, starting=starting)
-    executions = Executions(store, logs, jobs, clock, ids, actor=actor, leaving=leaving)
+    executions = Executions(
+        store, logs, jobs, clock, ids, actor=actor, leaving=leaving, backend=backend
+    )
     if driven:
         starting.open = executions.open_by_token
-    return Service(jobs, executions, store, logs, clock, ids, actor, driven, leaving)
+    return Service(jobs, executions, store, logs, clock, ids, actor, driven, leaving, backend)
 
 
 __all__ = ["AdHoc", "Executions", "Jobs", "Service", "make_service"]

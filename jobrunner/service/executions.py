@@ -68,8 +68,10 @@ class Executions:
         *,
         actor: str,
         leaving: AbstractSet[str] = frozenset(),
+        backend: str | None = None,
     ) -> None:
-        """``leaving`` are the uids of jobs that are being removed: nothing is opened for them."""
+        """``leaving`` are the uids of jobs that are being removed: nothing is opened for them.
+        ``backend`` is where everything runs for which no backend is named."""
         self._store = store
         self._logs = logs
         self._jobs = jobs
@@ -77,6 +79,7 @@ class Executions:
         self._ids = ids
         self._actor = actor
         self._leaving = leaving
+        self._backend = backend
 
     # ------------------------------------------------------------ open
 
@@ -105,7 +108,7 @@ class Executions:
         return self._open(
             job,
             template,
-            backend=choose_backend(job.spec, template, backend),
+            backend=choose_backend(job.spec, template, backend or self._backend),
             idempotency_key=idempotency_key,
             token=token,
             lease=lease,
@@ -114,7 +117,7 @@ class Executions:
     def open_by_token(self, job: Job, token: str) -> Execution:
         """Opens the execution ``{job}-{token}`` of a job that has just been stored."""
         template = job.spec.template
-        backend = choose_backend(job.spec, template, None)
+        backend = choose_backend(job.spec, template, self._backend)
         return self._open(job, template, backend=backend, token=token)
 
     def run_ad_hoc(self, scope: Scope, order: AdHoc, *, lease: Lease | None = None) -> Execution:
