@@ -203,15 +203,16 @@ def _started(execution: Execution) -> Condition:
 
 
 def _container(execution: Execution) -> Condition:
-    """Severity Info: without it gcloud takes the condition for a stage that it does not know."""
-    name, info = "ContainerReady", Severity.INFO
+    """Without a severity, as in production: gcloud leaves it out of its stages then, and prints a
+    condition of severity Info as a warning."""
+    name = "ContainerReady"
     if execution.backend == "process":
-        return Condition(name, Status.TRUE, execution.created_at, "", NO_IMAGE, info)
+        return Condition(name, Status.TRUE, execution.created_at, message=NO_IMAGE)
     if execution.started_at is not None and not _could_not_start(execution):
-        return Condition(name, Status.TRUE, execution.started_at, "", IMPORTED, info)
+        return Condition(name, Status.TRUE, execution.started_at, message=IMPORTED)
     if execution.state in SETTLED_EXECUTIONS:
-        return _as_completed(name, execution, info)
-    return Condition(name, Status.UNKNOWN, execution.created_at, "", IMPORTING, info)
+        return _as_completed(name, execution)
+    return Condition(name, Status.UNKNOWN, execution.created_at, message=IMPORTING)
 
 
 def _could_not_start(execution: Execution) -> bool:
@@ -225,11 +226,9 @@ def _could_not_start(execution: Execution) -> bool:
     )
 
 
-def _as_completed(name: str, execution: Execution, severity: Severity | None = None) -> Condition:
+def _as_completed(name: str, execution: Execution) -> Condition:
     """False, for the reason that the execution ended for."""
-    return Condition(
-        name, Status.FALSE, _ended(execution), execution.reason, execution.message, severity
-    )
+    return Condition(name, Status.FALSE, _ended(execution), execution.reason, execution.message)
 
 
 def _ended(execution: Execution) -> float:

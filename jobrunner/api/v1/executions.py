@@ -13,6 +13,8 @@ from jobrunner.errors import NotFound
 from jobrunner.service.removing import Removing
 
 PAGE = 1000
+AT_ONCE = 1.0
+"""Seconds that the answer to a cancel waits for the end."""
 _TASK = re.compile(r"(.+)-task(0|[1-9][0-9]{0,5})")
 
 
@@ -46,7 +48,8 @@ class ExecutionMethods:
         return Answer(self._bytes(execution))
 
     async def cancel(self, call: Call) -> Answer:
-        """Stores the wish; the answer shows an execution that is being stopped."""
+        """Stores the wish. What ends at once is shown as ended: whoever asks again does so only
+        seconds later."""
         scope, name = self._frame.scope(call), call.params["execution"]
         executions = self._service.acting(call.principal.name).executions
 
@@ -56,6 +59,10 @@ class ExecutionMethods:
 
         execution = await self._parts.commit(work)
         self._parts.runner.look()
+        try:
+            execution = await self._parts.runner.settled(execution.uid, within=AT_ONCE)
+        except NotFound:
+            raise missing("EXECUTION", name, scope) from None
         return Answer(self._bytes(execution))
 
     async def delete(self, call: Call) -> Answer:

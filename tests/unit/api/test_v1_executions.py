@@ -133,7 +133,6 @@ def test_a_failed_execution_is_written_as_the_contract_shows_it() -> None:
                     "type": "ContainerReady",
                     "status": "True",
                     "message": "Imported container image.",
-                    "severity": "Info",
                     "lastTransitionTime": started,
                 },
             ],

@@ -9,7 +9,6 @@ import pytest
 from jobrunner.core.conditions import (
     Condition,
     LastResult,
-    Severity,
     Status,
     completion_status,
     execution_conditions,
@@ -135,8 +134,8 @@ def test_once_settled_nothing_is_unknown(
     assert U not in {c.status for c in execution_conditions(over)}
 
 
-def test_container_ready_is_for_information() -> None:
-    assert [c.severity for c in execution_conditions(RUNNING)] == [None, None, None, Severity.INFO]
+def test_no_condition_has_a_severity_or_gcloud_would_print_it_as_a_warning() -> None:
+    assert [c.severity for c in execution_conditions(RUNNING)] == [None] * 4
 
 
 def test_times_are_those_of_the_last_change() -> None:

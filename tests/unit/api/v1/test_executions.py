@@ -124,9 +124,12 @@ async def test_the_question_before_a_removal_finds_what_runs(face: Face, control
 async def test_a_cancel_is_a_wish_and_the_runner_is_told(face: Face, control: Control) -> None:
     name, uid = opened(control)
     control.runner.start(uid)
+    control.runner.stubborn = True
     status, body = await face.ask("POST", f"{EXECUTIONS}/{name}:cancel", {})
     assert (status, body["metadata"]["name"], control.runner.looks) == (200, name, 1)
     assert conditions(body)["Completed"] == "Unknown"
+    assert control.runner.waits == [1.0]
+    control.runner.stubborn = False
     await control.runner.settled(uid, within=None)
     (completed,) = [
         one
@@ -140,6 +143,15 @@ async def test_a_cancel_is_a_wish_and_the_runner_is_told(face: Face, control: Co
         "FAILED_PRECONDITION",
         f"Execution '{name}' cannot be cancelled because it is not running.",
     )
+
+
+async def test_a_cancel_that_works_at_once_is_answered_with_the_end(
+    face: Face, control: Control
+) -> None:
+    name, uid = opened(control)
+    control.runner.start(uid)
+    body = (await face.ask("POST", f"{EXECUTIONS}/{name}:cancel")).body
+    assert conditions(body)["Completed"] == "False"
 
 
 async def test_a_removed_execution_is_gone_when_the_answer_comes(

@@ -623,7 +623,6 @@ def test_an_execution_that_was_just_opened_is_pending() -> None:
                 "state": "CONDITION_PENDING",
                 "message": "Importing container image.",
                 "lastTransitionTime": "2025-06-15T15:06:40.000000Z",
-                "severity": "INFO",
             },
             {
                 "type": "ResourcesAvailable",
