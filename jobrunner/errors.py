@@ -8,6 +8,7 @@
     ├── NotFound                3
     ├── Refused                 4   understood, but not now or not here
     │   ├── AlreadyExists       4
+    │   │   └── KeySpent        4   what the key has opened is gone, and is not run again
     │   ├── Conflict            4   somebody else changed it first
     │   └── Interrupted         4   nobody drives this execution any more
     ├── RunFailed               1   the execution ended, and not with success
@@ -74,6 +75,10 @@ class Refused(JobrunnerError):
 
 class AlreadyExists(Refused):
     pass
+
+
+class KeySpent(AlreadyExists):
+    """The idempotency key has opened an execution that has been removed since."""
 
 
 class Conflict(Refused):

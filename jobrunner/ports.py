@@ -329,8 +329,9 @@ class Store(Protocol):
         with every scope it is ``PROJECT/REGION/NAME``."""
         ...
 
-    def job_names(self, scope: Scope) -> Sequence[str]:
-        """Without the hidden ones."""
+    def job_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
+        """In order, without the hidden ones. With ``near`` only the neighbours of that name: all
+        of them if they are few, and a bounded number however many there are."""
         ...
 
     def delete_job(self, scope: Scope, name: str) -> Job:
@@ -358,15 +359,19 @@ class Store(Protocol):
         scope: Scope | None,
         *,
         job: str | None = None,
+        parent: str | None = None,
         hidden: bool = False,
         ended_after: float | None = None,
         page: Page | None = None,
     ) -> Sequence[Execution]:
         """Newest first. ``page.after`` is an execution's uid. ``ended_after`` leaves out those that
-        had ended by then; infinity leaves those that have not ended."""
+        had ended by then; infinity leaves those that have not ended. ``parent`` is the name of the
+        execution whose re-runs are wanted."""
         ...
 
-    def execution_names(self, scope: Scope) -> Sequence[str]: ...
+    def execution_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
+        """In order; ``near`` as with jobs."""
+        ...
 
     def delete_execution(self, uid: str) -> None:
         """Removes the execution with its tasks and attempts, and a hidden job with its last

@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from jobrunner.core.indices import format_indices
-from jobrunner.core.options import BACKENDS, INDICES, RERUN_OF, options_of
+from jobrunner.core.names import execution_name
+from jobrunner.core.options import BACKENDS, INDICES, OPTION_KEYS, RERUN_OF, options_of
 from jobrunner.core.outcome import CANCEL_MESSAGE
 from jobrunner.core.overrides import apply_overrides
 from jobrunner.core.records import (
@@ -32,9 +33,19 @@ from jobrunner.core.spec import (
 )
 from jobrunner.core.states import SETTLED_EXECUTIONS, TaskState
 from jobrunner.core.validation import validate_overrides
-from jobrunner.errors import AlreadyExists, InvalidSpec, NotFound, Refused, UsageError, Violation
+from jobrunner.errors import (
+    AlreadyExists,
+    InvalidSpec,
+    KeySpent,
+    NotFound,
+    Refused,
+    UsageError,
+    Violation,
+)
 from jobrunner.ports import Clock, Ids, LogStore, Page, Store
 from jobrunner.service.jobs import Jobs, not_found
+
+_OPTION_KEYS = frozenset(OPTION_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +192,7 @@ class Executions:
             uid=self._ids.uid(),
             project=job.project,
             region=job.region,
-            name="",
+            name=execution_name(job.name, token or self._ids.suffix()),
             job_uid=job.uid,
             job_name=job.name,
             job_generation=job.generation,
@@ -203,12 +214,15 @@ class Executions:
             lease=lease,
         )
         for _ in range(20):
-            name = f"{job.name}-{token or self._ids.suffix()}"
             try:
-                return self._store.create_execution(replace(execution, name=name))
+                return self._store.create_execution(execution)
+            except KeySpent:
+                raise
             except AlreadyExists:
                 if token:
                     raise
+                name = execution_name(job.name, self._ids.suffix())
+                execution = replace(execution, name=name)
         raise AlreadyExists(f"No free name for an execution of '{job.name}' was found in 20 tries.")
 
     # ------------------------------------------------------------ re-run
@@ -274,11 +288,7 @@ class Executions:
 
     def children(self, execution: Execution) -> Sequence[Execution]:
         """Re-runs of ``execution``, newest first."""
-        return [
-            other
-            for other in self.list(execution.scope, job=execution.job_name, hidden=True)
-            if other.parent == execution.name
-        ]
+        return self._store.list_executions(execution.scope, parent=execution.name, hidden=True)
 
     # ------------------------------------------------------------ read
 
@@ -286,7 +296,9 @@ class Executions:
         try:
             return self._store.get_execution(scope, name)
         except NotFound:
-            raise not_found("execution", name, self._store.execution_names(scope)) from None
+            raise not_found(
+                "execution", name, self._store.execution_names(scope, near=name)
+            ) from None
 
     def list(
         self,
@@ -371,9 +383,12 @@ def choose_backend(spec: JobSpec, template: ExecutionTemplate, wanted: str | Non
 
     Raises UsageError for an unknown backend and InvalidSpec for a template it cannot run.
     """
-    options = options_of({**spec.annotations, **template.annotations})
+    annotations = {**spec.annotations, **template.annotations}
+    chosen = None
+    if not _OPTION_KEYS.isdisjoint(annotations):
+        chosen = options_of(annotations).backend
     container = template.template.containers[0]
-    name = wanted or options.backend or ("docker" if container.image else "process")
+    name = wanted or chosen or ("docker" if container.image else "process")
     if name not in BACKENDS:
         raise UsageError(f"--backend: '{name}' is not a backend; allowed: {', '.join(BACKENDS)}")
     where = "spec.template.spec.template.spec.containers[0]"

@@ -108,7 +108,7 @@ class Jobs:
         """Raises NotFound; its hint names the nearest job there is."""
         job = self.find(scope, name)
         if job is None:
-            raise not_found("job", name, self._store.job_names(scope))
+            raise not_found("job", name, self._store.job_names(scope, near=name))
         return job
 
     def list(

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from jobrunner.core.records import Execution
 from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, LogStore, Retention, Store
 
 OLDEST_BATCH = 1000
+BATCH = 50
+"""Executions that are removed in one transaction."""
 
 
 class HouseKeeping:
@@ -28,19 +31,28 @@ class HouseKeeping:
             taken = {execution.uid for execution in gone}
             gone += list(self._over_disk(taken))
         if not dry_run:
-            for execution in gone:
-                # Logs first: a crash in between leaves a listed execution without logs, which the
-                # next round removes, and never logs that nobody lists.
-                self._logs.delete(execution.uid)
-                # Another command line may prune at the same time.
-                with contextlib.suppress(NotFound):
-                    self._store.delete_execution(execution.uid)
+            for start in range(0, len(gone), BATCH):
+                self._remove(gone[start : start + BATCH])
             now = self._clock.now()
             self._store.prune_changes(now - self._retention.max_age)
             self._store.prune_operations(now - self._retention.max_age)
             self._store.prune_run_keys(now - self._retention.key_age)
             self._store.prune_audit(now - self._retention.audit_age)
         return gone
+
+    def _remove(self, gone: Sequence[Execution]) -> None:
+        # Logs first: a crash in between leaves a listed execution without logs, which the next
+        # round removes, and never logs that nobody lists. It also makes room on a full disk.
+        for execution in gone:
+            self._logs.delete(execution.uid)
+        for answer in self._store.group([partial(self._delete, one.uid) for one in gone]):
+            if isinstance(answer, Exception):
+                raise answer
+
+    def _delete(self, uid: str) -> None:
+        # Another command line may prune at the same time.
+        with contextlib.suppress(NotFound):
+            self._store.delete_execution(uid)
 
     def _over_disk(self, taken: set[str]) -> Iterator[Execution]:
         total = self._logs.total_size()

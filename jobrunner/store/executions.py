@@ -13,7 +13,7 @@ from jobrunner.lib.database import Session
 from jobrunner.ports import Page
 from jobrunner.store import feed, runkeys
 from jobrunner.store.documents import encode
-from jobrunner.store.paging import after, bad_token, tail
+from jobrunner.store.paging import after, around, bad_token, tail
 from jobrunner.store.rows import (
     EXECUTION,
     abort_row,
@@ -52,6 +52,7 @@ def listing(
     session: Session,
     scope: Scope | None,
     job: str | None,
+    parent: str | None,
     hidden: bool,
     ended_after: float | None,
     page: Page | None,
@@ -64,6 +65,9 @@ def listing(
     if job is not None:
         where.append("job_name = ?")
         params.append(job)
+    if parent is not None:
+        where.append("parent = ?")
+        params.append(parent)
     if ended_after == math.inf:
         where.append("completed_at IS NULL")
     elif ended_after is not None:
@@ -84,8 +88,10 @@ def listing(
     return [execution_of(row) for row in rows]
 
 
-def names(session: Session, scope: Scope) -> Sequence[str]:
-    return [row[0] for row in session.execute(_NAMES, scope)]
+def names(session: Session, scope: Scope, near: str | None) -> Sequence[str]:
+    if near is None:
+        return [row[0] for row in session.execute(_NAMES, scope)]
+    return around(session, "SELECT name FROM executions", scope, near)
 
 
 # ------------------------------------------------------------------------------------ creating

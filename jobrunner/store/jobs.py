@@ -9,7 +9,7 @@ from jobrunner.errors import AlreadyExists, Conflict, NotFound
 from jobrunner.lib.database import Session
 from jobrunner.ports import Page
 from jobrunner.store.documents import encode
-from jobrunner.store.paging import after, bad_token, tail
+from jobrunner.store.paging import after, around, bad_token, tail
 from jobrunner.store.rows import JOB, LATEST, columns, job_of, job_row, marks
 
 _INSERT = (
@@ -99,8 +99,10 @@ def listing(
     return [job_of(row) for row in rows]
 
 
-def names(session: Session, scope: Scope) -> Sequence[str]:
-    return [row[0] for row in session.execute(_NAMES, scope)]
+def names(session: Session, scope: Scope, near: str | None) -> Sequence[str]:
+    if near is None:
+        return [row[0] for row in session.execute(_NAMES, scope)]
+    return around(session, "SELECT name FROM jobs", scope, near, " AND NOT hidden")
 
 
 def delete(session: Session, scope: Scope, name: str) -> Job:

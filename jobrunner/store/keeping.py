@@ -11,13 +11,20 @@ from jobrunner.ports import Retention
 from jobrunner.store.executions import SELECT
 from jobrunner.store.rows import execution_of
 
-# The inner part reads an index only; templates are read for those that go.
+# The inner parts read indexes only; templates are read for those that go. Jobs are counted before
+# their executions are put in order, because hardly any job has too many.
+_CROWDED = (
+    "SELECT job_uid FROM executions WHERE completed_at IS NOT NULL"
+    " GROUP BY job_uid HAVING COUNT(*) > ?"
+)
 _EXPIRED = (
     f"{SELECT} WHERE uid IN ("
-    "SELECT uid FROM (SELECT uid, completed_at, ROW_NUMBER() OVER"
+    "SELECT uid FROM executions WHERE completed_at < ?"
+    " UNION ALL"
+    " SELECT uid FROM (SELECT uid, ROW_NUMBER() OVER"
     " (PARTITION BY job_uid ORDER BY completed_at DESC, uid DESC) AS place"
-    " FROM executions WHERE completed_at IS NOT NULL) AS ended"
-    " WHERE place > ? OR completed_at < ?)"
+    f" FROM executions WHERE completed_at IS NOT NULL AND job_uid IN ({_CROWDED})) AS ended"
+    " WHERE place > ?)"
     " ORDER BY completed_at, uid"
 )
 _OLDEST = f"{SELECT} WHERE completed_at IS NOT NULL ORDER BY completed_at, uid LIMIT ?"
@@ -31,8 +38,8 @@ _NEW_NUMBER = (
 
 
 def expired(session: Session, retention: Retention, now: float) -> Sequence[Execution]:
-    oldest = now - retention.max_age
-    rows = session.execute(_EXPIRED, (retention.executions_per_job, oldest))
+    oldest, most = now - retention.max_age, retention.executions_per_job
+    rows = session.execute(_EXPIRED, (oldest, most, most))
     return [execution_of(row) for row in rows]
 
 

@@ -24,6 +24,7 @@ from jobrunner.store.documents import (
     decode_spec,
     decode_template,
     encode,
+    encode_template,
 )
 
 # A look-up is three times as fast as calling the enumeration, and there are tens of thousands.
@@ -128,7 +129,7 @@ def execution_row(execution: Execution) -> tuple[object, ...]:
         execution.job_uid,
         execution.job_name,
         execution.job_generation,
-        encode(execution.template),
+        encode_template(execution.template),
         execution.task_count,
         execution.parallelism,
         execution.backend,

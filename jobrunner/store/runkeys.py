@@ -8,7 +8,7 @@ transaction of its caller.
 from __future__ import annotations
 
 from jobrunner.core.records import Execution
-from jobrunner.errors import AlreadyExists
+from jobrunner.errors import KeySpent
 from jobrunner.lib.database import Session
 from jobrunner.store.rows import columns, marks
 
@@ -39,12 +39,12 @@ def take(session: Session, execution: Execution) -> str | None:
     return str(row[0])
 
 
-def removed(session: Session, execution: Execution) -> AlreadyExists:
+def removed(session: Session, execution: Execution) -> KeySpent:
     """What to say when the execution that the key has opened is not there any more."""
     place = (*execution.scope, execution.job_name, execution.idempotency_key)
     row = session.execute(_OPENED, place).fetchone()
     assert row is not None
-    return AlreadyExists(
+    return KeySpent(
         f"The idempotency key {execution.idempotency_key!r} has opened execution {row[1]!r}"
         f" of job {execution.job_name!r} before, which has been removed since;"
         " nothing was started.",

@@ -201,6 +201,7 @@ CREATE TABLE audit (
     CONSTRAINT pk_audit PRIMARY KEY (position)
 );
 CREATE INDEX ix_audit_at ON audit (at);
+CREATE INDEX ix_executions_parent ON executions (project, region, parent, created_at, uid) WHERE parent IS NOT NULL;
 INSERT INTO alembic_version VALUES ('0002');
 INSERT INTO counters VALUES ('changes', 0);
 INSERT INTO counters VALUES ('audit', 0);

@@ -78,8 +78,8 @@ class SqlStore:
     ) -> Sequence[Job]:
         return self._read(lambda s: jobs.listing(s, scope, hidden, page))
 
-    def job_names(self, scope: Scope) -> Sequence[str]:
-        return self._read(lambda s: jobs.names(s, scope))
+    def job_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
+        return self._read(lambda s: jobs.names(s, scope, near))
 
     def delete_job(self, scope: Scope, name: str) -> Job:
         return self._write(lambda s: jobs.delete(s, scope, name))
@@ -103,14 +103,17 @@ class SqlStore:
         scope: Scope | None,
         *,
         job: str | None = None,
+        parent: str | None = None,
         hidden: bool = False,
         ended_after: float | None = None,
         page: Page | None = None,
     ) -> Sequence[Execution]:
-        return self._read(lambda s: executions.listing(s, scope, job, hidden, ended_after, page))
+        return self._read(
+            lambda s: executions.listing(s, scope, job, parent, hidden, ended_after, page)
+        )
 
-    def execution_names(self, scope: Scope) -> Sequence[str]:
-        return self._read(lambda s: executions.names(s, scope))
+    def execution_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
+        return self._read(lambda s: executions.names(s, scope, near))
 
     def delete_execution(self, uid: str) -> None:
         self._write(lambda s: executions.delete(s, uid))

@@ -33,6 +33,7 @@ def _where(condition: str) -> dict[str, Any]:
 _CLUSTERED = {"sqlite_with_rowid": False}
 _UNSETTLED = _where("completed_at IS NULL")
 _SETTLED = _where("completed_at IS NOT NULL")
+_CHILDREN = _where("parent IS NOT NULL")
 
 
 class JobRow(Base, table=True):
@@ -66,6 +67,15 @@ class ExecutionRow(Base, table=True):
         Index("ix_executions_job_created", "project", "region", "job_name", "created_at", "uid"),
         Index("ix_executions_unsettled", "created_at", **_UNSETTLED),
         Index("ix_executions_lease", "lease_owner", **_UNSETTLED),
+        Index(
+            "ix_executions_parent",
+            "project",
+            "region",
+            "parent",
+            "created_at",
+            "uid",
+            **_CHILDREN,
+        ),
         Index("ix_executions_settled", "completed_at", "uid", **_SETTLED),
         Index("ix_executions_job_settled", "job_uid", "completed_at", "uid", **_SETTLED),
     )

@@ -291,3 +291,43 @@ def test_hidden_executions_are_claimed_by_nobody_but_by_name(store: Store) -> No
     store.create_execution(an_execution("job-1"))
     assert list(store.claimable(now=NOW)) == []
     assert store.claim("uid-of-job-1", "me", now=NOW, ttl=TTL).lease is not None
+
+
+# ------------------------------------------------------------------------------- many of a kind
+
+
+def test_names_near_another_are_its_neighbours_and_never_very_many(store: Store) -> None:
+    store.create_job(a_job())
+    store.group(
+        [lambda i=i: store.create_execution(an_execution(f"job-{i:03}")) for i in range(300)]  # type: ignore[misc]
+    )
+    near = store.execution_names(HOME, near="job-150x")
+    assert list(near) == sorted(near)
+    assert {"job-150", "job-151"} <= set(near)
+    assert len(near) < 100
+    assert len(store.execution_names(HOME)) == 300
+
+
+def test_names_near_another_are_all_names_where_there_are_few(store: Store) -> None:
+    for name in "abc":
+        store.create_job(a_job(name))
+    store.create_job(a_job("hidden", hidden=True))
+    assert list(store.job_names(HOME, near="b")) == ["a", "b", "c"]
+    assert list(store.job_names(AWAY, near="b")) == []
+
+
+def test_re_runs_are_listed_by_their_parent(store: Store) -> None:
+    store.create_job(a_job())
+    for i, parent in enumerate((None, "job-0", "job-0", "job-1")):
+        store.create_execution(an_execution(f"job-{i}", parent=parent, created_at=NOW + i))
+    assert [e.name for e in store.list_executions(HOME, parent="job-0")] == ["job-2", "job-1"]
+
+
+def test_executions_of_one_template_do_not_share_what_they_were_given(store: Store) -> None:
+    store.create_job(a_job())
+    one = store.create_execution(an_execution("job-1", labels={"a": "b"}))
+    two = store.create_execution(
+        an_execution("job-2", template=replace(one.template, task_count=9))
+    )
+    assert store.get_execution(HOME, "job-1").template.task_count is None
+    assert store.get_execution(HOME, "job-2") == two

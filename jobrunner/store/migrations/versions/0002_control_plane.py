@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 LIVING = sa.text("revoked_at IS NULL")
+CHILDREN = sa.text("parent IS NOT NULL")
 
 
 def upgrade() -> None:
@@ -88,6 +89,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("pk_audit")),
     )
     op.create_index("ix_audit_at", "audit", ["at"])
+    op.create_index(
+        "ix_executions_parent",
+        "executions",
+        ["project", "region", "parent", "created_at", "uid"],
+        sqlite_where=CHILDREN,
+        postgresql_where=CHILDREN,
+    )
     op.execute("INSERT INTO counters (name, value) VALUES ('audit', 0)")
     op.execute(
         "INSERT INTO run_keys (project, region, job_name, key, execution, execution_name, at)"
