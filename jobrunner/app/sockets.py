@@ -19,7 +19,9 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
     except (socket.gaierror, UnicodeError):
         raise UsageError(f"--host: '{host}' is not a host name or an address") from None
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named asyncio sends what it has at once (TCP_NODELAY): else an answer of two
+    # writes waits 40 ms for the client's delayed acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
