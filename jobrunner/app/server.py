@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from jobrunner import __version__
-from jobrunner.api.http.guard import is_loopback
+from jobrunner.api.http.guard import check_exposure
 from jobrunner.api.parts import Parts
 from jobrunner.app import faces, plugged
 from jobrunner.app.doors import Doors
@@ -88,15 +88,8 @@ def _on_sqlite(settings: Settings) -> bool:
 
 
 def _refuse_open_doors(app: App, options: ServeOptions) -> None:
-    if is_loopback(options.host) or options.insecure:
-        return
-    if not Tokens(app.store, app.clock, app.ids, actor=app.settings.user).living():
-        raise Refused(
-            f"--host {options.host} would let everybody who reaches this machine start processes:"
-            " there is no token yet.",
-            hint="Make one first: jobrunner tokens create NAME --role invoker. Or, on a network"
-            " where you trust everybody: --insecure",
-        )
+    tokens = Tokens(app.store, app.clock, app.ids, actor=app.settings.user)
+    check_exposure(options.host, has_tokens=tokens.living(), insecure=options.insecure)
 
 
 class Server:
