@@ -54,11 +54,12 @@ def container_name_problem(name: str) -> str | None:
 
 
 def volume_name_problem(name: str) -> str | None:
-    if re.fullmatch(_LABEL, name):
+    """More than the label of the contract: gcloud names the volume of a secret after the secret,
+    which may have 255 characters, and appends three words."""
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,300}", name):
         return None
     return (
-        f"'{name}' is not a volume name; allowed: 1 to 63 lower-case letters, digits and hyphens,"
-        " beginning and ending with a letter or digit"
+        f"'{name}' is not a volume name; allowed: 1 to 300 letters, digits, hyphens and underscores"
     )
 
 

@@ -146,9 +146,8 @@ BAD: list[tuple[str, JobSpec, str, str]] = [
     ("too many variables", job(image(env=tuple(EnvVar(f"V{n}", "") for n in range(1001)))),
      f"{C}.env", "1001 variables are too many; allowed: at most 1000"),
     # volumes
-    ("volume's name", job(task=secrets(replace(MEMORY, name="Scratch"))), f"{V}[0].name",
-     "'Scratch' is not a volume name; allowed: 1 to 63 lower-case letters, digits and hyphens,"
-     " beginning and ending with a letter or digit"),
+    ("volume's name", job(task=secrets(replace(MEMORY, name="a b"))), f"{V}[0].name",
+     "'a b' is not a volume name; allowed: 1 to 300 letters, digits, hyphens and underscores"),
     ("two of a name", job(task=secrets(MEMORY, MEMORY)), f"{V}[1].name",
      "another volume has the name 'scratch' too"),
     ("name of Cloud SQL", job(task=secrets(replace(MEMORY, name="cloudsql"))), f"{V}[0].name",
