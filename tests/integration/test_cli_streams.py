@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.commands import PROGRAM, document
 
-pytestmark = pytest.mark.usefixtures("home")
+pytestmark = pytest.mark.usefixtures("way")
 
 
 def in_shell(words: str, redirections: str) -> "subprocess.CompletedProcess[str]":
