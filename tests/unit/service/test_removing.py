@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -142,3 +143,26 @@ async def test_removing_what_is_not_there_says_so(control: Control) -> None:
         await removing(control).job(HERE, "jop")
     with pytest.raises(NotFound):
         await removing(control).execution(HERE, "job-1")
+
+
+async def test_of_two_who_remove_the_same_job_one_is_told_that_it_is_gone(
+    control: Control,
+) -> None:
+    execution = control.service.executions.run(HERE, "job")
+    control.runner.start(execution.uid)
+    answers = await asyncio.gather(
+        *(removing(control).job(HERE, "job") for _ in range(2)), return_exceptions=True
+    )
+    assert sorted(type(answer).__name__ for answer in answers) == ["Job", "NotFound"]
+    assert control.store.job_names(HERE) == []
+    assert not control.service.leaving
+
+
+async def test_of_two_who_remove_the_same_execution_both_are_answered(control: Control) -> None:
+    execution = control.service.executions.run(HERE, "job")
+    control.runner.start(execution.uid)
+    answers = await asyncio.gather(
+        *(removing(control).execution(HERE, execution.name) for _ in range(2))
+    )
+    assert {answer.uid for answer in answers} == {execution.uid}
+    assert gone(control, execution.name)
