@@ -10,6 +10,7 @@ from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.ports import Store
 
 POLL_SECONDS = 0.5
+CLOSED_PAUSE_SECONDS = 0.05
 
 
 class Audience:
@@ -41,6 +42,8 @@ class Audience:
                     current = self._store.get_execution_by_uid(uid)
             if current.state in SETTLED_EXECUTIONS:
                 return current
+            # Whoever asks again and again must not keep the others from being answered.
+            await asyncio.sleep(CLOSED_PAUSE_SECONDS if self._closed else 0)
             return self._store.get_execution_by_uid(uid)
         finally:
             waiting = self._waiting[uid]

@@ -84,7 +84,7 @@ class OperationMethods:
             operation = self._find(scope, id)
             shown = self._ledger.shown(operation)
             left = until - clock.monotonic()
-            if "done" in shown or left <= 0:
+            if "done" in shown or left <= 0 or not self._frame.parts.runner.accepts():
                 return Answer(encoded(shown))
             try:
                 await self._progress(operation, left)
