@@ -33,7 +33,9 @@ PORTS = whole(0, 65535)
     help="Run everything there: process or docker.",
 )
 @click.option("--database-url", metavar="URL", help="Another database than the one of the home.")
-@click.option("--slots", type=whole(1, 10_000), metavar="N", help="Attempts at once.")
+@click.option(
+    "--slots", type=whole(0, 10_000), metavar="N", help="Attempts at once; 0 starts nothing."
+)
 @click.option("--tls-cert", metavar="FILE", help="Certificate chain, PEM.")
 @click.option("--tls-key", metavar="FILE", help="Its key, PEM.")
 @click.option("--insecure", is_flag=True, help="Let callers in without a token, wherever from.")
