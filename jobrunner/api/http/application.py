@@ -54,6 +54,9 @@ TASK = "jobrunner.task"
 ABORT = "jobrunner.abort"
 """In the scope: a function that breaks the connection off."""
 
+RESPOND = "jobrunner.respond"
+"""In the scope: a function that sends a whole reply at once; False if it cannot at the moment."""
+
 NOBODY = Principal("")
 
 
@@ -168,10 +171,9 @@ class Application:
         if stream is not None:
             await self._send_stream(stream, answer, scope, send)
         else:
-            await send(
-                {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
-            )
-            await send({"type": "http.response.body", "body": answer.body})
+            respond = scope.get(RESPOND)
+            if respond is None or not respond(answer):
+                await _send_whole(answer, send)
         if self._house.access_log:
             self._log(visit, scope, answer.status, loop.time() - began)
 
@@ -304,6 +306,11 @@ class Application:
         if not self._document:
             self._document = encode(document(self._router.methods, self._house.version))
         return reply.whole(200, reply.JSON, self._document)
+
+
+async def _send_whole(answer: Reply, send: Send) -> None:
+    await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+    await send({"type": "http.response.body", "body": answer.body})
 
 
 def _only_get(visit: _Visit, make: Callable[[], Reply]) -> Reply:

@@ -35,10 +35,14 @@ from jobrunner.api.errors import (
     TooSlow,
 )
 from jobrunner.api.http import reply
-from jobrunner.api.http.application import ABORT, AUTHORITY, TASK
+from jobrunner.api.http.application import ABORT, AUTHORITY, RESPOND, TASK
 from jobrunner.api.http.limits import Limits
+from jobrunner.api.http.reply import Reply
 
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+
+TCP_USER_TIMEOUT = 18
+"""Of Linux; not every build of Python names it."""
 
 LINGER = 2.0
 """Seconds for the client to take the last answer while it still sends."""
@@ -89,7 +93,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        _give_up_on_stalled_peers(transport, self._limits.send_seconds)
+        _set_options(transport, self._limits.send_seconds)
         if len(self.connections) > self._limits.connections:
             most = self._limits.connections
             self._end(Overloaded(f"the server has {most} connections already; try again"))
@@ -177,6 +181,7 @@ class Connection(HttpToolsProtocol):
             self._read_target()
         scope = cast(dict[str, Any], self.scope)
         scope[ABORT] = self.transport.abort
+        scope[RESPOND] = self._respond
         self._dated.stamp()
         super().on_headers_complete()
         if self._active is None or self._active.response_complete:
@@ -206,6 +211,35 @@ class Connection(HttpToolsProtocol):
     def _stop_parsing(self, error: CallError) -> None:
         self._refusal = error
         raise error
+
+    # ---------------------------------------------------------------- answers
+
+    def _respond(self, answer: Reply) -> bool:
+        """Sends a whole answer to the request that is being answered, in one write; the two
+        messages of ASGI would be two. False if that must wait for the client, who has not taken
+        what was sent before."""
+        cycle = self._active
+        if cycle is None or cycle.disconnected:
+            return True
+        if self.flow.write_paused or cycle.response_started:
+            return False
+        close = not cycle.keep_alive or reply.CLOSE in answer.headers
+        lines = [STATUS_LINE[answer.status]]
+        for name, value in (*cycle.default_headers, *answer.headers):
+            lines += (name, b": ", value, b"\r\n")
+        if close and reply.CLOSE not in answer.headers:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        if cycle.scope["method"] != "HEAD":
+            lines.append(answer.body)
+        self.transport.write(b"".join(lines))
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        cycle.message_event.set()
+        if close:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     # ---------------------------------------------------------------- upgrades
 
@@ -298,10 +332,10 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
 
-def _give_up_on_stalled_peers(transport: asyncio.Transport, seconds: float) -> None:
-    """The kernel ends a connection whose peer takes nothing of what is sent for so long."""
+def _set_options(transport: asyncio.Transport, seconds: float) -> None:
+    """What is written is sent at once; and the kernel ends a connection whose peer takes nothing
+    of what is sent for ``seconds``."""
     connected = transport.get_extra_info("socket")
     if connected is not None and connected.family in (socket.AF_INET, socket.AF_INET6):
-        connected.setsockopt(
-            socket.IPPROTO_TCP, getattr(socket, "TCP_USER_TIMEOUT", 18), int(seconds * 1000)
-        )
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, int(seconds * 1000))

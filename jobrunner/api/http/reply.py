@@ -31,7 +31,7 @@ _PAGE: Headers = [
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
 ]
-_CLOSE = (b"connection", b"close")
+CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +79,5 @@ def refused(error: JobrunnerError, *, close: bool = False) -> Reply:
     elif isinstance(error, Overloaded):
         more.append((b"retry-after", b"1"))
     if close or isinstance(error, TooSlow):
-        more.append(_CLOSE)
+        more.append(CLOSE)
     return whole(status_of(error).http, JSON, encode(envelope(error)), *more)
