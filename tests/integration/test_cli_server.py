@@ -271,6 +271,19 @@ def test_the_doctor_says_which_server_there_is() -> None:
         assert f"pid {server.pid}" in seen()
 
 
+@pytest.mark.parametrize(
+    "words", [("jobs", "list"), ("executions", "list"), ("executions", "logs", "nope")]
+)
+def test_a_read_through_a_server_loads_no_database_and_no_event_loop(
+    words: tuple[str, ...],
+) -> None:
+    with serving():
+        run = jobrunner(*words, env=environment_with(PYTHONPROFILEIMPORTTIME="1"))
+    loaded = {line.rpartition("|")[2].strip() for line in run.stderr.splitlines() if "|" in line}
+    assert "jobrunner.client.remote" in loaded
+    assert not loaded & {"sqlite3", "asyncio", "jobrunner.store", "jobrunner.app", "yaml"}
+
+
 # ---------------------------------------------------------------- amounts
 
 
