@@ -169,7 +169,7 @@ def connect(url: str) -> Database:
     shown = f"{scheme}://…" if mark else "(no scheme)"
     raise DatabaseError(
         Fault.BAD_URL,
-        f"the database URL {shown} is of no known kind; allowed forms: {', '.join(FORMS)}",
+        f"The database URL {shown} is of no known kind; allowed forms: {', '.join(FORMS)}.",
     )
 
 
@@ -179,8 +179,8 @@ def _sqlite_path(rest: str) -> str:
     if not rest.startswith("//"):
         raise DatabaseError(
             Fault.BAD_URL,
-            f"the database URL sqlite://{rest} is not an absolute path; write {FORMS[0]}"
-            " (four slashes)",
+            f"The database URL sqlite://{rest} is not an absolute path; write {FORMS[0]}"
+            " (four slashes).",
         )
     return rest[1:]
 
@@ -346,24 +346,25 @@ _BY_SQLITE_NAME = {
 
 _SQLITE_SAYS: dict[Fault, tuple[str, str]] = {
     Fault.BUSY: (
-        f"the database {{place}} was kept locked by another process for {BUSY_SECONDS:.0f} s",
-        "look for a process that hangs while it holds the file: fuser -v {place}",
+        f"The database {{place}} was kept locked by another process for {BUSY_SECONDS:.0f} s.",
+        "Look for a process that hangs while it holds the file: fuser -v {place}",
     ),
     Fault.FULL: (
-        "the disk is full: the database {place} cannot be written",
-        "free some space on the disk of {place}; nothing that was stored before is lost",
+        "The disk is full: the database {place} cannot be written.",
+        "Free some space on the disk of {place} (jobrunner db prune removes what is old);"
+        " nothing that was stored before is lost.",
     ),
     Fault.UNWRITABLE: (
-        "the database {place} cannot be opened for writing: {detail}",
-        "check that the directory exists and that you may write to it and to the file",
+        "The database {place} cannot be opened for writing: {detail}.",
+        "Check that the directory exists and that you may write to it and to the file.",
     ),
     Fault.NOT_A_DATABASE: (
-        "the file {place} is not a SQLite database",
-        "name another file, or move this one away",
+        "The file {place} is not a SQLite database.",
+        "Name another file, or move this one away.",
     ),
     Fault.DAMAGED: (
-        "the database {place} cannot be read or written: {detail}",
-        "check the disk, then restore the last backup: docs/reference/state.md says how",
+        "The database {place} cannot be read or written: {detail}.",
+        "Check the disk, then restore the last backup: docs/reference/state.md says how.",
     ),
 }
 
@@ -383,8 +384,8 @@ class SqliteDatabase(_Nesting):
             oldest = ".".join(map(str, OLDEST_SQLITE))
             raise DatabaseError(
                 Fault.OTHER,
-                f"the SQLite of this Python is {sqlite3.sqlite_version}; {oldest} is needed",
-                "use a newer Python, or PostgreSQL",
+                f"the SQLite of this Python is {sqlite3.sqlite_version}; {oldest} is needed.",
+                "Use a newer Python, or PostgreSQL.",
             )
         try:
             self._connection = self._open()
@@ -523,7 +524,7 @@ class SqliteDatabase(_Nesting):
         return self._say(fault, str(error))
 
     def _say(self, fault: Fault, detail: str) -> DatabaseError:
-        message, hint = _SQLITE_SAYS.get(fault, ("the database {place} refused: {detail}", ""))
+        message, hint = _SQLITE_SAYS.get(fault, ("The database {place} refused: {detail}.", ""))
         return DatabaseError(
             fault,
             message.format(place=self.place, detail=detail),
@@ -552,7 +553,7 @@ class PostgresDatabase(_Nesting):
         except ImportError:
             raise DatabaseError(
                 Fault.OTHER,
-                "PostgreSQL needs the package psycopg, which is not installed",
+                "PostgreSQL needs the package psycopg, which is not installed.",
                 "pip install 'jobrunner[postgres]'",
             ) from None
         super().__init__()
@@ -571,8 +572,8 @@ class PostgresDatabase(_Nesting):
             # The driver's message repeats the URL.
             raise DatabaseError(
                 Fault.BAD_URL,
-                f"the database URL postgresql://… cannot be read; write {FORMS[2]}",
-                "percent-encode special characters of the password",
+                f"The database URL postgresql://… cannot be read; write {FORMS[2]}.",
+                "Percent-encode special characters of the password.",
             ) from None
         host = str(parts.get("host") or "the local socket")
         port = f":{parts['port']}" if parts.get("port") else ""
@@ -713,14 +714,14 @@ class PostgresDatabase(_Nesting):
         state = error.sqlstate or ""
         # Without a state the message is libpq's own, about the connection.
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        detail = lines[0] if lines else type(error).__name__
+        detail = lines[0].rstrip(".") if lines else type(error).__name__
         if self._password:
             detail = detail.replace(self._password, "…")
         fault, hint = self._classify(error, state, detail)
         if fault is Fault.UNREACHABLE:
-            message = f"cannot reach the PostgreSQL database {self.place}: {detail}"
+            message = f"The PostgreSQL database {self.place} cannot be reached: {detail}."
         else:
-            message = f"the PostgreSQL database {self.place} refused: {detail}"
+            message = f"The PostgreSQL database {self.place} refused: {detail}."
         return DatabaseError(fault, message, hint)
 
     def _classify(self, error: psycopg.Error, state: str, detail: str) -> tuple[Fault, str]:
@@ -731,15 +732,15 @@ class PostgresDatabase(_Nesting):
         if state == "42P01":
             return Fault.NO_TABLE, ""
         if state == "55P03":
-            return Fault.BUSY, "another process keeps a lock: see pg_stat_activity"
+            return Fault.BUSY, "Another process keeps a lock: see pg_stat_activity"
         if state == "53100":
-            return Fault.FULL, "free some space on the disk of the server"
+            return Fault.FULL, "Free some space on the disk of the server."
         if state in ("28P01", "28000") or "password" in detail or "no pg_hba.conf" in detail:
-            return Fault.UNREACHABLE, "check the user and the password of the database URL"
+            return Fault.UNREACHABLE, "Check the user and the password of the database URL."
         if state == "3D000" or "does not exist" in detail:
-            return Fault.UNREACHABLE, "make the database first: createdb NAME"
+            return Fault.UNREACHABLE, "Make the database first: createdb NAME"
         if state in ("25006", "42501"):
-            return Fault.UNWRITABLE, "grant the user the right to create and write tables"
+            return Fault.UNWRITABLE, "Grant the user the right to create and write tables."
         if isinstance(error, self._driver.OperationalError):
-            return Fault.UNREACHABLE, "check that the server runs, and host and port of the URL"
+            return Fault.UNREACHABLE, "Check that the server runs, and host and port of the URL."
         return Fault.OTHER, ""

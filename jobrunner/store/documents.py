@@ -88,6 +88,6 @@ def _decode(decoder: msgspec.json.Decoder[T], text: str) -> T:
         return decoder.decode(text)
     except msgspec.DecodeError as error:
         raise StoreFault(
-            f"a stored document cannot be read: {error}",
-            hint="the database was changed by hand or is damaged; restore the last backup",
+            f"A stored document cannot be read: {error}.",
+            hint="The database was changed by hand or is damaged; restore the last backup.",
         ) from error

@@ -34,7 +34,7 @@ _PLACE = "SELECT created_at FROM executions WHERE uid = ?"
 def by_uid(session: Session, uid: str) -> Execution:
     row = session.execute(_BY_UID, (uid,)).fetchone()
     if row is None:
-        raise NotFound(f"there is no execution with the uid {uid!r}")
+        raise NotFound(f"There is no execution with the uid {uid!r}.")
     return execution_of(row)
 
 
@@ -42,8 +42,8 @@ def by_name(session: Session, scope: Scope, name: str) -> Execution:
     row = session.execute(_BY_NAME, (*scope, name)).fetchone()
     if row is None:
         raise NotFound(
-            f"there is no execution named {name!r} in project {scope.project!r},"
-            f" region {scope.region!r}"
+            f"There is no execution named {name!r} in project {scope.project!r},"
+            f" region {scope.region!r}."
         )
     return execution_of(row)
 
@@ -132,7 +132,7 @@ def create(session: Session, execution: Execution) -> Execution:
     # Taking the job's row first makes creators of one job wait for each other.
     job = session.execute(_COUNT, (execution.uid, execution.job_uid)).fetchall()
     if not job:
-        raise NotFound(f"the job {execution.job_name!r} does not exist any more")
+        raise NotFound(f"The job {execution.job_name!r} does not exist any more.")
     if execution.idempotency_key is not None:
         earlier = runkeys.take(session, execution)
         if earlier is not None:
@@ -217,7 +217,7 @@ def request_abort(session: Session, uid: str, abort: Abort) -> Execution:
 def delete(session: Session, uid: str) -> None:
     rows = session.execute(_DELETE, (uid,)).fetchall()
     if not rows:
-        raise NotFound(f"there is no execution with the uid {uid!r}")
+        raise NotFound(f"There is no execution with the uid {uid!r}.")
     job_uid = rows[0][0]
     # A creator that holds the job's row has to be waited for, or the next two would not see
     # what it creates.

@@ -60,15 +60,15 @@ def replace(session: Session, job: Job, expect_version: int) -> None:
         stored = get(session, job.scope, job.name)
         raise Conflict(
             f"Job {job.name!r} was changed by {stored.last_modifier or 'somebody else'} in the"
-            f" meantime (version {stored.resource_version}, expected {expect_version})",
-            hint="read it again, and repeat the change",
+            f" meantime (version {stored.resource_version}, expected {expect_version}).",
+            hint="Read it again, and repeat the change.",
         )
 
 
 def get(session: Session, scope: Scope, name: str) -> Job:
     row = session.execute(_BY_NAME, (*scope, name)).fetchone()
     if row is None:
-        raise NotFound(f"there is no job named {name!r} in {_place(scope)}")
+        raise NotFound(f"There is no job named {name!r} in {_place(scope)}.")
     return job_of(row)
 
 

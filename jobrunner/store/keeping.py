@@ -55,7 +55,7 @@ def project_number(session: Session, project: str) -> int | None:
 def project_of(session: Session, number: int) -> str:
     row = session.execute(_PROJECT, (number,)).fetchone()
     if row is None:
-        raise NotFound(f"no project has the number {number}")
+        raise NotFound(f"No project has the number {number}.")
     return str(row[0])
 
 

@@ -45,10 +45,10 @@ def upgrade(url: str, *, to: str = "head") -> None:
                 command.upgrade(config, to)
             except DBAPIError as error:
                 raise StoreFault(
-                    f"the schema of the database {database.place} could not be brought up to date:"
-                    f" {error.orig}",
-                    hint="nothing was changed; if other programs keep tables there, use a database"
-                    " of its own",
+                    f"The schema of the database {database.place} could not be brought up to date:"
+                    f" {str(error.orig).strip().rstrip('.')}.",
+                    hint="Nothing was changed; if other programs keep tables there, use a database"
+                    " of its own.",
                 ) from None
     finally:
         database.close()

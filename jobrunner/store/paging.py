@@ -17,7 +17,7 @@ def tail(page: Page | None) -> tuple[str, tuple[int, ...]]:
     if page is None:
         return "", ()
     if page.limit < 1:
-        raise UsageError(f"a page of {page.limit} items cannot be read; allowed: 1 or more")
+        raise UsageError(f"A page of {page.limit} items cannot be read; allowed: 1 or more.")
     return " LIMIT ?", (page.limit,)
 
 
@@ -26,7 +26,7 @@ def after(page: Page | None) -> str | None:
 
 
 def bad_token(value: str, form: str) -> UsageError:
-    return UsageError(f"the page token {value!r} is of no use here; it is {form}")
+    return UsageError(f"The page token {value!r} is of no use here; it is {form}.")
 
 
 def around(

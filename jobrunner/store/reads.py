@@ -51,7 +51,7 @@ def tasks(
 def task(session: Session, execution: str, index: int) -> Task:
     row = session.execute(f"{_TASKS} AND idx = ?", (execution, index)).fetchone()
     if row is None:
-        raise NotFound(f"the execution {execution!r} has no task {index}")
+        raise NotFound(f"The execution {execution!r} has no task {index}.")
     return task_of(execution, row)
 
 

@@ -24,9 +24,9 @@ def ensure(database: Database, url: str) -> None:
             return
         if found is not None and found not in REVISIONS:
             raise StoreFault(
-                f"the database {database.place} was written by a newer version of jobrunner"
-                f" (its schema is {found}, this version knows {HEAD})",
-                hint="upgrade jobrunner: pip install --upgrade jobrunner",
+                f"The database {database.place} was written by a newer version of jobrunner"
+                f" (its schema is {found}, this version knows {HEAD}).",
+                hint="Upgrade jobrunner: pip install --upgrade jobrunner",
             )
         if database.kind == "sqlite" and database.read(_is_empty):
             # What the migrations would make, without the half second that alembic takes to load.

@@ -64,13 +64,13 @@ def record(session: Session, turn: Turn) -> None:
     if turn.opened:
         opened = session.executemany(_OPEN, [_opened(attempt) for attempt in turn.opened])
         if opened != len(turn.opened):
-            raise StaleWrite(f"an attempt of {execution.name!r} was opened by somebody else")
+            raise StaleWrite(f"An attempt of {execution.name!r} was opened by somebody else.")
     if turn.moved and _move(session, turn.moved) != len(turn.moved):
         raise StaleWrite(_which(session, turn))
     if turn.tasks:
         written = session.executemany(_TASK, [_task(task) for task in turn.tasks])
         if written != len(turn.tasks):
-            raise StaleWrite(f"a task of {execution.name!r} does not exist")
+            raise StaleWrite(f"A task of {execution.name!r} does not exist.")
     if turn.abandoned is not None:
         uid = execution.uid
         session.execute(_ABANDON, (turn.abandoned.value, turn.at, uid, uid))
@@ -82,7 +82,7 @@ def record(session: Session, turn: Turn) -> None:
 def _guard(session: Session, execution: Execution, settled: bool, changes: int) -> None:
     lease, counters = execution.lease, execution.counters
     if lease is None:
-        raise StaleWrite(f"{execution.name!r} was written without a lease")
+        raise StaleWrite(f"Execution {execution.name!r} was written without a lease.")
     written = session.execute(
         _SETTLE if settled else _GO_ON,
         (
@@ -109,8 +109,8 @@ def _guard(session: Session, execution: Execution, settled: bool, changes: int) 
     ).rowcount
     if written != 1:
         raise StaleWrite(
-            f"the lease {lease.epoch} of {lease.owner} on {execution.name!r} is gone: somebody"
-            " else drives it now, or it has ended or was deleted"
+            f"The lease {lease.epoch} of {lease.owner} on {execution.name!r} is gone: somebody"
+            " else drives it now, or it has ended or was deleted."
         )
 
 
@@ -207,5 +207,5 @@ def _which(session: Session, turn: Turn) -> str:
         # What this turn moved stands in its new state already.
         if row is None or row[0] != move.attempt.state.value:
             found = "does not exist" if row is None else f"is {row[0]}"
-            return f"the attempt {move.attempt.key} {found}, expected {move.expect.value}"
-    return f"an attempt of {turn.execution.name!r} was not in the expected state"
+            return f"The attempt {move.attempt.key} {found}, expected {move.expect.value}."
+    return f"An attempt of {turn.execution.name!r} was not in the expected state."

@@ -703,7 +703,7 @@ def test_a_project_has_one_number_for_ever(store: Store) -> None:
     assert all(10**12 < number < 10**13 for number in numbers)
     assert [store.project_of(number) for number in numbers] == ["a", "b", "a", "local"]
     for nobodys in (1, 10**12, 10**18):
-        with pytest.raises(NotFound, match="no project has the number"):
+        with pytest.raises(NotFound, match="No project has the number"):
             store.project_of(nobodys)
 
 

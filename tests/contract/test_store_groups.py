@@ -381,7 +381,7 @@ def test_a_server_that_hangs_up_in_the_middle_leaves_nothing_of_the_group(
     def hang_up() -> None:
         database(store).write(lambda s: s.execute("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    with pytest.raises(StoreFault, match="cannot reach"):
+    with pytest.raises(StoreFault, match="cannot be reached"):
         store.group([creating(store, "a"), hang_up, creating(store, "z")])
     assert names(store) == []
     assert store.group([creating(store, "b")]) == ["b"]

@@ -165,7 +165,7 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(url: str) -> No
     with pytest.raises(StoreFault, match="written by a newer version of jobrunner") as caught:
         open_store(url)
     assert caught.value.hint is not None
-    assert "upgrade jobrunner" in caught.value.hint
+    assert "Upgrade jobrunner" in caught.value.hint
     with opened(url) as database:
         assert schema.revision(database) == "9999"
 

@@ -182,7 +182,7 @@ def test_a_field_of_a_newer_version_is_passed_over() -> None:
 
 @pytest.mark.parametrize("broken", ["", "{", '{"labels": 3}', "[]"])
 def test_text_that_is_no_spec_is_a_fault_of_the_store(broken: str) -> None:
-    with pytest.raises(StoreFault, match="a stored document cannot be read"):
+    with pytest.raises(StoreFault, match="A stored document cannot be read"):
         decode_spec(broken)
 
 
