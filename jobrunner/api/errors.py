@@ -88,7 +88,7 @@ class WrongContentType(CallError):
 
 
 class Overloaded(CallError):
-    """More calls at once than the server takes; nothing was done."""
+    """More calls at once than the server takes, or it is stopping."""
 
 
 class DeadlineExceeded(CallError):
