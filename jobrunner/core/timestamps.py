@@ -7,14 +7,17 @@ cannot read nanoseconds.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _DAY = 86_400
 _LAST = 253_402_300_800
 """The first second of the year 10000."""
 
 
+@lru_cache(maxsize=4096)
 def format_time(at: float) -> str:
-    """``at`` is Unix seconds in the years 1970 to 9999; six digits of fraction."""
+    """``at`` is Unix seconds in the years 1970 to 9999; six digits of fraction. Remembered: a
+    document shows the same few instants again and again."""
     micros = min(max(0, round(at * 1_000_000)), _LAST * 1_000_000 - 1)
     seconds, fraction = divmod(micros, 1_000_000)
     days, clock = divmod(seconds, _DAY)

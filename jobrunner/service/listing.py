@@ -32,7 +32,7 @@ from jobrunner.ports import Page, Store
 
 T = TypeVar("T")
 
-SCAN = 2000
+SCAN = 1000
 BATCH = 500
 EVERYTHING = Selector()
 
