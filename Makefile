@@ -11,6 +11,7 @@ check:
 
 faults:
 	$(PYTHON) -m tests.support.faults --rounds 100
+	$(PYTHON) -m tests.support.server_faults --rounds 50
 
 test:
 	$(PYTHON) -m pytest -q
