@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from jobrunner.app import reserve
+from jobrunner.app.homecheck import check_home
 from jobrunner.app.making import Backends, make_backend, make_means
 from jobrunner.core.outcome import CANCEL_MESSAGE, CANCEL_REASON
 from jobrunner.core.records import Abort, AbortKind, Execution, Lease
@@ -52,15 +54,13 @@ class App:
 
     @classmethod
     def open(cls, settings: Settings) -> App:
-        """Opens the home and its database, creating or upgrading them. Raises StoreFault."""
-        try:
-            os.makedirs(settings.home, mode=0o700, exist_ok=True)
-        except OSError as error:
-            raise RunnerFault(
-                f"The home directory {settings.home} cannot be used: {error.strerror}.",
-                hint="Set JOBRUNNER_HOME to a directory you may write to.",
-            ) from None
-        return cls(settings, open_store(settings.database_url))
+        """Opens the home and its database, creating or upgrading them. Raises StoreFault, and
+        Refused for a home that others may write to."""
+        check_home(settings.home)
+        store = open_store(settings.database_url)
+        if settings.database_url.startswith("sqlite:"):
+            reserve.keep(settings.home)
+        return cls(settings, store)
 
     def __enter__(self) -> App:
         return self
@@ -231,7 +231,10 @@ class App:
     ) -> Sequence[Execution]:
         """Applies retention now; returns what went (or would go)."""
         house = HouseKeeping(self.store, self.logs, self.clock, retention or Retention())
-        return house.prune(dry_run=dry_run)
+        if dry_run or not self.settings.database_url.startswith("sqlite:"):
+            return house.prune(dry_run=dry_run)
+        with reserve.given_up(self.settings.home):
+            return house.prune()
 
     def _keep_house(self) -> None:
         """Retention after a run; the disk is measured at most every ten minutes."""

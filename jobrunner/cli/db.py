@@ -32,6 +32,7 @@ def prune(
     itself after runs."""
     from dataclasses import replace
 
+    from jobrunner.app.reserve import give_up
     from jobrunner.cli.words import plural
     from jobrunner.core.quantities import parse_memory
     from jobrunner.ports import Retention
@@ -48,6 +49,8 @@ def prune(
             raise click.BadParameter(
                 str(error).replace("an amount of memory", "a size"), param_hint="--max-log-size"
             ) from None
+    # On a full disk not even opening works without a little room.
+    give_up(state.settings().home)
     with state.opened() as app:
         gone = app.prune(dry_run=dry_run, retention=retention)
     for execution in gone:
