@@ -167,7 +167,7 @@ def merged(stored: Policy | None, wanted: Document, mask: frozenset[str], etag: 
     conditional = any("condition" in one for one in document.get("bindings", ()))
     if conditional and version < CONDITIONS_SINCE:
         raise invalid("policy.version", f"{version} has no conditions; write 3")
-    return Policy(json.dumps(document, ensure_ascii=False), etag, version)
+    return Policy(json.dumps(document), etag, version)
 
 
 # ------------------------------------------------------------------------------------- reading

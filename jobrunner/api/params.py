@@ -106,7 +106,7 @@ def page_after(params: Params, *bound: str, name: str = "pageToken") -> str | No
         mark, after = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, TypeError, RecursionError):
         raise invalid(name, "it is not a token that this server gave out") from None
-    if not isinstance(after, str) or mark != _mark(bound):
+    if not isinstance(after, str) or not after.isprintable() or mark != _mark(bound):
         raise invalid(
             name, "it belongs to a list with other parameters; start again without a token"
         )

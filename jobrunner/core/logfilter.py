@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jobrunner.core.logentry import SEVERITIES
+from jobrunner.core.selectors import is_text
 from jobrunner.core.timestamps import format_time, parse_time
 
 MAX_FILTER = 20_000
@@ -254,6 +255,8 @@ def parse_filter(text: str) -> Filter:
     """Raises ValueError with a sentence that says what is wrong and what is understood."""
     if len(text) > MAX_FILTER:
         raise ValueError(f"it is longer than {MAX_FILTER} characters")
+    if not is_text(text):
+        raise ValueError("it holds a NUL character, or half of one")
     reader = _Reader(text)
     found = reader.all_of(0)
     if not reader.at_end():

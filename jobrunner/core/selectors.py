@@ -81,6 +81,11 @@ class Selector:
         return found
 
 
+def is_text(text: str) -> bool:
+    """Whether a database can be asked for it: no NUL, no half of a UTF-16 pair."""
+    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
+
+
 _TOKEN = re.compile(r"\s*(?:(==|!=|[=!(),])|([^\s=!(),]+))")
 _KEY = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?")
 _WORDS = ("in", "notin")
@@ -90,6 +95,8 @@ def parse_selector(text: str) -> Selector:
     """Raises ValueError with a sentence that says what was expected where."""
     if len(text) > MAX_SELECTOR:
         raise ValueError(f"it is longer than {MAX_SELECTOR} characters")
+    if not is_text(text):
+        raise ValueError("it holds a NUL character, or half of one")
     return Selector(tuple(_Reader(text).requirements())) if text.strip() else Selector()
 
 

@@ -118,6 +118,14 @@ async def test_conditions_need_version_3(face: Face) -> None:
     assert stored["bindings"][0]["condition"] == condition
 
 
+async def test_any_text_in_a_condition_can_be_stored(face: Face) -> None:
+    for text in ("a\0b", "\ud800", "ü"):
+        condition = {"title": text, "expression": "true"}
+        policy = {"bindings": [{**BINDING, "condition": condition}], "version": 3}
+        stored = (await put(face, policy)).body
+        assert await get(face) == stored
+
+
 @pytest.mark.parametrize(
     ("policy", "field"),
     [

@@ -127,6 +127,12 @@ def test_what_is_not_understood_is_named_with_what_is(text: str, said: str) -> N
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ['textPayload:"\0"', '"\udfff"'])
+def test_what_no_database_can_be_asked_for_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="NUL character, or half of one"):
+        parse_filter(text)
+
+
 def test_depth_and_length_are_bounded() -> None:
     deep = MAX_DEPTH + 5
     with pytest.raises(ValueError, match="nested deeper"):

@@ -89,6 +89,12 @@ def test_what_is_no_selector_is_answered_with_what_was_expected(text: str, said:
     assert str(caught.value).startswith(f"'{text}' is not a label selector: ")
 
 
+@pytest.mark.parametrize("text", ["a=b\0", "a=\ud800"])
+def test_what_no_database_can_be_asked_for_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="NUL character, or half of one"):
+        parse_selector(text)
+
+
 def test_a_very_long_selector_is_refused_before_it_is_read() -> None:
     with pytest.raises(ValueError, match="longer than 10000 characters"):
         parse_selector("a" * 10_001)
