@@ -572,6 +572,10 @@ class Runner(Protocol):
         """Whether new attempts are started: false while the server drains."""
         ...
 
+    def trouble(self, uid: str) -> str | None:
+        """Why the execution cannot be driven now, in a sentence; it is tried again by itself."""
+        ...
+
 
 # ---------------------------------------------------------------- logs
 

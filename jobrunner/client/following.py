@@ -19,6 +19,8 @@ from jobrunner.errors import Refused
 from jobrunner.service.calls import Desk, News
 
 POLL_SECONDS = 0.1
+ECHO_SECONDS = 0.1
+"""``timeout`` and some shells send one signal twice: to the process and to its group."""
 SHARE = 10
 """Of the time that asking takes so many are left between two questions: a list of 10,000 attempts
 must not be all that a server does."""
@@ -27,6 +29,8 @@ must not be all that a server does."""
 class Audience(Protocol):
     """As much of the executor's observer as can be told from outside, and what it wants to hear:
     attempts are for those who show output, tasks for those who have a line for each end."""
+
+    def warning(self, message: str) -> None: ...
 
     def wants_attempts(self) -> bool: ...
 
@@ -88,39 +92,68 @@ def follow(
 ) -> Execution:
     """Returns the execution once it has ended. Once ``interrupted`` says so it is cancelled, and
     followed further."""
+    cancel = Cancelling(wire, execution)
+    try:
+        with wire.patient():
+            return _follow(wire, execution, audience, cancel, interrupted, sleep)
+    except KeyboardInterrupt:
+        # Two signals at once: the wish comes first, and nobody waits.
+        cancel.when(interrupted())
+        raise
+
+
+def _follow(
+    wire: Wire,
+    execution: Execution,
+    audience: Audience,
+    cancel: Cancelling,
+    interrupted: Callable[[], bool],
+    sleep: Callable[[float], None],
+) -> Execution:
     changes = Changes()
-    cancelled = False
+    told: set[str] = set()
     version = -1
-    with wire.patient():
-        while True:
-            began = time.monotonic()
-            if interrupted() and not cancelled:
-                cancelled = True
-                _cancel(wire, execution)
-            news = wire.call(
-                Desk.news,
-                execution.uid,
-                version,
-                tasks=audience.wants_tasks(execution),
-                attempts=audience.wants_attempts(),
-                done=changes.done,
-            )
-            if news is not None:
-                version = news.execution.resource_version
-                opened, changed, tasks = changes.of(news)
-                # Before the first start there is nothing to tell.
-                if news.execution.started_at is not None or news.execution.abort is not None:
-                    audience.turn(news.execution, opened, changed, tasks)
-                if news.execution.state in SETTLED_EXECUTIONS:
-                    audience.settled(news.execution)
-                    return news.execution
-            sleep(max(POLL_SECONDS, SHARE * (time.monotonic() - began)))
+    while True:
+        began = time.monotonic()
+        cancel.when(interrupted())
+        news = wire.call(
+            Desk.news,
+            execution.uid,
+            version,
+            tasks=audience.wants_tasks(execution),
+            attempts=audience.wants_attempts(),
+            done=changes.done,
+        )
+        if news is not None:
+            if news.trouble and news.trouble not in told:
+                told.add(news.trouble)
+                audience.warning(f"{news.trouble} The server tries again by itself.")
+            version = news.execution.resource_version
+            opened, changed, tasks = changes.of(news)
+            # Before the first start there is nothing to tell.
+            if news.execution.started_at is not None or news.execution.abort is not None:
+                audience.turn(news.execution, opened, changed, tasks)
+            if news.execution.state in SETTLED_EXECUTIONS:
+                audience.settled(news.execution)
+                return news.execution
+        sleep(max(POLL_SECONDS, SHARE * (time.monotonic() - began)))
 
 
-def _cancel(wire: Wire, execution: Execution) -> None:
-    # Refused: it has ended this moment.
-    with contextlib.suppress(Refused):
-        wire.call(Desk.cancel, execution.scope, execution.name)
+class Cancelling:
+    """The wish that an execution ends, told to the server once."""
+
+    def __init__(self, wire: Wire, execution: Execution) -> None:
+        self._wire = wire
+        self._execution = execution
+        self._told = False
+
+    def when(self, wanted: bool) -> None:
+        if not wanted or self._told:
+            return
+        # Refused: it has ended this moment.
+        with contextlib.suppress(Refused):
+            self._wire.call(Desk.cancel, self._execution.scope, self._execution.name)
+        self._told = True
 
 
 @contextmanager
@@ -130,14 +163,15 @@ def noting_signals(note: Callable[[], None], *, enabled: bool) -> Iterator[None]
     if not enabled:
         yield
         return
-    seen = False
+    first: float | None = None
 
     def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        if seen:
+        nonlocal first
+        if first is None:
+            first = time.monotonic()
+            note()
+        elif time.monotonic() - first > ECHO_SECONDS:
             raise KeyboardInterrupt
-        seen = True
-        note()
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     # Who starts us with a signal ignored (nohup) wants it ignored.

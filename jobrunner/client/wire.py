@@ -130,6 +130,10 @@ class Wire:
         except (OSError, http.client.HTTPException) as error:
             self._forget()
             raise Lost(error, sent=True) from None
+        except BaseException:
+            # A signal: what is half read is of no use to the next call.
+            self._forget()
+            raise
         self._own.used = self._monotonic()
         if response.will_close:
             self._forget()

@@ -81,6 +81,9 @@ class ServingExecutor:
     def accepts(self) -> bool:
         return not self._draining
 
+    def trouble(self, uid: str) -> str | None:
+        return self._troubles.why(uid)
+
     # ------------------------------------------------------------ for the server
 
     def facts(self) -> Mapping[str, str]:

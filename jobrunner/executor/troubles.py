@@ -49,6 +49,10 @@ class Troubles:
         before = self._by_uid[uid]
         self._by_uid[uid] = Trouble(before.why, 0.0, before.pause)
 
+    def why(self, uid: str) -> str | None:
+        found = self._by_uid.get(uid)
+        return None if found is None else found.why
+
     def facts(self, limit: int = 10) -> dict[str, str]:
         """Sentences by execution uid, for people."""
         return {uid: self._by_uid[uid].why for uid in list(self._by_uid)[:limit]}

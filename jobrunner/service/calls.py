@@ -79,11 +79,13 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """An execution as it is now, and of what was asked for all that may have changed."""
+    """An execution as it is now, and of what was asked for all that may have changed. ``trouble``
+    is why it cannot be driven now."""
 
     execution: Execution
     tasks: Sequence[Task] = ()
     attempts: Sequence[Attempt] = ()
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class FakeRunner:
 
     store: Store
     looks: int = 0
+    troubles: dict[str, str] = field(default_factory=dict)
 
     def look(self) -> None:
         self.looks += 1
@@ -41,6 +42,9 @@ class FakeRunner:
 
     def accepts(self) -> bool:
         return True
+
+    def trouble(self, uid: str) -> str | None:
+        return self.troubles.get(uid)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from jobrunner import __version__
@@ -10,7 +11,7 @@ from jobrunner.api.errors import envelope, status_of
 from jobrunner.api.parts import Parts
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.errors import JobrunnerError, RunnerFault, UsageError
-from jobrunner.service.calls import OPERATIONS, PATH, PROTOCOL, About, Desk, Operation
+from jobrunner.service.calls import OPERATIONS, PATH, PROTOCOL, About, Desk, News, Operation
 from jobrunner.service.codec import encode_answer, fault_of, read_call
 
 LONGEST_WAIT = 25.0
@@ -50,6 +51,8 @@ def _handler(parts: Parts, operation: Operation) -> Handler:
             )
         service = parts.service
         desk = Desk(service.acting(call.principal.name) if operation.changes else service)
+        if operation.name == "news":
+            return Answer(encode_answer(_with_trouble(parts, desk, arguments)))
         if not operation.grouped:
             return Answer(encode_answer(operation.does(desk, **arguments)))
         answer = await parts.commit(lambda: operation.does(desk, **arguments))
@@ -58,6 +61,15 @@ def _handler(parts: Parts, operation: Operation) -> Handler:
         return Answer(encode_answer(answer))
 
     return handle
+
+
+def _with_trouble(parts: Parts, desk: Desk, arguments: dict[str, Any]) -> News | None:
+    """News of an execution; that it cannot be driven now is news too."""
+    news = desk.news(**arguments)
+    why = parts.runner.trouble(arguments["uid"])
+    if why is None:
+        return news
+    return replace(news or News(desk.get_execution_by_uid(arguments["uid"])), trouble=why)
 
 
 def arguments_in(body: object) -> Mapping[str, Any]:

@@ -314,6 +314,10 @@ class Heard:
         self.endings: list[tuple[int, AttemptState]] = []
         self.tasks: list[int] = []
         self.end: Execution | None = None
+        self.warnings: list[str] = []
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
 
     def wants_attempts(self) -> bool:
         return True
@@ -419,6 +423,41 @@ def test_the_first_signal_cancels_through_the_server_and_goes_on_following(serve
     end = through.drive(execution, observer=Heard(), interrupts=False)
     assert end.abort is not None
     assert server.asked.count("cancel") == 1
+
+
+def test_two_signals_at_once_still_cancel(server: Server) -> None:
+    through = remote(server)
+    through.service.jobs.create(SCOPE, "j", spec())
+    execution = through.service.executions.run(SCOPE, "j")
+
+    def step(seconds: float) -> None:
+        through.interrupted = True
+        raise KeyboardInterrupt
+
+    through._sleep = step
+    with pytest.raises(KeyboardInterrupt):
+        through.drive(execution, observer=Heard(), interrupts=False)
+    assert server.store.get_execution_by_uid(execution.uid).abort is not None
+
+
+def test_that_it_cannot_be_driven_now_is_told_once(server: Server) -> None:
+    through = remote(server)
+    through.service.jobs.create(SCOPE, "j", spec())
+    execution = through.service.executions.run(SCOPE, "j")
+    server.runner.troubles[execution.uid] = "j-1: The engine does not answer."
+    steps = 0
+
+    def step(seconds: float) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            server.runner.troubles.clear()
+            Driver(server, execution).end()
+
+    through._sleep = step
+    heard = Heard()
+    through.drive(execution, observer=heard, interrupts=False)
+    assert heard.warnings == ["j-1: The engine does not answer. The server tries again by itself."]
 
 
 def test_continuing_what_has_ended_is_refused(server: Server, home: Remote) -> None:
