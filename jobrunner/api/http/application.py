@@ -61,8 +61,9 @@ NOBODY = Principal("")
 
 
 class Audit(Protocol):
-    """Told of every call of a method that changes something, refused ones included. ``at`` is in
-    Unix seconds, ``resource`` the path, ``code`` the HTTP status."""
+    """Told of every call of a method that changes something, refused ones included, if the caller
+    is known: strangers must not fill the disk. ``at`` is in Unix seconds, ``resource`` the path,
+    ``code`` the HTTP status."""
 
     def __call__(
         self, at: float, principal: str, method: str, resource: str, code: int
@@ -276,7 +277,7 @@ class Application:
             await _close(answer)
 
     def _record(self, visit: _Visit, code: int) -> None:
-        if visit.method is None or not visit.method.changes:
+        if visit.method is None or not visit.method.changes or visit.principal is NOBODY:
             return
         try:
             self._house.audit(
