@@ -109,9 +109,11 @@ def parse_cron(text: str, field: str = "schedule") -> CronLine:
 
 def next_wall(line: CronLine, after: datetime) -> datetime | None:
     """The first wall time (naive, whole minutes) after ``after`` that ``line`` matches; ``None``
-    if there is none within fifty years, or before the calendar ends."""
+    if there is none within fifty years, or before the calendar ends. A zone of ``after`` does not
+    count."""
     try:
-        search = _Search(line, after.replace(second=0, microsecond=0, fold=0) + _MINUTE)
+        minute = after.replace(second=0, microsecond=0, tzinfo=None, fold=0)
+        search = _Search(line, minute + _MINUTE)
         search.advance()
     except (StopIteration, OverflowError):
         return None
