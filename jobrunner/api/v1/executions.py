@@ -38,10 +38,7 @@ class ExecutionMethods:
 
     async def list(self, call: Call) -> Answer:
         asked = self._frame.asked(call, "executions", default=PAGE, most=PAGE)
-        place, selector, limit, after, _ = asked
-        found = self._frame.listing.executions(place, selector=selector, limit=limit, after=after)
-        items = [self._bytes(execution) for execution in found.items]
-        return self._frame.listed(call, asked, items, found.after)
+        return await self._frame.listed(call, asked, self._frame.listing.executions, self._bytes)
 
     async def get(self, call: Call) -> Answer:
         execution = self._find(self._frame.scope(call), call.params["execution"])
@@ -79,10 +76,8 @@ class ExecutionMethods:
 
     async def list_tasks(self, call: Call) -> Answer:
         asked = self._frame.asked(call, "tasks", default=PAGE, most=PAGE)
-        place, selector, limit, after, _ = asked
-        found = self._frame.listing.tasks(place, selector=selector, limit=limit, after=after)
-        items = [self._task_bytes(task, execution) for task, execution in found.items]
-        return self._frame.listed(call, asked, items, found.after)
+        listing = self._frame.listing
+        return await self._frame.listed(call, asked, listing.tasks, lambda r: self._task_bytes(*r))
 
     async def get_task(self, call: Call) -> Answer:
         scope, name = self._frame.scope(call), call.params["task"]

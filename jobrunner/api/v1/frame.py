@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 from jobrunner.api.params import invalid, page_after, page_size, page_token
 from jobrunner.api.parts import Parts
@@ -13,12 +14,16 @@ from jobrunner.api.v2.ledger import Ledger
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.core.records import Scope
 from jobrunner.core.selectors import Selector, parse_selector
-from jobrunner.service.listing import Listing, Place
+from jobrunner.service.listing import Listed, Listing, Place
+
+T = TypeVar("T")
 
 PREFIX = "/apis/run.googleapis.com/v1/namespaces/{namespace}"
 MOST_JOBS = 10_000
 """A list of jobs without a limit: gcloud asks for one page and believes that it is all."""
 
+STEP = 200
+"""Items that a list reads at a time."""
 
 INVOKED = ("run.jobs.run", "run.executions.cancel")
 """What an invoker may do."""
@@ -71,7 +76,26 @@ class Frame:
         size = page_size(call.params, "limit", default=default, most=most)
         return Asked(place, selector, size, after, bound)
 
-    def listed(self, call: Call, asked: Asked, items: Sequence[bytes], after: str | None) -> Answer:
+    async def listed(
+        self,
+        call: Call,
+        asked: Asked,
+        fetch: Callable[..., Listed[T]],
+        shown: Callable[[T], bytes],
+    ) -> Answer:
+        """One page, read in steps: others have their turn in between."""
+        place, selector, limit, after, _ = asked
+        items: list[bytes] = []
+        while True:
+            size = min(STEP, limit - len(items))
+            found = fetch(place, selector=selector, limit=size, after=after)
+            items += map(shown, found.items)
+            after = found.after
+            if after is None or len(items) == limit or len(found.items) < size:
+                return self._page(call, asked, items, after)
+            await asyncio.sleep(0)
+
+    def _page(self, call: Call, asked: Asked, items: Sequence[bytes], after: str | None) -> Answer:
         kind, project = asked.bound[:2]
         token = None if after is None else page_token(after, *asked.bound)
         # The number of a project that nobody has stored anything in is not given out.

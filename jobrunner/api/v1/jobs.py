@@ -51,11 +51,7 @@ class JobMethods:
 
     async def list(self, call: Call) -> Answer:
         asked = self._frame.asked(call, "jobs", default=MOST_JOBS, most=MOST_JOBS)
-        place, selector, limit, after, _ = asked
-        found = self._frame.listing.jobs(place, selector=selector, limit=limit, after=after)
-        return self._frame.listed(
-            call, asked, [self._bytes(job) for job in found.items], found.after
-        )
+        return await self._frame.listed(call, asked, self._frame.listing.jobs, self._bytes)
 
     async def replace(self, call: Call) -> Answer:
         """A full replacement. What the server owns is not read, and written anew."""
@@ -98,10 +94,11 @@ class JobMethods:
         executions = self._service.acting(call.principal.name).executions
 
         def work() -> Execution:
-            self._find(scope, name)
-            return executions.run(
-                scope, name, overrides, idempotency_key=call.idempotency_key or None
-            )
+            key = call.idempotency_key or None
+            try:
+                return executions.run(scope, name, overrides, idempotency_key=key)
+            except NotFound:
+                raise missing("JOB", name, scope) from None
 
         execution = await self._parts.commit(work)
         self._parts.runner.look()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from jobrunner.api.v1 import frame
 from jobrunner.api.v1.methods import methods
 from jobrunner.core.outcome import EXIT_MESSAGE, EXIT_REASON
 from jobrunner.core.records import Scope
@@ -105,6 +106,19 @@ async def test_pages_of_executions_follow_one_another(face: Face, control: Contr
         if not token:
             break
     assert found == names[::-1]
+
+
+async def test_a_long_page_is_read_in_steps_and_is_one_page(
+    face: Face, control: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frame, "STEP", 2)
+    names = [opened(control)[0] for _ in range(7)]
+    body = (await face.ask("GET", f"{EXECUTIONS}?limit=5")).body
+    assert [item["metadata"]["name"] for item in body["items"]] == names[:1:-1]
+    token = body["metadata"]["continue"]
+    body = (await face.ask("GET", f"{EXECUTIONS}?limit=5&continue={token}")).body
+    assert [item["metadata"]["name"] for item in body["items"]] == names[1::-1]
+    assert "continue" not in body["metadata"]
 
 
 async def test_the_question_before_a_removal_finds_what_runs(face: Face, control: Control) -> None:
