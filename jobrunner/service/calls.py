@@ -130,17 +130,17 @@ class Desk:
     ) -> Sequence[Job]:
         return self._service.jobs.list(scope, hidden=hidden, page=page)
 
-    @writes(Role.ADMIN)
+    @writes(Role.ADMIN, starts=True)
     def create_job(self, scope: Scope, name: str, spec: JobSpec) -> Job:
         return self._service.jobs.create(scope, name, spec)
 
-    @writes(Role.ADMIN)
+    @writes(Role.ADMIN, starts=True)
     def replace_job(
         self, scope: Scope, name: str, spec: JobSpec, expect_version: int | None = None
     ) -> Job:
         return self._service.jobs.replace(scope, name, spec, expect_version=expect_version)
 
-    @writes(Role.ADMIN, repeatable=True)
+    @writes(Role.ADMIN, repeatable=True, starts=True)
     def apply_job(self, scope: Scope, name: str, spec: JobSpec) -> tuple[Job, str]:
         return self._service.jobs.apply(scope, name, spec)
 
