@@ -71,7 +71,7 @@ class GroupCommit:
         else:
             for waiting, answer in zip(group, answers, strict=True):
                 if isinstance(answer, Exception):
-                    waiting.answer.set_exception(answer)
+                    waiting.answer.set_exception(_carried(answer))
                 else:
                     waiting.answer.set_result(answer)
 
