@@ -195,10 +195,13 @@ def change(current: Job | None, plan: Planned, scope: Scope) -> tuple[str, str]:
 
     from jobrunner.api.v1 import export_v1
     from jobrunner.cli.output import yaml_text
-    from jobrunner.core.defaults import fill_defaults
+    from jobrunner.core.defaults import DEFAULT_ACCOUNT, default_service_account, fill_defaults
     from jobrunner.core.records import Job
 
-    spec = fill_defaults(plan.spec)
+    account = "" if current is None else current.spec.template.template.service_account or ""
+    if not account.endswith(DEFAULT_ACCOUNT):
+        account = default_service_account()
+    spec = fill_defaults(plan.spec, service_account=account)
     if current is not None and current.spec == spec:
         return "unchanged", ""
     after_job = Job(uid="", project=scope.project, region=scope.region, name=plan.name, spec=spec)

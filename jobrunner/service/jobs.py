@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from jobrunner.core.defaults import fill_defaults
+from jobrunner.core.defaults import default_service_account, fill_defaults
 from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Job, Scope
 from jobrunner.core.spec import JobSpec
@@ -38,7 +38,7 @@ class Jobs:
             project=scope.project,
             region=scope.region,
             name=name,
-            spec=fill_defaults(spec),
+            spec=self._filled(scope, spec),
             resource_version=version_at(now),
             created_at=now,
             updated_at=now,
@@ -65,7 +65,7 @@ class Jobs:
                 f"Conflict for resource '{name}': version '{expect_version}' was specified "
                 f"but current version is '{current.resource_version}'."
             )
-        filled = fill_defaults(spec)
+        filled = self._filled(scope, spec)
         if filled == current.spec:
             return current
         token = self._starting.wanted(spec, current.spec)
@@ -80,6 +80,13 @@ class Jobs:
         )
         self._store.replace_job(changed, expect_version=current.resource_version)
         return self._started(changed, token)
+
+    def _filled(self, scope: Scope, spec: JobSpec) -> JobSpec:
+        """The default service account is the one of the project."""
+        if spec.template.template.service_account:
+            return fill_defaults(spec)
+        account = default_service_account(self._store.project_number(scope.project))
+        return fill_defaults(spec, service_account=account)
 
     def _started(self, job: Job, token: str) -> Job:
         if not token:
