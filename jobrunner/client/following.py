@@ -19,6 +19,8 @@ from jobrunner.errors import Refused
 from jobrunner.service.calls import Desk, News
 
 POLL_SECONDS = 0.1
+FIRST_POLL_SECONDS = 0.02
+"""Many jobs take no longer than a few of these."""
 ECHO_SECONDS = 0.1
 """``timeout`` and some shells send one signal twice: to the process and to its group."""
 SHARE = 10
@@ -113,6 +115,7 @@ def _follow(
     changes = Changes()
     told: set[str] = set()
     version = -1
+    pause = FIRST_POLL_SECONDS
     while True:
         began = time.monotonic()
         cancel.when(interrupted())
@@ -136,7 +139,8 @@ def _follow(
             if news.execution.state in SETTLED_EXECUTIONS:
                 audience.settled(news.execution)
                 return news.execution
-        sleep(max(POLL_SECONDS, SHARE * (time.monotonic() - began)))
+        sleep(max(pause, SHARE * (time.monotonic() - began)))
+        pause = min(POLL_SECONDS, pause * 1.5)
 
 
 class Cancelling:

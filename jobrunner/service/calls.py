@@ -26,6 +26,10 @@ default: what the other side does not know it ignores."""
 
 PATH = "/jobrunner/v1/call/"
 LEAST_SHARE = 16 * 1024
+MOST_BYTES = 4 * 1024 * 1024
+MOST_LOGS = 256
+MOST_DIGITS = 9
+"""Bounds of one answer about output: bytes, about, and attempts."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -206,15 +210,20 @@ class Desk:
     def list_tasks(
         self, uid: str, states: Sequence[TaskState] | None = None, page: Page | None = None
     ) -> Sequence[Task]:
+        if page is not None and page.after is not None:
+            _check_index(page.after)
         return self._service.store.list_tasks(uid, states=states, page=page)
 
     @reads
     def get_task(self, uid: str, index: int) -> Task:
+        _check_index(str(index))
         execution = self._service.store.get_execution_by_uid(uid)
         return self._service.executions.task(execution, index)
 
     @reads
     def list_attempts(self, uid: str, index: int | None = None) -> Sequence[Attempt]:
+        if index is not None:
+            _check_index(str(index))
         return self._service.store.list_attempts(uid, index=index)
 
     # following
@@ -254,7 +263,9 @@ class Desk:
     @reads
     def read_logs(self, wanted: Sequence[LogPlace], size: int) -> Sequence[LogPart]:
         """About ``size`` bytes of output in all, a fair share of each."""
-        share = max(size // max(len(wanted), 1), LEAST_SHARE)
+        if len(wanted) > MOST_LOGS:
+            raise UsageError(f"{len(wanted)} logs at once are too many; allowed: {MOST_LOGS}")
+        share = max(min(size, MOST_BYTES) // max(len(wanted), 1), LEAST_SHARE)
         return [self._part(want, share) for want in wanted]
 
     def _part(self, want: LogPlace, share: int) -> LogPart:
@@ -274,7 +285,7 @@ class Desk:
     @reads
     def tail_log(self, key: AttemptKey, size: int) -> bytes:
         _check_uid(key.execution)
-        return self._service.logs.tail(key, min(size, 1024 * 1024))
+        return self._service.logs.tail(key, max(1, min(size, MOST_BYTES)))
 
     @reads
     def size_of_logs(self) -> int:
@@ -298,6 +309,11 @@ def _indices(text: str) -> tuple[int, ...]:
         return parse_indices(text)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def _check_index(text: str) -> None:
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise UsageError(f"'{text[:60]}' is not the index of a task")
 
 
 def _check_uid(uid: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,8 @@ from jobrunner.errors import (
 )
 
 Document = dict[str, Any]
+BIGGEST = 2**63
+TEMPLATES = ("spec", "overrides")
 
 CLASSES: Mapping[str, type[JobrunnerError]] = {
     name: kind
@@ -68,12 +70,38 @@ def encode_call(
 
 
 def read_call(does: Callable[..., Any], arguments: object) -> dict[str, Any]:
-    """The arguments by name. Raises UsageError for what the method cannot take."""
+    """The arguments by name. Raises UsageError for what the method cannot take, or no store can be
+    asked for."""
+    problem = _strange(arguments)
+    if problem is not None:
+        raise UsageError(f"{does.__name__}: {problem}")
     try:
         found = msgspec.convert(arguments, parameters_of(does))
     except msgspec.ValidationError as error:
         raise UsageError(f"{does.__name__}: {error}") from None
     return {name: getattr(found, name) for name in found.__struct_fields__}
+
+
+def _strange(document: object) -> str | None:
+    """A number or text in ``document`` that no database takes. What may be stored as a template is
+    looked at by its own rules, which name the field; only half a character is none of theirs."""
+    todo: list[tuple[object, bool]] = [(document, False)]
+    while todo:
+        value, free = todo.pop()
+        if isinstance(value, str):
+            if "\0" in value and not free:
+                return "text holds a NUL character"
+            if not value.isascii() and any("\ud800" <= one <= "\udfff" for one in value):
+                return "text holds half of a character"
+        elif isinstance(value, int):
+            if not -BIGGEST <= value < BIGGEST:
+                return "a number has more than 64 bits"
+        elif isinstance(value, Mapping):
+            todo += [(key, free) for key in value]
+            todo += [(item, free or key in TEMPLATES) for key, item in value.items()]
+        elif isinstance(value, Sequence):
+            todo += [(item, free) for item in value]
+    return None
 
 
 # ---------------------------------------------------------------- answers

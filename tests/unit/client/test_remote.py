@@ -1,6 +1,7 @@
 """The use cases through a server: the same values, the same errors, nothing done twice."""
 
 import inspect
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -220,6 +221,29 @@ def test_fields_that_are_not_known_here_are_ignored(server: Server) -> None:
 )
 def test_a_call_that_is_none_is_refused(server: Server, body: bytes) -> None:
     assert server.answer("/jobrunner/v1/call/list_jobs", body)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("find_job", {"scope": ["local", "r"], "name": "\ud800"}),
+        ("find_job", {"scope": ["local", "r"], "name": "a\0b"}),
+        ("list_jobs", {"scope": None, "page": {"limit": 2**63}}),
+        ("list_tasks", {"uid": "u", "page": {"after": str(2**70)}}),
+        ("list_tasks", {"uid": "u", "page": {"after": "x"}}),
+        ("get_task", {"uid": "u", "index": 2**40}),
+        ("list_attempts", {"uid": "u", "index": -1}),
+        ("news", {"uid": "u", "\ud800": 1}),
+        ("read_logs", {"wanted": [{"key": ["u", 0, 0]}] * 1000, "size": 2**62}),
+        ("run", {"scope": ["local", "r"], "job_name": "j"}),
+    ],
+)
+def test_what_no_store_can_be_asked_for_is_refused(
+    server: Server, operation: str, arguments: dict[str, object]
+) -> None:
+    body = json.dumps({"protocol": 1, "arguments": arguments}).encode()
+    status, answer = server.answer(f"/jobrunner/v1/call/{operation}", body)
+    assert (status, json.loads(answer)["fault"]["classes"][0]) == (400, "UsageError")
 
 
 def test_a_log_is_named_by_a_uid_and_a_place_and_by_nothing_else(home: Remote) -> None:
