@@ -12,8 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 # Parts of the standard library that do no I/O, tell no time and are not random.
 PURE = {
-    "__future__", "abc", "base64", "bisect", "calendar", "collections", "dataclasses", "datetime", "enum",
-    "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "shlex",
+    "__future__", "abc", "base64", "bisect", "calendar", "collections", "dataclasses", "datetime",
+    "enum", "functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "shlex",
     "string", "textwrap", "types", "typing", "unicodedata",
 }  # fmt: skip
 
