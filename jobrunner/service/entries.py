@@ -27,6 +27,7 @@ RESOURCE = "cloud_run_job"
 EXECUTION_NAME = "run.googleapis.com/execution_name"
 TASK_INDEX = "run.googleapis.com/task_index"
 TASK_ATTEMPT = "run.googleapis.com/task_attempt"
+NOT_THE_USERS = ("client.knative.dev/", "run.googleapis.com/", "cloud.googleapis.com/")
 STREAMS = {1: "stdout", 2: "stderr"}
 SYSTEM = "varlog%2Fsystem"
 
@@ -326,8 +327,10 @@ class _Best:
 
 
 def entry_labels(execution: Execution) -> dict[str, str]:
-    """The user's labels; those of tools and of the server are not for log entries."""
-    return {key: value for key, value in execution.labels.items() if "/" not in key}
+    """The user's labels, without those that tools and the server put beside them."""
+    return {
+        key: value for key, value in execution.labels.items() if not key.startswith(NOT_THE_USERS)
+    }
 
 
 def _window(wanted: Wanted) -> tuple[float | None, float | None]:

@@ -24,7 +24,7 @@ SPEC = JobSpec(
     template=ExecutionTemplate(
         template=TaskTemplate(containers=(Container(command=("true",)),)), task_count=3
     ),
-    labels={"team": "x"},
+    labels={"team": "x", "example.com/a": "b", "client.knative.dev/nonce": "c"},
 )
 GCLOUD = (
     "resource.type = cloud_run_job \n AND resource.labels.job_name = nightly \n AND"
@@ -124,6 +124,7 @@ async def test_an_entry_is_what_the_contract_says(world: World) -> None:
     assert len(labels.pop("instanceId")) == 64
     assert labels == {
         "team": "x",
+        "example.com/a": "b",
         "run.googleapis.com/execution_name": execution.name,
         "run.googleapis.com/task_index": "2",
         "run.googleapis.com/task_attempt": "0",
