@@ -92,7 +92,6 @@ CREATE TABLE executions (
     CONSTRAINT uq_executions_job_uid_idempotency_key UNIQUE (job_uid, idempotency_key),
     CONSTRAINT uq_executions_project_region_name UNIQUE (project, region, name)
 );
-CREATE INDEX ix_executions_created ON executions (created_at, uid);
 CREATE INDEX ix_executions_place_created ON executions (project, region, created_at, uid);
 CREATE INDEX ix_executions_job_created ON executions (project, region, job_name, created_at, uid);
 CREATE INDEX ix_executions_job_settled ON executions (job_uid, completed_at, uid) WHERE completed_at IS NOT NULL;
@@ -202,6 +201,9 @@ CREATE TABLE audit (
 );
 CREATE INDEX ix_audit_at ON audit (at);
 CREATE INDEX ix_executions_parent ON executions (project, region, parent, created_at, uid) WHERE parent IS NOT NULL;
+CREATE INDEX ix_jobs_shown ON jobs (project, region, name) WHERE NOT hidden;
+CREATE INDEX ix_executions_shown ON executions (created_at, uid) WHERE NOT hidden;
+CREATE INDEX ix_executions_place_shown ON executions (project, region, created_at, uid) WHERE NOT hidden;
 INSERT INTO alembic_version VALUES ('0002');
 INSERT INTO counters VALUES ('changes', 0);
 INSERT INTO counters VALUES ('audit', 0);

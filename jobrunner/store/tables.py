@@ -33,12 +33,17 @@ def _where(condition: str) -> dict[str, Any]:
 _CLUSTERED = {"sqlite_with_rowid": False}
 _UNSETTLED = _where("completed_at IS NULL")
 _SETTLED = _where("completed_at IS NOT NULL")
+# One-off runs may be many more than what a list without them shows.
+_SHOWN = _where("NOT hidden")
 _CHILDREN = _where("parent IS NOT NULL")
 
 
 class JobRow(Base, table=True):
     __tablename__ = "jobs"
-    __table_args__ = (UniqueConstraint("project", "region", "name"),)
+    __table_args__ = (
+        UniqueConstraint("project", "region", "name"),
+        Index("ix_jobs_shown", "project", "region", "name", **_SHOWN),
+    )
 
     uid: str = Field(sa_type=Text, primary_key=True)
     project: str = Field(sa_type=Text)
@@ -62,7 +67,8 @@ class ExecutionRow(Base, table=True):
     __table_args__ = (
         UniqueConstraint("project", "region", "name"),
         UniqueConstraint("job_uid", "idempotency_key"),
-        Index("ix_executions_created", "created_at", "uid"),
+        Index("ix_executions_shown", "created_at", "uid", **_SHOWN),
+        Index("ix_executions_place_shown", "project", "region", "created_at", "uid", **_SHOWN),
         Index("ix_executions_place_created", "project", "region", "created_at", "uid"),
         Index("ix_executions_job_created", "project", "region", "job_name", "created_at", "uid"),
         Index("ix_executions_unsettled", "created_at", **_UNSETTLED),

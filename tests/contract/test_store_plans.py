@@ -64,7 +64,11 @@ def every_statement(path: Path) -> list[str]:
     store.execution_names(HOME)
     store.get_execution(HOME, "job-1")
     store.list_executions(HOME, page=Page(after=uid))
-    store.list_executions(None, hidden=True, page=Page())
+    store.list_executions(None, page=Page())
+    store.list_executions(HOME, hidden=True, page=Page())
+    store.list_executions(HOME, parent="job-0")
+    store.execution_names(HOME, near="job")
+    store.job_names(HOME, near="job")
     store.list_executions(HOME, job="job", page=Page(after=uid))
     again = store.claim(uid, "runner", now=NOW, ttl=TTL)
     store.record(Turn(settled(again, NOW)))
@@ -120,3 +124,24 @@ def test_no_statement_scans_a_table_without_an_index(tmp_path: Path) -> None:
     assert scans == set()
     # What is thrown out in one round, and the runs of one job when its latest was removed.
     assert {sql[:25] for sql in sorts} == {"executions WHERE uid IN (", "executions WHERE job_uid "}
+
+
+def test_lists_without_one_off_runs_do_not_pass_over_them(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    statements = every_statement(path)
+    connection = sqlite3.connect(path)
+    chosen = {
+        index
+        for sql in statements
+        if re.match(r"SELECT .*NOT (jobs\.)?hidden.* ORDER BY", sql) and "job_name =" not in sql
+        for step in connection.execute(f"EXPLAIN QUERY PLAN {sql}")
+        for index in re.findall(r"(?:SEARCH|SCAN) (?:jobs|executions) USING .*INDEX (\w+)", step[3])
+    }
+    connection.close()
+    assert chosen == {
+        "ix_jobs_shown",
+        "ix_executions_shown",
+        "ix_executions_place_shown",
+        "ix_executions_parent",
+        "ix_executions_unsettled",
+    }

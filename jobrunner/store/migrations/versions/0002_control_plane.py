@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 LIVING = sa.text("revoked_at IS NULL")
+SHOWN = sa.text("NOT hidden")
 CHILDREN = sa.text("parent IS NOT NULL")
 
 
@@ -95,6 +96,28 @@ def upgrade() -> None:
         ["project", "region", "parent", "created_at", "uid"],
         sqlite_where=CHILDREN,
         postgresql_where=CHILDREN,
+    )
+    op.create_index(
+        "ix_jobs_shown",
+        "jobs",
+        ["project", "region", "name"],
+        sqlite_where=SHOWN,
+        postgresql_where=SHOWN,
+    )
+    op.drop_index("ix_executions_created", table_name="executions")
+    op.create_index(
+        "ix_executions_shown",
+        "executions",
+        ["created_at", "uid"],
+        sqlite_where=SHOWN,
+        postgresql_where=SHOWN,
+    )
+    op.create_index(
+        "ix_executions_place_shown",
+        "executions",
+        ["project", "region", "created_at", "uid"],
+        sqlite_where=SHOWN,
+        postgresql_where=SHOWN,
     )
     op.execute("INSERT INTO counters (name, value) VALUES ('audit', 0)")
     op.execute(
