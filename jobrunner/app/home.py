@@ -49,7 +49,7 @@ class App:
         self.service: Service = make_service(
             store, self.logs, self.clock, self.ids, actor=settings.user
         )
-        self.interrupted = False
+        self.interrupted = self.hurried = False
         self.owner = runner_name(self.ids.suffix())
 
     @classmethod
@@ -185,7 +185,8 @@ class App:
         try:
             with handling(self._on_signal(executor), enabled=interrupts):
                 await executor.run(execution.uid)
-            await self._clean_up(backends(execution.backend), observer)
+            if not self.hurried:
+                await self._clean_up(backends(execution.backend), observer)
         finally:
             await backends.close()
         if execution.uid in executor.lost_to_others:
@@ -213,6 +214,7 @@ class App:
     def _on_signal(self, executor: Executor) -> Callable[[], None]:
         def interrupt() -> None:
             if self.interrupted:
+                self.hurried = True
                 executor.hurry()
                 return
             self.interrupted = True

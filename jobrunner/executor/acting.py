@@ -7,6 +7,7 @@ execution that cannot go on.
 from __future__ import annotations
 
 import asyncio
+from typing import Protocol, runtime_checkable
 
 from jobrunner.core.records import Attempt, AttemptKey
 from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed
@@ -26,6 +27,18 @@ from jobrunner.ports import Backend, LaunchSpec
 
 STUBBORN_SECONDS = 30.0
 """How long after its KILL an attempt may still be there before a person is told."""
+OBSTACLE_SECONDS = 3.0
+"""How long after it was told to end a person hears what keeps an attempt from it, if that is
+known."""
+
+
+@runtime_checkable
+class KnowsObstacles(Protocol):
+    """A backend that may know what keeps an attempt from ending."""
+
+    async def obstacle(self, handle: str) -> str:
+        """In the middle of a sentence; empty if there is nothing to say."""
+        ...
 
 
 class Acting:
@@ -35,6 +48,7 @@ class Acting:
         self._means = means
         self._inbox = inbox
         self._errands = errands
+        self._told: set[str] = set()
         self.hurry = False
 
     def carry_out(self, driver: Driver, orders: Orders) -> None:
@@ -124,12 +138,28 @@ class Acting:
             else:
                 break
         crash_point("after-stop")
-        await asyncio.sleep(grace + STUBBORN_SECONDS)
+        await asyncio.sleep(OBSTACLE_SECONDS)
+        if driver.is_live(key):
+            await self._tell_obstacle(driver, backend, handle)
+        await asyncio.sleep(max(0.0, grace + STUBBORN_SECONDS - OBSTACLE_SECONDS))
         if driver.is_live(key):
             self._means.observer.warning(
                 f"Task {key.index} of {driver.execution.name} was told to end {grace:.0f} s before"
                 f" its KILL, and has not ended {STUBBORN_SECONDS:.0f} s after it."
             )
+
+    async def _tell_obstacle(self, driver: Driver, backend: Backend, handle: str) -> None:
+        """Once per execution: what holds one attempt mostly holds all of them."""
+        if driver.uid in self._told or not isinstance(backend, KnowsObstacles):
+            return
+        why = await backend.obstacle(handle)
+        if why and driver.uid not in self._told:
+            self._told.add(driver.uid)
+            name = driver.execution.name
+            self._means.observer.warning(f"Execution {name} is told to end and waits: {why}.")
+
+    def forget(self, uid: str) -> None:
+        self._told.discard(uid)
 
     @staticmethod
     async def _discard(backend: Backend, handles: list[str]) -> None:

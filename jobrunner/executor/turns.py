@@ -182,6 +182,7 @@ class Turns:
         """Its slots are free."""
         self._roster.remove(driver.uid)
         self._means.launcher.forget(driver.uid)
+        self._acting.forget(driver.uid)
         self._inbox.touch(*self._roster.waiting())
 
     async def _record(self, entries: list[Entry]) -> list[object]:

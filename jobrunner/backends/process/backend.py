@@ -28,6 +28,8 @@ from jobrunner.ports import (
 
 PATIENCE = 10.0
 """Seconds in which a supervisor must start, or answer."""
+SAME_START = 100
+"""Clock ticks between what a supervisor notes and the kernel's own start of a process, at most."""
 GLANCE = 1.0
 """Seconds for a supervisor of somebody else when we only want to know whether it runs the same."""
 
@@ -90,8 +92,28 @@ class ProcessBackend:
     async def stop(self, handle: str, *, grace: float) -> None:
         found = Handle.parse(handle)
         link = await self._link(found)
-        if link is not None:
-            link.stop(found.key, grace)
+        if link is None:
+            return
+        link.stop(found.key, grace)
+        if grace <= 0 and link.stopped() is not None:
+            # Whoever is in a hurry does not wait until somebody wakes the supervisor.
+            await self._kill(found)
+            link.killed_past_it(found.key)
+
+    async def obstacle(self, handle: str) -> str:
+        """What keeps an attempt that is told to end from ending; empty if nothing is known."""
+        found = Handle.parse(handle)
+        link = self._links.get(found.supervisor)
+        pid = link.stopped() if link is not None else None
+        if pid is not None:
+            return (
+                f"the supervisor of plain processes, process {pid}, is stopped (state T);"
+                f" wake it with: kill -CONT {pid}"
+            )
+        seen = procfs.stat(found.pid) if found.pid else None
+        if seen is not None and seen.state == "D" and 0 <= seen.ticks - found.ticks < SAME_START:
+            return f"process {found.pid} waits inside the kernel (state D), where no signal helps"
+        return ""
 
     async def inspect(self, handle: str) -> Sighting:
         found = Handle.parse(handle)
@@ -211,12 +233,17 @@ class ProcessBackend:
         """The line to the supervisor of a handle; ``None`` when nothing is known of it any more,
         and then nothing of the attempt is left running either."""
         link = await self._attach(handle.supervisor, PATIENCE)
-        if link is None and handle.boot == procfs.boot_id()[:BOOT_CHARACTERS]:
+        if link is None:
+            await self._kill(handle)
+        return link
+
+    async def _kill(self, handle: Handle) -> None:
+        """KILL to whatever lives of an attempt, without its supervisor."""
+        if handle.boot == procfs.boot_id()[:BOOT_CHARACTERS]:
             prefix = self._prefix(handle.supervisor)
             left = {handle.key: Started(handle.pid, handle.ticks)}
             with _faults("leftovers of the attempt cannot be ended"):
                 await asyncio.to_thread(remains.kill_leftovers, prefix, left)
-        return link
 
     async def _attach(self, name: str, patience: float) -> Link | None:
         known = self._links.get(name)

@@ -12,6 +12,7 @@ import contextlib
 import itertools
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Sequence
@@ -198,6 +199,16 @@ class Link:
     def stop(self, key: str, grace: float) -> None:
         if self._sock is not None:
             self._say(protocol.STOP, key, grace)
+
+    def stopped(self) -> int | None:
+        """The process id of the supervisor while somebody keeps it stopped, as SIGSTOP does."""
+        info = place.read_info(self.directory) if self._sock is not None else None
+        seen = procfs.stat(int(info["pid"])) if info else None
+        return int(info["pid"]) if info and seen is not None and seen.state in "tT" else None
+
+    def killed_past_it(self, key: str) -> None:
+        """The attempt was killed by us, because its supervisor is stopped."""
+        self._on_exited(key, ExitStatus(signal=int(signal.SIGKILL), ended_at=time.time()))
 
     async def look(self, keys: Sequence[str] | None) -> dict[str, Found]:
         """What is known of these attempts, or of all, by key."""
