@@ -21,14 +21,21 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
         other = candidate.lower()[:_LONGEST]
         if abs(len(other) - len(wanted)) >= best_distance:
             continue
-        distance = mistakes(wanted, other)
+        distance = mistakes(wanted, other, best_distance)
         if distance < best_distance:
             best, best_distance = candidate, distance
     return best
 
 
-def mistakes(first: str, second: str) -> int:
-    """Edit distance in which swapped neighbours count once (optimal string alignment)."""
+def mistakes(first: str, second: str, enough: int = _LONGEST) -> int:
+    """Edit distance in which swapped neighbours count once (optimal string alignment). Counting
+    stops at ``enough``: the answer is then that or more."""
+    same = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        same += 1
+    first, second = first[same:], second[same:]
     before: list[int] = []
     row = list(range(len(second) + 1))
     for i, a in enumerate(first, 1):
@@ -38,4 +45,7 @@ def mistakes(first: str, second: str) -> int:
             if i > 1 and j > 1 and a == second[j - 2] and first[i - 2] == b:
                 cost = min(cost, older[j - 2] + 1)
             row.append(cost)
+        if min(row) >= enough <= min(before):
+            # What follows is made of these two rows and never smaller.
+            return enough
     return row[-1]
