@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from jobrunner.app import App
-from jobrunner.core.records import AttemptKey
+from jobrunner.core.records import AttemptKey, Scope
+from jobrunner.errors import StoreFault
 from jobrunner.ports import Turn
 from jobrunner.settings import Settings
 from tests.support.commands import jobrunner
@@ -120,3 +122,29 @@ def test_a_home_of_somebody_else_is_refused_by_name(
     assert refused.returncode == 4
     assert "belongs to another user (uid 12345), and you are root." in refused.stderr
     assert list(home.iterdir()) == []
+
+
+def test_a_group_on_a_disk_that_fills_up_is_stored_whole_or_not_at_all(small_disk: Path) -> None:
+    home = small_disk
+    with App.open(Settings(str(home), f"sqlite:///{home}/jobrunner.db")) as app:
+        store = app.store
+
+        def creating(group: int) -> list[object]:
+            names = [f"job-{group}-{i}" for i in range(8)]
+            jobs = [a_job(name, creator="x" * 20_000) for name in names]
+            return list(store.group([partial(store.create_job, job) for job in jobs]))
+
+        stored = 0
+        full = None
+        while full is None:
+            try:
+                assert creating(stored) == [None] * 8
+                stored += 1
+            except StoreFault as fault:
+                full = fault
+        assert full.message.startswith("The disk is full: ")
+        assert stored > 3
+        assert len(store.job_names(Scope())) == 8 * stored
+        (home / "reserve").unlink()
+        assert creating(stored) == [None] * 8
+        assert len(store.job_names(Scope())) == 8 * (stored + 1)
