@@ -397,6 +397,11 @@ class Store(Protocol):
         are left out: nobody but their own command line drives them."""
         ...
 
+    def wished(self, *, now: float, limit: int = 100) -> Sequence[str]:
+        """As ``claimable``, of those that are to be ended, hidden ones too: whoever serves sees to
+        that."""
+        ...
+
     def heartbeat(self, owner: str, *, now: float, ttl: float) -> int:
         """Prolongs every lease that ``owner`` holds on unsettled executions; returns how many."""
         ...

@@ -68,6 +68,7 @@ class ServingExecutor:
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
         self._store_away = ""
+        self._next_wishes = 0.0
         self.room = max(LEAST_HELD, 2 * means.limits.slots)
 
     # ------------------------------------------------------------ the port
@@ -236,18 +237,19 @@ class ServingExecutor:
     def _claim(self) -> bool:
         """Says whether there may be more to claim right now."""
         means = self._means
-        room = min(BATCH, self.room - len(self._roster) - len(self._adoptions))
-        if room <= 0:
-            return False
         now = means.clock.now()
-        due = self._troubles.due(means.clock.monotonic())
-        limit = room + len(self._troubles)
-        free = [
-            uid
-            for uid in means.store.claimable(now=now, limit=limit)
-            if uid not in self._troubles and not self._is_held(uid)
-        ]
-        uids = [*due, *free][:room]
+        room = max(0, min(BATCH, self.room - len(self._roster) - len(self._adoptions)))
+        # What is to be ended needs no slot, and is not kept waiting for one.
+        uids = self._to_be_ended(now)
+        if room:
+            uids += self._troubles.due(means.clock.monotonic())[:room]
+            limit = room + len(self._troubles)
+            uids += [
+                uid
+                for uid in means.store.claimable(now=now, limit=limit)
+                if uid not in self._troubles and not self._is_held(uid)
+            ][:room]
+        uids = list(dict.fromkeys(uids))
         if not uids:
             return False
         claim = partial(means.store.claim, owner=means.owner, now=now, ttl=LEASE_SECONDS)
@@ -261,7 +263,20 @@ class ServingExecutor:
                 self._troubles.over(uid)
             elif isinstance(answer, Exception):
                 self._in_trouble(uid, uid, answer)
-        return len(uids) == room
+        return len(uids) >= room > 0
+
+    def _to_be_ended(self, now: float) -> list[str]:
+        moment = self._means.clock.monotonic()
+        if moment < self._next_wishes:
+            return []
+        self._next_wishes = moment + WISH_SECONDS / 4
+        wished = self._means.store.wished(now=now, limit=BATCH)
+        due = set(self._troubles.due(moment))
+        return [
+            uid
+            for uid in wished
+            if not self._is_held(uid) and (uid in due or uid not in self._troubles)
+        ]
 
     def _adopt(self, claimed: Execution) -> None:
         uid = claimed.uid

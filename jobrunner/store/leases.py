@@ -23,6 +23,10 @@ _CLAIMABLE = (
     "SELECT uid FROM executions WHERE completed_at IS NULL AND NOT hidden"
     " AND (lease_owner IS NULL OR lease_until <= ?) ORDER BY created_at LIMIT ?"
 )
+_WISHED = (
+    "SELECT uid FROM executions WHERE completed_at IS NULL AND abort_kind IS NOT NULL"
+    " AND (lease_owner IS NULL OR lease_until <= ?) ORDER BY created_at LIMIT ?"
+)
 _HEARTBEAT = (
     "UPDATE executions SET lease_until = CASE WHEN lease_until < ? THEN ? ELSE lease_until END"
     " WHERE lease_owner = ? AND completed_at IS NULL"
@@ -53,6 +57,10 @@ def claim(session: Session, uid: str, owner: str, now: float, ttl: float) -> Exe
 
 def claimable(session: Session, now: float, limit: int) -> Sequence[str]:
     return [row[0] for row in session.execute(_CLAIMABLE, (now, limit))]
+
+
+def wished(session: Session, now: float, limit: int) -> Sequence[str]:
+    return [row[0] for row in session.execute(_WISHED, (now, limit))]
 
 
 def heartbeat(session: Session, owner: str, now: float, ttl: float) -> int:

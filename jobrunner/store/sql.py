@@ -132,6 +132,9 @@ class SqlStore:
     def claimable(self, *, now: float, limit: int = 100) -> Sequence[str]:
         return self._read(lambda s: leases.claimable(s, now, limit))
 
+    def wished(self, *, now: float, limit: int = 100) -> Sequence[str]:
+        return self._read(lambda s: leases.wished(s, now, limit))
+
     def heartbeat(self, owner: str, *, now: float, ttl: float) -> int:
         return self._write(lambda s: leases.heartbeat(s, owner, now, ttl))
 

@@ -56,6 +56,7 @@ def every_statement(path: Path) -> list[str]:
     store.aborts_for("runner")
     store.heartbeat("runner", now=NOW, ttl=TTL)
     store.claimable(now=NOW)
+    store.wished(now=NOW)
     store.release(uid, "runner")
     store.claim(uid, "runner", now=NOW, ttl=TTL)
     store.list_jobs(HOME, page=Page(after="a"))

@@ -20,6 +20,7 @@ from jobrunner.executor.means import Means
 from jobrunner.executor.observer import Observer
 from jobrunner.executor.serving import CLAIM_SECONDS, ServingExecutor
 from jobrunner.ports import Backend, Progress
+from jobrunner.service import AdHoc
 from jobrunner.store.secrets import FileSecrets
 from tests.integration.test_executor import SCOPE, Stage
 from tests.support.virtual import run_virtually
@@ -344,3 +345,37 @@ def test_a_server_that_lost_a_lease_lets_go_of_the_execution(stage: Served) -> N
     assert lease is not None
     assert lease.owner == "two"
     assert stage.states(execution) == {AttemptState.RUNNING: 2}
+
+
+def test_what_waits_for_a_slot_can_be_cancelled_at_once(stage: Served) -> None:
+    stage.play(lambda i, n: Hang())
+
+    async def work(server: ServingExecutor) -> None:
+        server.room = 4
+        opened = [stage.open(2, name="many") for _ in range(20)]
+        server.look()
+        await asyncio.sleep(5)
+        last = opened[-1]
+        assert stage.ended(last).lease is None
+        stage.service.executions.cancel(SCOPE, last.name)
+        server.look()
+        ended = await server.settled(last.uid, within=3)
+        assert ended.state is ExecutionState.CANCELLED
+
+    stage.serve(work, slots=2)
+
+
+def test_a_hidden_execution_is_left_alone_until_somebody_wants_it_ended(stage: Served) -> None:
+    backend = stage.play(lambda i, n: Hang())
+    hidden = stage.service.executions.run_ad_hoc(SCOPE, AdHoc(("true",), tasks=2))
+
+    async def work(server: ServingExecutor) -> None:
+        await asyncio.sleep(20)
+        assert stage.ended(hidden).lease is None
+        stage.service.executions.cancel(SCOPE, hidden.name)
+        server.look()
+        ended = await server.settled(hidden.uid, within=3)
+        assert ended.state is ExecutionState.CANCELLED
+
+    stage.serve(work)
+    assert backend.launches == []
