@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+import msgspec
+
 from jobrunner.api.documents import Document
 from jobrunner.api.v1 import keys
 from jobrunner.calls import Answer
 from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_encode = msgspec.json.Encoder().encode
+_encode_anything = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encoded(document: object) -> bytes:
-    return _encode(document).encode("utf-8", "replace")
+    try:
+        return _encode(document)
+    except (UnicodeEncodeError, OverflowError):
+        # Half of a surrogate pair, or a number beyond 64 bits, which an older version let in.
+        return _encode_anything(document).encode("utf-8", "replace")
 
 
 def answer(document: Document) -> Answer:
