@@ -1,6 +1,7 @@
 """A real ``jobrunner serve`` for as long as a test needs it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def serving(home: Path, *options: str, grpc: bool = False) -> Iterator[Running]:
     with (home / "serve.out").open("w") as out:
         process = subprocess.Popen(
             [*PROGRAM, "--home", str(home), *words],
-            stdout=out, stderr=subprocess.STDOUT,
+            stdout=out, stderr=subprocess.STDOUT, env={**os.environ, "USER": "you"},
         )  # fmt: skip
         try:
             _ready(process, f"http://127.0.0.1:{port}", home)
