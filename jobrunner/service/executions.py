@@ -45,6 +45,9 @@ from jobrunner.errors import (
 from jobrunner.ports import Clock, Ids, LogStore, Page, Store
 from jobrunner.service.jobs import Jobs, not_found
 
+LONGEST_KEY = 255
+"""Characters of an idempotency key."""
+
 _OPTION_KEYS = frozenset(OPTION_KEYS)
 
 
@@ -182,6 +185,8 @@ class Executions:
     ) -> Execution:
         if job.uid in self._leaving:
             raise Refused(f"Job '{job.name}' is being deleted.")
+        if idempotency_key is not None:
+            check_key(idempotency_key)
         now = self._clock.now()
         count = len(indices) if indices is not None else (template.task_count or 1)
         annotations = {**job.spec.annotations, **template.annotations}
@@ -376,6 +381,14 @@ class Executions:
         for execution in executions:
             self._logs.delete(execution.uid)
         return job
+
+
+def check_key(key: str) -> None:
+    """Raises InvalidSpec for what is no idempotency key."""
+    if not (0 < len(key) <= LONGEST_KEY and key.isprintable()):
+        said = f"'{key}'" if len(key) <= LONGEST_KEY else f"one of {len(key)} characters"
+        rule = f"is not an idempotency key; allowed: 1 to {LONGEST_KEY} printable characters"
+        raise InvalidSpec([Violation("idempotencyKey", f"{said} {rule}")])
 
 
 def choose_backend(spec: JobSpec, template: ExecutionTemplate, wanted: str | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import AlreadyExists, KeySpent
+from jobrunner.errors import AlreadyExists, InvalidSpec, KeySpent
 from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.ids import CountedIds
 from jobrunner.service import Service, make_service
@@ -44,3 +44,15 @@ def test_a_token_that_was_used_is_taken(service: Service) -> None:
     service.executions.run(HOME, "job", token="t")
     with pytest.raises(AlreadyExists):
         service.executions.run(HOME, "job", token="t")
+
+
+@pytest.mark.parametrize("key", ["", "a\nb", "nul\0", "\ud800", "x" * 256])
+def test_what_is_no_key_is_refused_by_rule(service: Service, key: str) -> None:
+    with pytest.raises(InvalidSpec, match="allowed: 1 to 255 printable characters"):
+        service.executions.run(HOME, "job", idempotency_key=key)
+    assert service.executions.list(HOME) == []
+
+
+def test_any_printable_text_is_a_key(service: Service) -> None:
+    first = service.executions.run(HOME, "job", idempotency_key="a b/ä" * 51)
+    assert service.executions.run(HOME, "job", idempotency_key="a b/ä" * 51) == first
