@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobrunner import __version__
@@ -16,6 +17,7 @@ from jobrunner.api.http.guard import check_exposure
 from jobrunner.api.parts import Parts
 from jobrunner.app import faces, plugged
 from jobrunner.app.doors import Doors
+from jobrunner.app.engines import EngineWatch
 from jobrunner.app.home import App
 from jobrunner.app.homelock import HomeLock, already_served, living_server
 from jobrunner.app.making import Backends, make_means
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 HOUSE_SECONDS = 3600.0
 NOTES_SECONDS = 1.0
+ADDRESS_SECONDS = 2.0
 FACES_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
 
@@ -161,6 +164,9 @@ class Server:
         self._file = self._announce(key)
         self._in_background("house-keeping", self._keep_house())
         self._in_background("notes", self._write_notes(audit, tokens, commit))
+        self._in_background("address", self._stay_announced(key))
+        engine = EngineWatch(self._backends("docker"), partial(executor.uses, "docker"))
+        self._in_background("watch over the engine", engine.run())
         for name, loop in plugged.loops_of(found):
             self._in_background(f"plug-in {name}", _as_coroutine(loop, parts))
         say(self._words(grpc))
@@ -219,6 +225,16 @@ class Server:
         return entry
 
     # ------------------------------------------------------------ background
+
+    async def _stay_announced(self, key: str) -> None:
+        """When the server that stood in the home's file has gone, this one takes its place."""
+        while True:
+            await asyncio.sleep(ADDRESS_SECONDS)
+            if self._stopping.is_set():
+                return
+            if serverfile.read(self._app.settings.home) != self._file or self._file is None:
+                with contextlib.suppress(RunnerFault):
+                    self._file = self._announce(key) or self._file
 
     def _in_background(self, what: str, work: Coroutine[Any, Any, None]) -> None:
         async def guarded() -> None:

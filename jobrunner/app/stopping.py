@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-GRACE_SECONDS = 4.6
+GRACE_SECONDS = 4.4
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

@@ -10,6 +10,8 @@ from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.ports import Store
 
 POLL_SECONDS = 0.5
+HELD_SECONDS = 2.0
+"""An execution that is driven here may be taken over by another runner."""
 CLOSED_PAUSE_SECONDS = 0.05
 
 
@@ -32,7 +34,9 @@ class Audience:
         self._waiting.setdefault(uid, set()).add(told)
         try:
             while current.state not in SETTLED_EXECUTIONS and not self._closed:
-                left = POLL_SECONDS if until is None else min(POLL_SECONDS, until - loop.time())
+                left = HELD_SECONDS if self._held(uid) else POLL_SECONDS
+                if until is not None:
+                    left = min(left, until - loop.time())
                 if left <= 0:
                     break
                 await asyncio.wait([told], timeout=left)

@@ -101,6 +101,10 @@ class ServingExecutor:
             facts[f"trouble/{uid}"] = why
         return facts
 
+    def uses(self, backend: str) -> bool:
+        """Whether something that is held runs there, or should."""
+        return any(driver.execution.backend == backend for driver in self._roster)
+
     def start(self) -> None:
         self._loops = [
             asyncio.ensure_future(work)
