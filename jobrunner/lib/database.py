@@ -107,6 +107,11 @@ class Session(Protocol):
     later: list[Any]
     """What :attr:`Database.before_commit` gets; what a failed work has put there is taken out."""
 
+    def in_turn(self) -> None:
+        """Waits until no other transaction is open that has asked the same: for those that lock
+        many rows in any order, and would lock each other out."""
+        ...
+
     def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor: ...
 
     def executemany(self, sql: str, rows: Sequence[Sequence[object]]) -> int:
@@ -440,6 +445,9 @@ class SqliteDatabase(_Nesting):
     def write(self, work: Callable[[Session], T]) -> T:
         return self._transact("BEGIN IMMEDIATE", work)
 
+    def in_turn(self) -> None:
+        """There is one writer at a time anyway."""
+
     def _goes_on(self) -> bool:
         return self._connection.in_transaction
 
@@ -537,6 +545,12 @@ class SqliteDatabase(_Nesting):
 _SCHEMA_LOCK = 0x6A6F6272756E6E65
 """Key of the advisory lock: "jobrunne" in ASCII."""
 
+_TURN_LOCK = _SCHEMA_LOCK + 1
+
+FROZEN_SECONDS = 5.0
+"""A client that is silent for so long in the middle of a transaction is frozen or gone; its locks
+must not keep the others from their work."""
+
 _TRIES = 5
 """How often a transaction is begun that PostgreSQL broke off to resolve a collision."""
 
@@ -585,6 +599,9 @@ class PostgresDatabase(_Nesting):
         connection: psycopg.Connection[Row] = self.dbapi()
         connection.autocommit = True
         connection.execute(f"SET lock_timeout = {int(BUSY_SECONDS * 1000)}".encode())
+        connection.execute(
+            f"SET idle_in_transaction_session_timeout = {int(FROZEN_SECONDS * 1000)}".encode()
+        )
         return connection
 
     def dbapi(self) -> psycopg.Connection[Row]:
@@ -617,6 +634,9 @@ class PostgresDatabase(_Nesting):
 
     def write(self, work: Callable[[Session], T]) -> T:
         return self._transact(b"BEGIN", work)
+
+    def in_turn(self) -> None:
+        self.execute("SELECT pg_advisory_xact_lock(?)", (_TURN_LOCK,))
 
     def _goes_on(self) -> bool:
         return self._status() is self._driver.pq.TransactionStatus.INTRANS

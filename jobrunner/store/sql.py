@@ -263,7 +263,12 @@ class SqlStore:
             except Exception as error:
                 return error
 
-        return self._write(lambda _: [attempt(work) for work in works])
+        def together(session: Session) -> Sequence[object]:
+            if len(works) > 1:
+                session.in_turn()
+            return [attempt(work) for work in works]
+
+        return self._write(together)
 
     def close(self) -> None:
         self._database.close()

@@ -1,10 +1,12 @@
 """Group commit: several works, one transaction, each of them all or nothing."""
 
 import contextlib
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,14 @@ from jobrunner.lib.database import PostgresDatabase, SqliteDatabase
 from jobrunner.ports import Store
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore
-from tests.support.stores import NOW, a_job, an_execution, an_operation
+from tests.support.stores import (
+    NOW,
+    a_job,
+    an_execution,
+    an_operation,
+    answer,
+    start_python,
+)
 
 HOME = Scope("local", "us-central1")
 
@@ -345,32 +354,98 @@ def test_after_a_collision_the_works_are_called_again(fresh_postgres_url: str) -
     store.close()
 
 
-def test_two_groups_that_lock_each_other_out_both_get_through(fresh_postgres_url: str) -> None:
+def test_a_group_and_a_writer_that_lock_each_other_out_both_get_through(
+    fresh_postgres_url: str,
+) -> None:
     stores = [open_store(fresh_postgres_url) for _ in range(2)]
     met = threading.Barrier(2, timeout=10)
-    tries = [0, 0]
+    tries = {"group": 0, "writer": 0}
 
-    def run(me: int, first: str, second: str) -> None:
-        def begin() -> None:
-            tries[me] += 1
-            stores[me].put_operation(an_operation(first, target_name=str(me)))
-            if tries[me] == 1:
-                met.wait()
+    def put(store: Store, id: str, who: str) -> None:
+        store.put_operation(an_operation(id, target_name=who))
 
-        operation = an_operation(second, target_name=str(me))
-        stores[me].group([begin, lambda: stores[me].put_operation(operation)])
+    def begin(store: Store, id: str, who: str) -> None:
+        tries[who] += 1
+        put(store, id, who)
+        if tries[who] == 1:
+            met.wait()
 
-    for name in "ab":
-        stores[0].put_operation(an_operation(name))
-    threads = [threading.Thread(target=run, args=args) for args in [(0, "a", "b"), (1, "b", "a")]]
+    def write() -> None:
+        def work(_: object) -> None:
+            found.nested(lambda: begin(stores[1], "b", "writer"))
+            found.nested(lambda: put(stores[1], "a", "writer"))
+
+        found = database(stores[1])
+        found.write(work)
+
+    for id in "ab":
+        put(stores[0], id, "nobody")
+    thread = threading.Thread(target=write)
+    thread.start()
+    first = stores[0]
+    first.group([lambda: begin(first, "a", "group"), lambda: put(first, "b", "group")])
+    thread.join()
+    assert sorted(tries.values()) == [1, 2]
+    names = {operation.target_name for operation in first.list_operations(HOME)}
+    assert names == {max(tries, key=lambda who: tries[who])}
+    for store in stores:
+        store.close()
+
+
+def test_groups_of_two_runners_never_lock_each_other_out(fresh_postgres_url: str) -> None:
+    stores = [open_store(fresh_postgres_url) for _ in range(2)]
+    for name in "abcd":
+        stores[0].create_job(a_job(name))
+    called = [0, 0]
+
+    def run(me: int, names: str) -> None:
+        def open_one(name: str, turn: int) -> None:
+            called[me] += 1
+            uid = f"{me}-{name}-{turn}"
+            stores[me].create_execution(an_execution(f"{name}-{uid}", job=name, uid=uid))
+
+        for turn in range(25):
+            stores[me].group([partial(open_one, name, turn) for name in names])
+
+    threads = [threading.Thread(target=run, args=args) for args in [(0, "abcd"), (1, "dcba")]]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(tries) == [1, 2]
-    assert {o.target_name for o in stores[0].list_operations(HOME)} == {str(tries.index(2))}
+    assert called == [100, 100]
+    assert [change.position for change in stores[0].changes(0)] == list(range(1, 201))
     for store in stores:
         store.close()
+
+
+FROZEN = """
+import os, signal, sys
+from jobrunner.store import open_store
+from tests.support.stores import an_operation
+store = open_store(sys.argv[1])
+
+def freeze():
+    store.put_operation(an_operation("op", target_name="frozen"))
+    print("in the middle", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+try:
+    store.group([freeze, lambda: None])
+except Exception as error:
+    print(type(error).__name__, flush=True)
+"""
+
+
+def test_a_frozen_runner_does_not_keep_the_others_from_their_work(fresh_postgres_url: str) -> None:
+    store = open_store(fresh_postgres_url)
+    frozen = start_python(FROZEN, fresh_postgres_url)
+    assert answer(frozen) == "in the middle"
+    store.group([creating(store, "a"), lambda: store.put_operation(an_operation("op"))])
+    frozen.send_signal(signal.SIGCONT)
+    assert answer(frozen) == "StoreFault"
+    frozen.communicate()
+    assert store.get_operation(HOME, "op").target_name == "job-1"
+    store.close()
 
 
 def test_a_server_that_hangs_up_in_the_middle_leaves_nothing_of_the_group(
