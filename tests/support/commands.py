@@ -24,6 +24,8 @@ def started(*words: str, **more: Any) -> "Iterator[subprocess.Popen[bytes]]":
     """One command line while it runs; its standard output and error are pipes. Ends with it."""
     options: dict[str, Any] = {
         "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL,
+        # What a read of one line leaves behind is still there for communicate().
+        "bufsize": 0,
     }  # fmt: skip
     process = subprocess.Popen([*PROGRAM, *words], **(options | more))
     try:
