@@ -65,6 +65,9 @@ class Method:
     variable is one segment. ``role`` is the least one that may call it. ``changes`` says that calls
     go to the audit log. ``grpc`` is the full name of the gRPC method, empty where there is
     none. ``summary`` is for the OpenAPI page.
+
+    ``query`` names the parameters of the query; another one is refused. ``None``: whatever comes is
+    handed over. ``body`` is the name of the schema of its body (:mod:`jobrunner.api.shapes`).
     """
 
     name: str
@@ -75,3 +78,5 @@ class Method:
     changes: bool = False
     grpc: str = ""
     summary: str = ""
+    query: tuple[str, ...] | None = None
+    body: str = ""

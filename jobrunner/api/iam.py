@@ -17,6 +17,7 @@ from jobrunner.api.documents import Document, Node, filled
 from jobrunner.api.params import invalid, whole
 from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places
+from jobrunner.api.shapes import SET_POLICY, TEST_PERMISSIONS
 from jobrunner.api.v1.answers import answer, missing
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.core.problems import Problems
@@ -60,12 +61,18 @@ def methods(parts: Parts) -> Sequence[Method]:
     found = []
     for version in ("v1", "v2"):
         job = f"/{version}/projects/{{project}}/locations/{{location}}/jobs/{{job}}"
-        table: list[tuple[str, str, str, Handler, Role, str]] = [
-            ("getIamPolicy", "GET", "run.jobs.getIamPolicy", iam.get, Role.VIEWER, "Shows"),
-            ("setIamPolicy", "POST", "run.jobs.setIamPolicy", iam.put, Role.ADMIN, "Replaces"),
-            ("testIamPermissions", "POST", "run.jobs.get", iam.test, Role.VIEWER, "Tries"),
-        ]
-        for verb, http, name, handler, role, does in table:
+        table: list[tuple[str, str, str, Handler, Role, str, str]] = [
+            ("getIamPolicy", "GET", "run.jobs.getIamPolicy", iam.get, Role.VIEWER, "Shows", ""),
+            (
+                "setIamPolicy", "POST", "run.jobs.setIamPolicy", iam.put, Role.ADMIN, "Replaces",
+                SET_POLICY,
+            ),
+            (
+                "testIamPermissions", "POST", "run.jobs.get", iam.test, Role.VIEWER, "Tries",
+                TEST_PERMISSIONS,
+            ),
+        ]  # fmt: skip
+        for verb, http, name, handler, role, does, body in table:
             rpc = f"google.cloud.run.v2.Jobs/{verb[0].upper()}{verb[1:]}"
             found.append(
                 Method(
@@ -77,6 +84,8 @@ def methods(parts: Parts) -> Sequence[Method]:
                     changes=handler == iam.put,
                     grpc=rpc if version == "v2" else "",
                     summary=f"{does} the policy of a job",
+                    query=() if body else ("options.requestedPolicyVersion",),
+                    body=body,
                 )
             )
     return found

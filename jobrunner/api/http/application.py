@@ -39,6 +39,7 @@ from jobrunner.api.http.request import (
     read_headers,
 )
 from jobrunner.api.http.router import Router
+from jobrunner.api.params import only
 from jobrunner.calls import Answer, Call, Method, Principal
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import Clock
@@ -207,6 +208,8 @@ class Application:
         if principal.role < method.role:
             allow(principal, method, visit.path)
         query = read_query(scope["query_string"])
+        if method.query is not None:
+            only(query.params, *method.query)
         params = dict(query.params)
         for name, value in zip(route.names, values, strict=True):
             if name in params:

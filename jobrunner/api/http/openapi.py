@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from jobrunner.api.http.request import WITH_BODY
+from jobrunner.api.shapes import schemas
 from jobrunner.calls import Method
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
@@ -51,7 +52,7 @@ def document(methods: Sequence[Method], version: str) -> dict[str, Any]:
         "info": {"title": "jobrunner", "version": version or "0"},
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": {"Error": _ERROR},
+            "schemas": {"Error": _ERROR, **schemas()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{}, {"token": []}],
@@ -79,6 +80,10 @@ def _operation(method: Method, identifier: str) -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in _VARIABLE.findall(method.path)
+        ]
+        + [
+            {"name": name, "in": "query", "schema": {"type": "string"}}
+            for name in method.query or ()
         ],
         "responses": {
             "200": {
@@ -92,7 +97,9 @@ def _operation(method: Method, identifier: str) -> dict[str, Any]:
         },
     }
     if method.verb in WITH_BODY:
-        operation["requestBody"] = {"content": {"application/json": {"schema": {"type": "object"}}}}
+        named = {"$ref": f"#/components/schemas/{method.body}"}
+        schema = named if method.body else {"type": "object"}
+        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
     return operation
 
 

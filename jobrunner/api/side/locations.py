@@ -16,6 +16,7 @@ from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.ports import Page
 
+LIST = ("filter", "pageSize", "pageToken", "extraLocationTypes", "includeUnrevealedLocations")
 REGION = "cloud.googleapis.com/region"
 AFTER_ALL = "z" * 64
 """Longer than any name of a job, and behind all of them however the database sorts."""
@@ -28,7 +29,7 @@ def methods(parts: Parts) -> Sequence[Method]:
         every = f"/{version}/projects/{{project}}/locations"
         found += [
             Method("run.locations.list", "GET", every, locations.list, Role.VIEWER,
-                   summary="Lists locations"),
+                   summary="Lists locations", query=LIST),
             Method("run.locations.get", "GET", f"{every}/{{location}}", locations.get,
                    Role.VIEWER, summary="Shows a location"),
         ]  # fmt: skip

@@ -15,6 +15,7 @@ from jobrunner.api.documents import Node, filled
 from jobrunner.api.params import LARGEST_PAGE, invalid, page_after, page_token
 from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places
+from jobrunner.api.shapes import LIST_ENTRIES
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.logfilter import Filter, parse_filter
@@ -31,7 +32,7 @@ _PROJECT = re.compile(r"projects/([^/]+)(/locations/[^/]+/buckets/[^/]+/views/[^
 def methods(parts: Parts) -> Sequence[Method]:
     return [
         Method("logging.logEntries.list", "POST", "/v2/entries:list", _Logging(parts).list,
-               Role.VIEWER, summary="Lists what jobs have written"),
+               Role.VIEWER, summary="Lists what jobs have written", query=(), body=LIST_ENTRIES),
     ]  # fmt: skip
 
 

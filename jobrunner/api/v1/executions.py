@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from jobrunner.api.v1.answers import encoded, missing, removed
-from jobrunner.api.v1.frame import PREFIX, Frame, method
+from jobrunner.api.v1.frame import LIST, PREFIX, REMOVE, Frame, method
 from jobrunner.api.v1.writing import execution_to_v1, task_to_v1
 from jobrunner.calls import Answer, Call, Method
 from jobrunner.core.records import Execution, Scope, Task
@@ -28,13 +28,16 @@ class ExecutionMethods:
         every, one = f"{PREFIX}/executions", f"{PREFIX}/executions/{{execution}}"
         tasks, task = f"{PREFIX}/tasks", f"{PREFIX}/tasks/{{task}}"
         return [
-            method("run.executions.list", "GET", every, self.list, "Lists executions"),
+            method("run.executions.list", "GET", every, self.list, "Lists executions", query=LIST),
             method("run.executions.get", "GET", one, self.get, "Shows an execution"),
-            method("run.executions.delete", "DELETE", one, self.delete, "Ends and removes it"),
+            method(
+                "run.executions.delete", "DELETE", one, self.delete, "Ends and removes it",
+                query=REMOVE,
+            ),
             method("run.executions.cancel", "POST", f"{one}:cancel", self.cancel, "Stops it"),
-            method("run.tasks.list", "GET", tasks, self.list_tasks, "Lists tasks"),
+            method("run.tasks.list", "GET", tasks, self.list_tasks, "Lists tasks", query=LIST),
             method("run.tasks.get", "GET", task, self.get_task, "Shows a task"),
-        ]
+        ]  # fmt: skip
 
     async def list(self, call: Call) -> Answer:
         asked = self._frame.asked(call, "executions", default=PAGE, most=PAGE)

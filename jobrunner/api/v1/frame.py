@@ -29,11 +29,27 @@ INVOKED = ("run.jobs.run", "run.executions.cancel")
 """What an invoker may do."""
 
 
-def method(name: str, verb: str, path: str, handler: Handler, summary: str) -> Method:
+LIST = (
+    "limit", "continue", "labelSelector", "fieldSelector", "includeUninitialized",
+    "resourceVersion", "watch",
+)  # fmt: skip
+REMOVE = ("apiVersion", "kind", "propagationPolicy", "orphanDependents", "force")
+
+
+def method(
+    name: str,
+    verb: str,
+    path: str,
+    handler: Handler,
+    summary: str,
+    *,
+    query: tuple[str, ...] = (),
+    body: str = "",
+) -> Method:
     """Who may get and list may read; everything else that is not invoking is administration."""
     changes = verb != "GET"
     role = Role.INVOKER if name in INVOKED else Role.ADMIN if changes else Role.VIEWER
-    return Method(name, verb, path, handler, role, changes, summary=summary)
+    return Method(name, verb, path, handler, role, changes, summary=summary, query=query, body=body)
 
 
 class Asked(NamedTuple):

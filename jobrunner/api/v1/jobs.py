@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jobrunner.api.params import invalid
+from jobrunner.api.shapes import V1_JOB, V1_RUN
 from jobrunner.api.v1.answers import encoded, exists, missing, removed
-from jobrunner.api.v1.frame import MOST_JOBS, PREFIX, Frame, method
+from jobrunner.api.v1.frame import LIST, MOST_JOBS, PREFIX, REMOVE, Frame, method
 from jobrunner.api.v1.orders import overrides_from_v1
 from jobrunner.api.v1.reading import JobDocument, job_from_v1, seen_version
 from jobrunner.api.v1.writing import execution_to_v1, job_to_v1
@@ -25,13 +26,18 @@ class JobMethods:
     def table(self) -> list[Method]:
         every, one = f"{PREFIX}/jobs", f"{PREFIX}/jobs/{{job}}"
         return [
-            method("run.jobs.create", "POST", every, self.create, "Makes a job"),
-            method("run.jobs.list", "GET", every, self.list, "Lists jobs"),
+            method("run.jobs.create", "POST", every, self.create, "Makes a job", body=V1_JOB),
+            method("run.jobs.list", "GET", every, self.list, "Lists jobs", query=LIST),
             method("run.jobs.get", "GET", one, self.get, "Shows a job"),
-            method("run.jobs.update", "PUT", one, self.replace, "Replaces a job"),
-            method("run.jobs.delete", "DELETE", one, self.delete, "Ends what runs, removes all"),
-            method("run.jobs.run", "POST", f"{one}:run", self.run, "Opens an execution"),
-        ]
+            method("run.jobs.update", "PUT", one, self.replace, "Replaces a job", body=V1_JOB),
+            method(
+                "run.jobs.delete", "DELETE", one, self.delete, "Ends what runs, removes all",
+                query=REMOVE,
+            ),
+            method(
+                "run.jobs.run", "POST", f"{one}:run", self.run, "Opens an execution", body=V1_RUN
+            ),
+        ]  # fmt: skip
 
     async def create(self, call: Call) -> Answer:
         scope = self._frame.scope(call)

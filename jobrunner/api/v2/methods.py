@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobrunner.api.parts import Parts
+from jobrunner.api.shapes import V2_CANCEL, V2_JOB, V2_RUN, WAIT
 from jobrunner.api.v2.executions import ExecutionMethods
 from jobrunner.api.v2.frame import Frame
 from jobrunner.api.v2.jobs import JobMethods
@@ -31,6 +32,9 @@ EXECUTIONS, EXECUTION = f"{JOB}/executions", f"{JOB}/executions/{{execution}}"
 TASKS, TASK = f"{EXECUTION}/tasks", f"{EXECUTION}/tasks/{{task}}"
 OPERATIONS, OPERATION = f"{LOCATION}/operations", f"{LOCATION}/operations/{{operation}}"
 
+LIST = ("pageSize", "pageToken", "showDeleted")
+REMOVE = ("etag", "validateOnly")
+
 _RUN = "google.cloud.run.v2."
 _LRO = "google.longrunning.Operations/"
 
@@ -42,27 +46,28 @@ def methods(parts: Parts) -> Sequence[Method]:
     jobs, executions = JobMethods(frame, ledger), ExecutionMethods(frame, ledger)
     operations = OperationMethods(frame, ledger)
     return [
-        _read("run.jobs.list", JOBS, jobs.list, f"{_RUN}Jobs/ListJobs", "Lists jobs"),
+        _read("run.jobs.list", JOBS, jobs.list, f"{_RUN}Jobs/ListJobs", "Lists jobs", LIST),
         _read("run.jobs.get", JOB, jobs.get, f"{_RUN}Jobs/GetJob", "Shows a job"),
         Method(
             "run.jobs.create", "POST", JOBS, jobs.create, Role.ADMIN, True,
-            f"{_RUN}Jobs/CreateJob", "Makes a job",
+            f"{_RUN}Jobs/CreateJob", "Makes a job", ("jobId", "validateOnly"), V2_JOB,
         ),
         Method(
             "run.jobs.update", "PATCH", JOB, jobs.update, Role.ADMIN, True,
             f"{_RUN}Jobs/UpdateJob", "Replaces a job, or makes it",
+            ("validateOnly", "allowMissing"), V2_JOB,
         ),
         Method(
             "run.jobs.delete", "DELETE", JOB, jobs.delete, Role.ADMIN, True,
-            f"{_RUN}Jobs/DeleteJob", "Ends what runs of a job, and removes all of it",
+            f"{_RUN}Jobs/DeleteJob", "Ends what runs of a job, and removes all of it", REMOVE,
         ),
         Method(
             "run.jobs.run", "POST", f"{JOB}:run", jobs.run, Role.INVOKER, True,
-            f"{_RUN}Jobs/RunJob", "Opens an execution",
+            f"{_RUN}Jobs/RunJob", "Opens an execution", (), V2_RUN,
         ),
         _read(
             "run.executions.list", EXECUTIONS, executions.list,
-            f"{_RUN}Executions/ListExecutions", "Lists executions",
+            f"{_RUN}Executions/ListExecutions", "Lists executions", LIST,
         ),
         _read(
             "run.executions.get", EXECUTION, executions.get,
@@ -71,28 +76,33 @@ def methods(parts: Parts) -> Sequence[Method]:
         Method(
             "run.executions.delete", "DELETE", EXECUTION, executions.delete, Role.ADMIN, True,
             f"{_RUN}Executions/DeleteExecution", "Ends an execution if it runs, and removes it",
+            REMOVE,
         ),
         Method(
             "run.executions.cancel", "POST", f"{EXECUTION}:cancel", executions.cancel,
             Role.INVOKER, True, f"{_RUN}Executions/CancelExecution", "Stops an execution",
+            (), V2_CANCEL,
         ),
         _read("run.tasks.list", TASKS, executions.list_tasks, f"{_RUN}Tasks/ListTasks",
-              "Lists tasks"),
+              "Lists tasks", LIST),
         _read("run.tasks.get", TASK, executions.get_task, f"{_RUN}Tasks/GetTask", "Shows a task"),
         _read("run.operations.list", OPERATIONS, operations.list, f"{_LRO}ListOperations",
-              "Lists operations"),
+              "Lists operations", ("filter", "pageSize", "pageToken")),
         _read("run.operations.get", OPERATION, operations.get, f"{_LRO}GetOperation",
               "Shows an operation"),
         Method(
             "run.operations.delete", "DELETE", OPERATION, operations.delete, Role.ADMIN, True,
-            f"{_LRO}DeleteOperation", "Forgets an operation; what it is about goes on",
+            f"{_LRO}DeleteOperation", "Forgets an operation; what it is about goes on", (),
         ),
         Method(
             "run.operations.wait", "POST", f"{OPERATION}:wait", operations.wait, Role.VIEWER,
             False, f"{_LRO}WaitOperation", "Waits for the end of an operation, for a while",
+            (), WAIT,
         ),
     ]  # fmt: skip
 
 
-def _read(name: str, path: str, handler: Handler, grpc: str, summary: str) -> Method:
-    return Method(name, "GET", path, handler, Role.VIEWER, grpc=grpc, summary=summary)
+def _read(
+    name: str, path: str, handler: Handler, grpc: str, summary: str, query: tuple[str, ...] = ()
+) -> Method:
+    return Method(name, "GET", path, handler, Role.VIEWER, False, grpc, summary, query)
