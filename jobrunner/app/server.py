@@ -157,10 +157,10 @@ class Server:
                 return "the server is going down"
             return executor.facts().get("store")
 
-        executor.start()
         house = faces.make_house(self._options, parts, doors, note, ready)
         http = await faces.open_http(methods, house, self._listener, self._options)
         grpc = await faces.open_grpc(methods, house, self._tls, self._options)
+        executor.start()
         self._file = self._announce(key)
         self._in_background("house-keeping", self._keep_house())
         self._in_background("notes", self._write_notes(audit, tokens, commit))
