@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.wire.running import serving
 
-EXAMPLES = 8
+EXAMPLES = 6
 SLOWEST_SECONDS = 10
 LIMIT_SECONDS = 170
 CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformance"
