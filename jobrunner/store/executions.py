@@ -14,6 +14,7 @@ from jobrunner.ports import Page
 from jobrunner.store import feed, runkeys
 from jobrunner.store.documents import encode
 from jobrunner.store.paging import after, around, bad_token, tail
+from jobrunner.store.recall import LARGEST_PAGE, MARK, Recall
 from jobrunner.store.rows import (
     EXECUTION,
     abort_row,
@@ -24,7 +25,9 @@ from jobrunner.store.rows import (
 
 # ------------------------------------------------------------------------------------- reading
 
-SELECT = f"SELECT {columns(EXECUTION)} FROM executions"
+_COLUMNS = f"SELECT {columns(EXECUTION)}"
+_MARKS = f"SELECT {columns(MARK)}"
+SELECT = f"{_COLUMNS} FROM executions"
 _BY_UID = f"{SELECT} WHERE uid = ?"
 _BY_NAME = f"{SELECT} WHERE project = ? AND region = ? AND name = ?"
 _NAMES = "SELECT name FROM executions WHERE project = ? AND region = ? ORDER BY name"
@@ -56,6 +59,7 @@ def listing(
     hidden: bool,
     ended_after: float | None,
     page: Page | None,
+    recall: Recall | None = None,
 ) -> Sequence[Execution]:
     where: list[str] = [] if hidden else ["NOT hidden"]
     params: list[object] = []
@@ -82,10 +86,14 @@ def listing(
         params += (last[0], token)
     condition = f" WHERE {' AND '.join(where)}" if where else ""
     limit, count = tail(page)
-    rows = session.execute(
-        f"{SELECT}{condition} ORDER BY created_at DESC, uid DESC{limit}", (*params, *count)
-    )
-    return [execution_of(row) for row in rows]
+    chosen = f" FROM executions{condition} ORDER BY created_at DESC, uid DESC{limit}"
+    params += count
+    if recall is None or page is None or page.limit > LARGEST_PAGE:
+        return [execution_of(row) for row in session.execute(_COLUMNS + chosen, params)]
+    known = recall.executions(session.execute(_MARKS + chosen, params).fetchall())
+    if known is not None:
+        return known
+    return [recall.execution(row) for row in session.execute(_COLUMNS + chosen, params)]
 
 
 def names(session: Session, scope: Scope, near: str | None) -> Sequence[str]:

@@ -10,6 +10,7 @@ from jobrunner.lib.database import Session
 from jobrunner.ports import Page
 from jobrunner.store.documents import encode
 from jobrunner.store.paging import after, around, bad_token, tail
+from jobrunner.store.recall import LARGEST_PAGE, Recall
 from jobrunner.store.rows import JOB, LATEST, columns, job_of, job_row, marks
 
 _INSERT = (
@@ -65,15 +66,19 @@ def replace(session: Session, job: Job, expect_version: int) -> None:
         )
 
 
-def get(session: Session, scope: Scope, name: str) -> Job:
+def get(session: Session, scope: Scope, name: str, recall: Recall | None = None) -> Job:
     row = session.execute(_BY_NAME, (*scope, name)).fetchone()
     if row is None:
         raise NotFound(f"There is no job named {name!r} in {_place(scope)}.")
-    return job_of(row)
+    return job_of(row) if recall is None else recall.job(row)
 
 
 def listing(
-    session: Session, scope: Scope | None, hidden: bool, page: Page | None
+    session: Session,
+    scope: Scope | None,
+    hidden: bool,
+    page: Page | None,
+    recall: Recall | None = None,
 ) -> Sequence[Job]:
     where: list[str] = [] if hidden else ["NOT jobs.hidden"]
     params: list[object] = []
@@ -96,7 +101,9 @@ def listing(
         f"{_SELECT}{condition} ORDER BY jobs.project, jobs.region, jobs.name{limit}",
         (*params, *count),
     )
-    return [job_of(row) for row in rows]
+    short = page is not None and page.limit <= LARGEST_PAGE
+    make = recall.job if recall is not None and short else job_of
+    return [make(row) for row in rows]
 
 
 def names(session: Session, scope: Scope, near: str | None) -> Sequence[str]:

@@ -38,6 +38,7 @@ from jobrunner.store import (
     tokens,
     turns,
 )
+from jobrunner.store.recall import Recall
 from jobrunner.store.revisions import HEAD
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         database.before_commit = feed.write
+        self._recall = Recall()
+        self._in_group = False
 
     def _read(self, work: Callable[[Session], T]) -> T:
         try:
@@ -71,12 +74,12 @@ class SqlStore:
         self._write(lambda s: jobs.replace(s, job, expect_version))
 
     def get_job(self, scope: Scope, name: str) -> Job:
-        return self._read(lambda s: jobs.get(s, scope, name))
+        return self._read(lambda s: jobs.get(s, scope, name, self._recall))
 
     def list_jobs(
         self, scope: Scope | None, *, hidden: bool = False, page: Page | None = None
     ) -> Sequence[Job]:
-        return self._read(lambda s: jobs.listing(s, scope, hidden, page))
+        return self._read(lambda s: jobs.listing(s, scope, hidden, page, self._recall))
 
     def job_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
         return self._read(lambda s: jobs.names(s, scope, near))
@@ -108,9 +111,13 @@ class SqlStore:
         ended_after: float | None = None,
         page: Page | None = None,
     ) -> Sequence[Execution]:
-        return self._read(
-            lambda s: executions.listing(s, scope, job, parent, hidden, ended_after, page)
-        )
+        def work(session: Session) -> Sequence[Execution]:
+            recall = None if self._in_group else self._recall
+            return executions.listing(
+                session, scope, job, parent, hidden, ended_after, page, recall
+            )
+
+        return self._read(work)
 
     def execution_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
         return self._read(lambda s: executions.names(s, scope, near))
@@ -266,7 +273,11 @@ class SqlStore:
         def together(session: Session) -> Sequence[object]:
             if len(works) > 1:
                 session.in_turn()
-            return [attempt(work) for work in works]
+            self._in_group = True
+            try:
+                return [attempt(work) for work in works]
+            finally:
+                self._in_group = False
 
         return self._write(together)
 

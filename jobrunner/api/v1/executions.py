@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from jobrunner.api.remembered import Remembered
 from jobrunner.api.v1.answers import encoded, missing, removed
 from jobrunner.api.v1.frame import LIST, PREFIX, REMOVE, Frame, method
 from jobrunner.api.v1.writing import execution_to_v1, task_to_v1
@@ -23,6 +24,7 @@ class ExecutionMethods:
         self._frame = frame
         self._parts = frame.parts
         self._service = frame.parts.service
+        self._shown = Remembered(self._bytes)
 
     def table(self) -> list[Method]:
         every, one = f"{PREFIX}/executions", f"{PREFIX}/executions/{{execution}}"
@@ -41,7 +43,7 @@ class ExecutionMethods:
 
     async def list(self, call: Call) -> Answer:
         asked = self._frame.asked(call, "executions", default=PAGE, most=PAGE)
-        return await self._frame.listed(call, asked, self._frame.listing.executions, self._bytes)
+        return await self._frame.listed(call, asked, self._frame.listing.executions, self._shown)
 
     async def get(self, call: Call) -> Answer:
         execution = self._find(self._frame.scope(call), call.params["execution"])

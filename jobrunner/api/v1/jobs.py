@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jobrunner.api.params import invalid
+from jobrunner.api.remembered import Remembered
 from jobrunner.api.shapes import V1_JOB, V1_RUN
 from jobrunner.api.v1.answers import encoded, exists, missing, removed
 from jobrunner.api.v1.frame import LIST, MOST_JOBS, PREFIX, REMOVE, Frame, method
@@ -22,6 +23,7 @@ class JobMethods:
         self._frame = frame
         self._parts = frame.parts
         self._service = frame.parts.service
+        self._shown = Remembered(self._bytes)
 
     def table(self) -> list[Method]:
         every, one = f"{PREFIX}/jobs", f"{PREFIX}/jobs/{{job}}"
@@ -53,11 +55,11 @@ class JobMethods:
         return await self._written(work)
 
     async def get(self, call: Call) -> Answer:
-        return self._answer(self._find(self._frame.scope(call), call.params["job"]))
+        return Answer(self._shown(self._find(self._frame.scope(call), call.params["job"])))
 
     async def list(self, call: Call) -> Answer:
         asked = self._frame.asked(call, "jobs", default=MOST_JOBS, most=MOST_JOBS)
-        return await self._frame.listed(call, asked, self._frame.listing.jobs, self._bytes)
+        return await self._frame.listed(call, asked, self._frame.listing.jobs, self._shown)
 
     async def replace(self, call: Call) -> Answer:
         """A full replacement. What the server owns is not read, and written anew."""
@@ -115,7 +117,7 @@ class JobMethods:
         job = await self._parts.commit(work)
         if job.spec.start_execution_token or job.spec.run_execution_token:
             self._parts.runner.look()
-        return self._answer(job)
+        return Answer(self._bytes(job))
 
     def _document(self, call: Call, scope: Scope) -> JobDocument:
         document = job_from_v1(call.body)
@@ -134,9 +136,6 @@ class JobMethods:
         if job is None:
             raise missing("JOB", name, scope)
         return job
-
-    def _answer(self, job: Job) -> Answer:
-        return Answer(self._bytes(job))
 
     def _bytes(self, job: Job) -> bytes:
         return encoded(job_to_v1(job, namespace=self._frame.places.number(job.project)))

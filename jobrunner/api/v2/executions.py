@@ -6,6 +6,7 @@ import re
 
 from jobrunner.api.documents import Document, Node
 from jobrunner.api.params import flag
+from jobrunner.api.remembered import Remembered
 from jobrunner.api.v1.answers import encoded, missing
 from jobrunner.api.v2.frame import ANY, Frame, check_etag
 from jobrunner.api.v2.ledger import DELETE, Ledger
@@ -13,7 +14,7 @@ from jobrunner.api.v2.refusing import invalid
 from jobrunner.api.v2.writing import execution_to_v2, task_to_v2
 from jobrunner.calls import Answer, Call
 from jobrunner.core.problems import Problems
-from jobrunner.core.records import Scope
+from jobrunner.core.records import Execution, Scope
 from jobrunner.core.selectors import EXECUTION, Operator, Requirement, Selector
 from jobrunner.errors import NotFound
 from jobrunner.service.removing import Removing
@@ -28,6 +29,7 @@ class ExecutionMethods:
         self._parts = frame.parts
         self._service = frame.parts.service
         self._ledger = ledger
+        self._shown: Remembered[Execution] = Remembered(lambda one: encoded(execution_to_v2(one)))
 
     async def get(self, call: Call) -> Answer:
         execution = self._frame.execution(*self._named(call))
@@ -42,8 +44,7 @@ class ExecutionMethods:
         found = self._frame.listing.executions(
             place, job=None if job == ANY else job, limit=asked.limit, after=asked.after
         )
-        items = [encoded(execution_to_v2(execution)) for execution in found.items]
-        return self._frame.listed(asked, items, found.after)
+        return self._frame.listed(asked, list(map(self._shown, found.items)), found.after)
 
     async def cancel(self, call: Call) -> Answer:
         """Stores the wish. The operation is done when the execution has ended. The etag is taken

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from jobrunner.api.documents import Document
 from jobrunner.api.params import flag, required
+from jobrunner.api.remembered import Remembered
 from jobrunner.api.v1.answers import encoded, exists, missing
 from jobrunner.api.v2.frame import Frame, check_etag
 from jobrunner.api.v2.ledger import CREATE, DELETE, UPDATE, Ledger
@@ -15,7 +16,7 @@ from jobrunner.api.v2.refusing import JOB, invalid
 from jobrunner.api.v2.writing import job_to_v2
 from jobrunner.calls import Answer, Call
 from jobrunner.core.fields import v2_path
-from jobrunner.core.records import Scope
+from jobrunner.core.records import Job, Scope
 from jobrunner.errors import InvalidSpec, NotFound, Violation
 from jobrunner.service.removing import Removing
 
@@ -26,17 +27,17 @@ class JobMethods:
         self._parts = frame.parts
         self._service = frame.parts.service
         self._ledger = ledger
+        self._shown: Remembered[Job] = Remembered(lambda job: encoded(job_to_v2(job)))
 
     async def get(self, call: Call) -> Answer:
         job = self._frame.job(self._frame.scope(call), call.params["job"])
-        return Answer(encoded(job_to_v2(job)))
+        return Answer(self._shown(job))
 
     async def list(self, call: Call) -> Answer:
         asked = self._frame.asked(call, "jobs")
         place = self._frame.place(call)
         found = self._frame.listing.jobs(place, limit=asked.limit, after=asked.after)
-        items = [encoded(job_to_v2(job)) for job in found.items]
-        return self._frame.listed(asked, items, found.after)
+        return self._frame.listed(asked, list(map(self._shown, found.items)), found.after)
 
     async def create(self, call: Call) -> Answer:
         scope, name = self._frame.scope(call), required(call.params, "jobId")
