@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.wire.gcloud.pages import File, Names, Step, Wait, parts_of, text_of
 
-AT_ONCE = 2
+AT_ONCE = 3
 STEP_TIMEOUT = 90.0
 POLL = 0.1
 SHOWN_DIR = "/home/you/.local/share/jobrunner/gcloud"
