@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -170,19 +171,28 @@ async def serve(face: Face, *, host: str, port: int, tls: Tls | None) -> Serving
     server.add_generic_rpc_handlers((face,))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
+        _try(host, port)
         if tls is None:
             bound = server.add_insecure_port(address)
         else:
             pair = ((tls.key, tls.certificate),)
             bound = server.add_secure_port(address, grpc.ssl_server_credentials(pair))
-    except RuntimeError as error:
-        why = "the port is taken" if "in use" in str(error) else "the address cannot be used"
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or "the address cannot be used"
         raise Refused(
             f"The gRPC server cannot listen on {address}: {why}.",
             hint="Choose another port: --grpc-port PORT",
         ) from error
     await server.start()
     return Serving(bound, server, face)
+
+
+def _try(host: str, port: int) -> None:
+    """Raises OSError if nobody can listen there; gRPC itself writes of it to standard error."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
 
 
 async def _healthy(request: bytes, context: Any) -> bytes:
