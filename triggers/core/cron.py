@@ -13,7 +13,6 @@ Where both day fields are restricted a day matches if *either* does. Where one o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple, cast
@@ -66,8 +65,7 @@ FIELDS = (
 _FORM = "minute hour day-of-month month day-of-week"
 
 
-@dataclass(frozen=True, slots=True)
-class CronLine:
+class CronLine(NamedTuple):
     """A checked expression: its five ``fields`` as written, and what each of them allows.
     ``weekdays`` counts from Sunday, 0 to 6. ``both_days``: day-of-month *and* day-of-week."""
 

@@ -12,7 +12,6 @@ Three kinds of expression come together here:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from math import floor
@@ -37,6 +36,7 @@ _DAY = timedelta(days=1)
 _LONGEST_WAIT = 20
 """Days without one due that a window is searched through; a week is enough."""
 _SOON = 20 * 86_400
+"""Seconds within which no two settings of the clocks lie that lead back to the same offset."""
 LAST_INSTANT = 253_402_000_000
 """Unix seconds; near the end of the year 9999 nothing is due any more."""
 
@@ -68,8 +68,7 @@ class Moment(NamedTuple):
     kind: Kind = Kind.PLAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """When something is due: a pattern, read in a zone. ``anchor`` (Unix seconds) is what an
     interval without a window counts from."""
 
@@ -128,13 +127,13 @@ def next_after(when: Timing, instant: float) -> int | None:
         wall = _next(pattern, here)
         if wall is None:
             return None
-        # With clocks that are not set in between, the offset stays and there is nothing to decide.
-        # A short way off, so that the same offset cannot be that of another summer.
+        # Mostly there is nothing to decide: what is found has the offset of now, so it exists and
+        # is no second pass, and now is no first pass, whose second would come before.
         offset = here.utcoffset()
         if offset == when.zone.utcoffset(wall) and offset is not None:
             at = clock_seconds(wall - offset)
-            soon = at - after < _SOON or when.zone is UTC
-            if soon and datetime.fromtimestamp(at, when.zone).utcoffset() == offset:
+            alone = at - after < _SOON or here.replace(fold=1).utcoffset() == offset
+            if alone and datetime.fromtimestamp(at, when.zone).utcoffset() == offset:
                 return at if at <= LAST_INSTANT else None
     for moment in moments(when, after):
         if moment.kind.fires:

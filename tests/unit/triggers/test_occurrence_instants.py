@@ -279,6 +279,14 @@ def test_every_minute_goes_on_through_the_hour_that_comes_twice() -> None:
         assert chained(when, start, start + 6 * 3600) == list(range(start + 60, start + 21_601, 60))
 
 
+def test_a_second_pass_comes_before_a_fire_of_another_year_with_the_same_offset() -> None:
+    """At 01:20 in the first pass, 01:15 comes again; it is summer time on that day a year later."""
+    found = table("15 1 1 11 *", NY, "2026-11-01T01:20:00-04:00", 2, repeat=Repeat.BOTH)
+    assert found == ["11-01T01:15:00-05:00", "11-01T01:15:00-04:00"]
+    when = timing("15 1 1 11 *", NY, repeat=Repeat.BOTH)
+    assert next_after(when, unix("2026-11-01T01:20:00-04:00")) == unix("2026-11-01T01:15:00-05:00")
+
+
 def test_a_whole_day_that_does_not_exist_runs_its_fixed_time_once() -> None:
     """Samoa left out the 30th of December 2011."""
     found = table("0 9 * * *", "Pacific/Apia", "2011-12-29T08:00:00-10:00", 3)
