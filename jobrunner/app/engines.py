@@ -19,10 +19,11 @@ log = logging.getLogger("jobrunner.server")
 
 
 class EngineWatch:
-    """``needed`` says whether anything that is driven depends on ``backend``."""
+    """``make`` gives a backend that has not been opened: one that has met its engine remembers
+    what it said. ``needed`` says whether anything that is driven depends on it."""
 
-    def __init__(self, backend: Backend, needed: Callable[[], bool]) -> None:
-        self._backend = backend
+    def __init__(self, make: Callable[[], Backend], needed: Callable[[], bool]) -> None:
+        self._make = make
         self._needed = needed
         self._away = False
 
@@ -33,11 +34,14 @@ class EngineWatch:
                 self.note(*await self._look())
 
     async def _look(self) -> tuple[bool, str]:
+        backend = self._make()
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                health = await self._backend.probe()
+                health = await backend.probe()
         except TimeoutError:
-            return False, f"it has not answered for {PATIENCE_SECONDS:.0f} s"
+            return False, f"It has not answered for {PATIENCE_SECONDS:.0f} s."
+        finally:
+            await backend.close()
         return health.ok, health.detail
 
     def note(self, ok: bool, detail: str) -> None:
@@ -45,10 +49,6 @@ class EngineWatch:
             return
         self._away = not ok
         if ok:
-            log.info("The backend %s is back: %s", self._backend.name, detail)
+            log.info("The container engine is back: %s", detail)
         else:
-            log.warning(
-                "The backend %s is away, and what runs there is not seen: %s",
-                self._backend.name,
-                detail,
-            )
+            log.warning("The container engine is away, what runs there is not seen: %s", detail)

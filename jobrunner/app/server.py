@@ -165,7 +165,7 @@ class Server:
         self._in_background("house-keeping", self._keep_house())
         self._in_background("notes", self._write_notes(audit, tokens, commit))
         self._in_background("address", self._stay_announced(key))
-        engine = EngineWatch(self._backends("docker"), partial(executor.uses, "docker"))
+        engine = EngineWatch(partial(app.backend, "docker"), partial(executor.uses, "docker"))
         self._in_background("watch over the engine", engine.run())
         for name, loop in plugged.loops_of(found):
             self._in_background(f"plug-in {name}", _as_coroutine(loop, parts))
