@@ -15,7 +15,6 @@ from typing import Any
 
 from jobrunner.api.documents import Document, Node, filled
 from jobrunner.api.params import invalid, whole
-from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places
 from jobrunner.api.shapes import SET_POLICY, TEST_PERMISSIONS
 from jobrunner.api.v1.answers import answer, missing
@@ -23,6 +22,7 @@ from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import NO_POLICY_ETAG, Policy, Scope
 from jobrunner.errors import Conflict, InvalidSpec, NotFound
+from jobrunner.service.parts import Parts
 
 VERSIONS = (0, 1, 3)
 CONDITIONS_SINCE = 3

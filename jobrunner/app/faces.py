@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from jobrunner import __version__
 from jobrunner.api.http.guard import Authenticator, is_loopback, own_names
-from jobrunner.api.parts import Parts
 from jobrunner.app.options import ServeOptions
 from jobrunner.calls import Method
 from jobrunner.errors import UsageError
+from jobrunner.service.parts import Parts
 
 if TYPE_CHECKING:
     from jobrunner.api.grpc.server import Serving

@@ -11,11 +11,11 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
-from jobrunner.api.parts import Parts
 from jobrunner.calls import Method
 from jobrunner.plugins import ENTRY_POINT_GROUP, Plugin
+from jobrunner.service.parts import Ground
 
-Loop = Callable[[Parts], Awaitable[None]]
+Loop = Callable[[Ground], Awaitable[None]]
 
 log = logging.getLogger("jobrunner.server")
 
@@ -35,19 +35,19 @@ def plugins() -> list[Plugin]:
     return found
 
 
-def methods_of(found: Sequence[Plugin], parts: Parts) -> list[Method]:
-    """Each of ``routes`` is a function ``Parts → methods``."""
+def methods_of(found: Sequence[Plugin], ground: Ground) -> list[Method]:
+    """Each of ``routes`` is a function ``Ground → methods``."""
     table: list[Method] = []
     for plugin, make in _targets(found, "routes"):
         try:
-            table += make(parts)
+            table += make(ground)
         except Exception:
             log.exception("The methods of the plug-in %s cannot be made", plugin)
     return table
 
 
 def loops_of(found: Sequence[Plugin]) -> list[tuple[str, Loop]]:
-    """Each of ``loops`` is a coroutine function that takes the Parts and runs for ever."""
+    """Each of ``loops`` is a coroutine function that takes the Ground and runs for ever."""
     return list(_targets(found, "loops"))
 
 

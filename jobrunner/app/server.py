@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from jobrunner import __version__
 from jobrunner.api.http.guard import check_exposure
-from jobrunner.api.parts import Parts
 from jobrunner.app import faces, plugged
 from jobrunner.app.doors import Doors
 from jobrunner.app.engines import EngineWatch
@@ -35,8 +34,10 @@ from jobrunner.lib.serverfile import ServerFile
 from jobrunner.ports import Backend
 from jobrunner.service.audit import Audit
 from jobrunner.service.commit import GroupCommit
+from jobrunner.service.parts import Ground, Parts
 from jobrunner.service.tokens import Authenticator, Tokens
 from jobrunner.settings import Settings
+from jobrunner.store.sql import SqlStore
 
 if TYPE_CHECKING:
     from jobrunner.api.grpc.server import Serving
@@ -146,8 +147,10 @@ class Server:
         tokens = Authenticator(app.store, app.clock)
         key = secrets.token_urlsafe(32)
         doors = Doors(tokens, settings.user, key, self._options.insecure)
+        assert isinstance(app.store, SqlStore)
+        ground = Ground(parts, app.store.database, app.owner, settings.home, self._endpoint())
         found = plugged.plugins()
-        methods = [*faces.all_methods(parts), *plugged.methods_of(found, parts)]
+        methods = [*faces.all_methods(parts), *plugged.methods_of(found, ground)]
 
         def note(at: float, principal: str, method: str, resource: str, code: int) -> None:
             audit.record(Principal(principal), method, resource, code)
@@ -168,7 +171,7 @@ class Server:
         engine = EngineWatch(partial(app.backend, "docker"), partial(executor.uses, "docker"))
         self._in_background("watch over the engine", engine.run())
         for name, loop in plugged.loops_of(found):
-            self._in_background(f"plug-in {name}", _as_coroutine(loop, parts))
+            self._in_background(f"plug-in {name}", _as_coroutine(loop, ground))
         say(self._words(grpc))
         try:
             await self._stopping.wait()
@@ -273,5 +276,5 @@ class Server:
                 await tokens.write(commit)
 
 
-async def _as_coroutine(loop: plugged.Loop, parts: Parts) -> None:
-    await loop(parts)
+async def _as_coroutine(loop: plugged.Loop, ground: Ground) -> None:
+    await loop(ground)

@@ -53,6 +53,11 @@ class SqlStore:
         self._recall = Recall()
         self._in_group = False
 
+    @property
+    def database(self) -> Database:
+        """For tables of others in the same database."""
+        return self._database
+
     def _read(self, work: Callable[[Session], T]) -> T:
         try:
             return self._database.read(work)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from jobrunner.api.parts import Parts
 from jobrunner.core.outcome import CANCEL_MESSAGE, CANCEL_REASON
 from jobrunner.core.records import Counters, Execution, Scope
 from jobrunner.core.states import SETTLED_EXECUTIONS, ExecutionState, TaskState
@@ -14,6 +13,7 @@ from jobrunner.lib.clock import FakeClock
 from jobrunner.lib.ids import CountedIds
 from jobrunner.ports import Store, Turn
 from jobrunner.service import Service, make_service
+from jobrunner.service.parts import Parts
 from jobrunner.store import open_store
 
 T = TypeVar("T")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jobrunner.api.parts import Parts
 from jobrunner.api.rpc import methods
 from jobrunner.calls import Call, Principal
 from jobrunner.client.finding import Endpoint
@@ -18,6 +17,7 @@ from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Store
 from jobrunner.service import Service, make_service
+from jobrunner.service.parts import Parts
 from jobrunner.settings import Settings
 from jobrunner.store import open_store
 from jobrunner.store.logs import FileLogs

@@ -8,11 +8,11 @@ from typing import Any
 
 from jobrunner import __version__
 from jobrunner.api.errors import envelope, status_of
-from jobrunner.api.parts import Parts
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.errors import JobrunnerError, RunnerFault, UsageError
 from jobrunner.service.calls import OPERATIONS, PATH, PROTOCOL, About, Desk, News, Operation
 from jobrunner.service.codec import encode_answer, fault_of, read_call
+from jobrunner.service.parts import Parts
 
 LONGEST_WAIT = 25.0
 """Seconds that one call of ``settled`` waits at most; the client asks again."""

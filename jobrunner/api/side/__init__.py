@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobrunner.api.parts import Parts
 from jobrunner.calls import Method
+from jobrunner.service.parts import Parts
 
 
 def methods(parts: Parts) -> Sequence[Method]:

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 
 from jobrunner.api.documents import Document, filled
 from jobrunner.api.params import page_after, page_size, page_token
-from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.ports import Page
+from jobrunner.service.parts import Parts
 
 LIST = ("filter", "pageSize", "pageToken", "extraLocationTypes", "includeUnrevealedLocations")
 REGION = "cloud.googleapis.com/region"

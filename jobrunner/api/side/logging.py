@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from jobrunner.api.documents import Node, filled
 from jobrunner.api.params import LARGEST_PAGE, invalid, page_after, page_token
-from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places
 from jobrunner.api.shapes import LIST_ENTRIES
 from jobrunner.api.v1.answers import answer
@@ -22,6 +21,7 @@ from jobrunner.core.logfilter import Filter, parse_filter
 from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
 from jobrunner.service.entries import Position, Search, Wanted
+from jobrunner.service.parts import Parts
 
 DEFAULT_PAGE = 50
 MAX_PROJECTS = 100

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from jobrunner.api.documents import Document, Node
 from jobrunner.api.params import invalid
-from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
+from jobrunner.service.parts import Parts
 
 _API = re.compile(r"[a-z0-9]([-a-z0-9.]{0,100}[a-z0-9])?")
 _OLD_LOCATIONS = {"us-central1": "us-central", "europe-west1": "europe-west"}

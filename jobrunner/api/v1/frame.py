@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from jobrunner.api.params import invalid, page_after, page_size, page_token
-from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import listed
 from jobrunner.api.v2.ledger import Ledger
@@ -15,6 +14,7 @@ from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.core.records import Scope
 from jobrunner.core.selectors import Selector, parse_selector
 from jobrunner.service.listing import Listed, Listing, Place
+from jobrunner.service.parts import Parts
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from jobrunner.api.documents import Document
 from jobrunner.api.params import flag, page_after, page_size, page_token
-from jobrunner.api.parts import Parts
 from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import encoded, missing
 from jobrunner.api.v2.names import etag
@@ -15,6 +14,7 @@ from jobrunner.calls import Answer, Call
 from jobrunner.core.records import Execution, Job, Scope
 from jobrunner.errors import Conflict, JobrunnerError, NotFound
 from jobrunner.service.listing import Listing, Place
+from jobrunner.service.parts import Parts
 
 ANY = "-"
 """In a path: every location, every job, every execution."""

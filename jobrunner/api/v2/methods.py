@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobrunner.api.parts import Parts
 from jobrunner.api.shapes import V2_CANCEL, V2_JOB, V2_RUN, WAIT
 from jobrunner.api.v2.executions import ExecutionMethods
 from jobrunner.api.v2.frame import Frame
@@ -25,6 +24,7 @@ from jobrunner.api.v2.jobs import JobMethods
 from jobrunner.api.v2.ledger import Ledger
 from jobrunner.api.v2.operations import OperationMethods
 from jobrunner.calls import Handler, Method, Role
+from jobrunner.service.parts import Parts
 
 LOCATION = "/v2/projects/{project}/locations/{location}"
 JOBS, JOB = f"{LOCATION}/jobs", f"{LOCATION}/jobs/{{job}}"

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from jobrunner.api.parts import Parts
 from jobrunner.api.side import logging
 from jobrunner.core.records import Attempt, AttemptKey, Execution, Scope
 from jobrunner.core.spec import Container, ExecutionTemplate, JobSpec, TaskTemplate
@@ -17,6 +16,7 @@ from jobrunner.core.states import AttemptState, ExecutionState
 from jobrunner.core.timestamps import format_time
 from jobrunner.ports import LogChunk, Move, Turn
 from jobrunner.service import entries, make_service
+from jobrunner.service.parts import Parts
 from tests.support.control import Control
 from tests.support.face import Face, Said
 

@@ -1,10 +1,11 @@
-"""What a table of methods is made from."""
+"""What tables of methods and plug-ins are made from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from jobrunner.core.records import Scope
+from jobrunner.lib.database import Database
 from jobrunner.ports import Clock, Commit, Ids, Runner
 from jobrunner.service import Service
 
@@ -24,3 +25,20 @@ class Parts:
     clock: Clock
     ids: Ids
     default: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a plug-in stands on: its tables of methods and its loops are functions of this.
+
+    ``database`` is the one that the store of ``parts`` works on: a plug-in keeps tables and
+    migrations of its own there, and inside ``parts.commit`` both write in one transaction.
+    ``owner`` names this runner (:mod:`jobrunner.lib.identity`); ``home`` is an absolute directory;
+    ``url`` is where the server answers.
+    """
+
+    parts: Parts
+    database: Database
+    owner: str
+    home: str
+    url: str
