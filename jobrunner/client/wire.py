@@ -7,6 +7,7 @@ something is followed (:meth:`Wire.patient`), a server that is started again is 
 from __future__ import annotations
 
 import http.client
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,7 +180,8 @@ class Wire:
         )
 
     def _silence(self, lost: Lost, waited: float) -> RunnerFault:
-        why = lost.cause.strerror if isinstance(lost.cause, OSError) else str(lost.cause)
+        cause = lost.cause
+        why = str(cause) if not isinstance(cause, OSError) else cause.strerror or str(cause)
         why = f" ({why})" if why else ""
         if self._is_silent(lost):
             said = (
@@ -189,6 +191,8 @@ class Wire:
             said = f"{self._name()} went away and did not come back in {waited:.0f} seconds{why}."
         else:
             said = f"{self._name()} does not answer{why}."
+        if isinstance(lost.cause, ssl.SSLCertVerificationError):
+            return RunnerFault(said, hint="SSL_CERT_FILE names a file of certificates to trust.")
         return RunnerFault(said, hint=self._way_on())
 
     def _name(self) -> str:
@@ -214,8 +218,6 @@ def connection_to(endpoint: Endpoint) -> http.client.HTTPConnection:
     """Not yet connected."""
     if endpoint.scheme == "http":
         return http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=CONNECT_SECONDS)
-    import ssl
-
     context = ssl.create_default_context()
     if endpoint.pid is not None:
         # Named by a file that only its user can write, on this machine: its certificate is for
