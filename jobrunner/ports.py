@@ -329,6 +329,10 @@ class Store(Protocol):
         with every scope it is ``PROJECT/REGION/NAME``."""
         ...
 
+    def regions(self, project: str) -> Sequence[str]:
+        """Those in which the project has jobs, in order."""
+        ...
+
     def job_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
         """In order, without the hidden ones. With ``near`` only the neighbours of that name: all
         of them if they are few, and a bounded number however many there are."""

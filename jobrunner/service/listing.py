@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 SCAN = 1000
 BATCH = 500
+MOST_MERGED = 32
+"""Regions of a project whose lists are read each by itself."""
 EVERYTHING = Selector()
 
 
@@ -105,14 +107,15 @@ class Listing:
         after: str | None = None,
     ) -> Listed[Execution]:
         """Newest first."""
-        fetch = self._executions(place, job, selector)
+        scopes = self._scopes(place)
+        fetch = self._executions(scopes, job, selector)
         if fetch is None:
             return Listed(())
 
         def keep(one: Execution) -> bool:
             return one.project == place.project and selector.selects(execution_labels(one))
 
-        told = place.region is not None and all(map(_told_to_store, selector.requirements))
+        told = None not in scopes and all(map(_told_to_store, selector.requirements))
         return _page(fetch, lambda one: one.uid, None if told else keep, limit, after)
 
     def tasks(
@@ -149,8 +152,17 @@ class Listing:
 
     # ------------------------------------------------------------------------------- executions
 
+    def _scopes(self, place: Place) -> Sequence[Scope | None]:
+        """Where the store is to look, each by itself: it keeps the order for each region and for
+        each job in it, not for a project. ``None`` is everywhere, other projects too."""
+        project, region = place
+        regions = self._store.regions(project) if region is None else [region]
+        if len(regions) > MOST_MERGED:
+            return [None]
+        return [Scope(project, each) for each in regions]
+
     def _executions(
-        self, place: Place, job: str | None, selector: Selector
+        self, scopes: Sequence[Scope | None], job: str | None, selector: Selector
     ) -> Callable[[Page], Sequence[Execution]] | None:
         """Reads a page, as far as the store can tell what is wanted; ``None`` if nothing can be."""
         jobs = selector.values(JOB)
@@ -160,8 +172,19 @@ class Listing:
             return None
         one = next(iter(jobs)) if jobs is not None and len(jobs) == 1 else None
         live = math.inf if selector.values(SERVING) == frozenset([ACTIVE]) else None
-        scope = None if place.region is None else Scope(place.project, place.region)
-        return lambda page: self._store.list_executions(scope, job=one, ended_after=live, page=page)
+
+        def fetch(page: Page) -> Sequence[Execution]:
+            pages = [
+                self._store.list_executions(scope, job=one, ended_after=live, page=page)
+                for scope in scopes
+            ]
+            if len(pages) == 1:
+                return pages[0]
+            rows = [row for rows in pages for row in rows]
+            rows.sort(key=lambda row: (row.created_at, row.uid), reverse=True)
+            return rows[: page.limit]
+
+        return fetch
 
     def _executions_of_tasks(
         self, place: Place, job: str | None, selector: Selector, begun: str | None
@@ -177,7 +200,7 @@ class Listing:
                 raise _gone()
             yield from found[places.index(begun) if begun else 0 :]
             return
-        fetch = self._executions(place, job, selector)
+        fetch = self._executions(self._scopes(place), job, selector)
         if fetch is None:
             return
         if begun is not None:

@@ -29,6 +29,13 @@ _SELECT = (
 )
 _BY_NAME = f"{_SELECT} WHERE jobs.project = ? AND jobs.region = ? AND jobs.name = ?"
 _NAMES = "SELECT name FROM jobs WHERE project = ? AND region = ? AND NOT hidden ORDER BY name"
+# From region to region: each step is one look into the index, however many jobs lie between.
+_REGIONS = (
+    "WITH RECURSIVE places (region) AS (SELECT MIN(region) FROM jobs WHERE project = ?"
+    " UNION ALL SELECT (SELECT MIN(region) FROM jobs"
+    " WHERE project = ? AND region > places.region) FROM places WHERE region IS NOT NULL)"
+    " SELECT region FROM places WHERE region IS NOT NULL"
+)
 _DELETE_EXECUTIONS = "DELETE FROM executions WHERE job_uid = ?"
 _DELETE = "DELETE FROM jobs WHERE uid = ?"
 
@@ -104,6 +111,10 @@ def listing(
     short = page is not None and page.limit <= LARGEST_PAGE
     make = recall.job if recall is not None and short else job_of
     return [make(row) for row in rows]
+
+
+def regions(session: Session, project: str) -> Sequence[str]:
+    return [row[0] for row in session.execute(_REGIONS, (project, project))]
 
 
 def names(session: Session, scope: Scope, near: str | None) -> Sequence[str]:

@@ -86,6 +86,9 @@ class SqlStore:
     ) -> Sequence[Job]:
         return self._read(lambda s: jobs.listing(s, scope, hidden, page, self._recall))
 
+    def regions(self, project: str) -> Sequence[str]:
+        return self._read(lambda s: jobs.regions(s, project))
+
     def job_names(self, scope: Scope, *, near: str | None = None) -> Sequence[str]:
         return self._read(lambda s: jobs.names(s, scope, near))
 

@@ -121,6 +121,14 @@ def test_jobs_are_listed_by_name_page_by_page_without_hidden_ones(store: Store) 
     assert store.job_names(HOME) == ["a", "b", "d"]
 
 
+def test_the_regions_of_a_project_are_those_of_its_jobs(store: Store) -> None:
+    assert store.regions("local") == []
+    for number, region in enumerate(("us-west1", "asia-east1", "us-west1")):
+        store.create_job(a_job(f"j{number}", region=region))
+    store.create_job(a_job("k", project="other", region="eu-west1"))
+    assert store.regions("local") == ["asia-east1", "us-west1"]
+
+
 def test_a_listing_of_all_places_pages_by_place_and_name(store: Store) -> None:
     places = [("local", "r1"), ("local", "r2"), ("other", "r1")]
     for project, region in places:

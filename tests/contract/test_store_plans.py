@@ -62,6 +62,7 @@ def every_statement(path: Path) -> list[str]:
     store.list_jobs(HOME, page=Page(after="a"))
     store.list_jobs(None, page=Page(after="a/b/c"))
     store.job_names(HOME)
+    store.regions("local")
     store.execution_names(HOME)
     store.get_execution(HOME, "job-1")
     store.list_executions(HOME, page=Page(after=uid))

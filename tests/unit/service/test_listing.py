@@ -102,6 +102,45 @@ def test_executions_come_newest_first_and_by_job(store: Store) -> None:
     assert len(Listing(store).executions(Place("q", None), limit=9).items) == 0
 
 
+@pytest.mark.parametrize("most", [32, 2])
+def test_the_executions_of_all_regions_of_a_project_are_merged_by_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(listing, "MOST_MERGED", most)
+    place = 0
+    for project, regions in (("local", ("r1", "r2", "r3")), ("other", ("r1",))):
+        for region in regions:
+            for job in ("a", "b"):
+                home = f"{project}-{region}-{job}"
+                store.create_job(a_job(job, uid=home, project=project, region=region))
+    for number in range(4):
+        for project, region in (("local", "r2"), ("other", "r1"), ("local", "r3"), ("local", "r1")):
+            for job in ("a", "b"):
+                place += 1
+                store.create_execution(
+                    an_execution(
+                        f"{region}-{job}-{number}", uid=f"{project}-{place}", job=job,
+                        job_uid=f"{project}-{region}-{job}", project=project, region=region,
+                        created_at=NOW + number,
+                    )
+                )  # fmt: skip
+    of_a = parse_selector("run.googleapis.com/job = a")
+    for selector in (of_a, parse_selector("")):
+        pages = all_pages(
+            lambda after, asked=selector: Listing(store).executions(  # type: ignore[misc]
+                EVERYWHERE, selector=asked, limit=5, after=after
+            )
+        )
+        found = [name for page in pages for name in page]
+        assert len(found) == len(set(found)) == (12 if selector else 24)
+        assert [name[-1] for name in found] == sorted((name[-1] for name in found), reverse=True)
+        assert all(len(page) == 5 for page in pages[:-1])
+    tasks = Listing(store).tasks(EVERYWHERE, selector=of_a, limit=100)
+    assert [row.execution.name for row in tasks.items[::3]] == [
+        row.name for row in Listing(store).executions(EVERYWHERE, selector=of_a, limit=100).items
+    ]
+
+
 def test_an_execution_that_runs_is_found_behind_those_that_ended(store: Store) -> None:
     a_job_with(store, "a", 4)
     for number in (1, 2, 3):
