@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -16,7 +18,7 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2, field_mask_pb2
 
-from jobrunner.api.grpc import start
+from jobrunner.api.grpc import Tls, start
 from jobrunner.calls import Answer, Call, Method, Principal, Role
 from jobrunner.errors import InvalidSpec, NotFound, Refused, Violation
 
@@ -327,6 +329,44 @@ async def test_what_has_begun_to_change_something_ends_although_the_client_went_
         assert begun.is_set()
         go.set()
         await asyncio.wait_for(ended.wait(), 5)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Tls:
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+            "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+            "subjectAltName=DNS:localhost", "-out", certificate, "-keyout", key,
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return Tls(certificate.read_bytes(), key.read_bytes())
+
+
+async def test_with_a_certificate_the_token_travels_encrypted(tls: Tls) -> None:
+    get = Recorder({"name": NAME})
+    server = await start(
+        [method(*GET, get)], host="127.0.0.1", port=0, authenticate=anybody, tls=tls
+    )
+    credentials = grpc.composite_channel_credentials(
+        grpc.ssl_channel_credentials(tls.certificate),
+        grpc.access_token_call_credentials("abc"),
+    )
+    async with grpc.aio.secure_channel(f"localhost:{server.port}", credentials) as there:
+        await jobs_client(there).get_job(name=NAME)
+    await server.stop(0)
+    assert get.call.principal.name == "token abc"
+
+
+async def test_a_message_over_the_limit_is_refused_before_it_is_read() -> None:
+    create = Recorder({"name": f"{PARENT}/operations/1"})
+    async with channel(method("google.cloud.run.v2.Jobs/CreateJob", f"{L}/jobs", create)) as there:
+        job = run_v2.Job(annotations={"big": "x" * (11 * 1024 * 1024)})
+        with pytest.raises(refusals.ResourceExhausted):
+            await jobs_client(there).create_job(parent=PARENT, job=job, job_id="report")
+    assert not create.calls
 
 
 async def test_a_port_that_is_taken_is_refused() -> None:
