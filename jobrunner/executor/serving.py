@@ -329,12 +329,15 @@ class ServingExecutor:
         means = self._means
         try:
             free = set(means.store.claimable(now=means.clock.now(), limit=MANY))
-            for uid in means.store.claimable(now=float("inf"), limit=MANY):
-                if uid in free:
-                    continue
+            held = (u for u in means.store.claimable(now=float("inf"), limit=MANY) if u not in free)
+            dead: list[tuple[str, str]] = []
+            for uid in held:
                 lease = means.store.get_execution_by_uid(uid).lease
                 if lease is not None and is_gone(lease.owner):
-                    means.store.release(uid, lease.owner)
+                    dead.append((uid, lease.owner))
+            for start in range(0, len(dead), BATCH):
+                batch = dead[start : start + BATCH]
+                means.store.group([partial(means.store.release, *each) for each in batch])
         except JobrunnerError as error:
             log.warning("Leases of earlier runners could not be looked at: %s", error.message)
 
