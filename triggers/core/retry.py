@@ -26,6 +26,8 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 60.0
 """Seconds; the bounds of a subscription's pause after answers that were no."""
 
+MAX_UNKNOWN = 3
+"""How often an attempt of unknown end is sent again, outside every policy."""
 MAX_RETRY_COUNT = 5
 MIN_DELIVERY_ATTEMPTS = 5
 MAX_DELIVERY_ATTEMPTS = 100
@@ -109,6 +111,14 @@ def backoff(
     except OverflowError:
         return max_backoff
     return min(delay, max_backoff)
+
+
+def after_unknown(unknown: int, now: float) -> RetryAt | Exhausted:
+    """What follows an attempt whose end nobody saw: the runner died with the request on the wire.
+    ``unknown`` are all of these, this one included. Again at once, but not for ever."""
+    if unknown > MAX_UNKNOWN:
+        return Exhausted(f"{unknown} attempts of unknown end")
+    return RetryAt(now, 0.0, "the end of the attempt is unknown; not counted as a retry")
 
 
 def push_pause(pause: float, accepted: bool) -> float:
