@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,13 +19,15 @@ from pathlib import Path
 from harness import services
 from harness.context import Context
 from harness.measure import Failed, Sample
-from harness.pairs import Pair, run_pairs
+from harness.pairs import Pair, Result, run_pairs
 from harness.place import BENCHMARKS, jobrunner, peers_python
 from harness.product import Homes, environment
 from harness.report import Report, pair_rows
 
 JOBS = "/apis/run.googleapis.com/v1/namespaces/demo/jobs"
 EXECUTIONS = "/apis/run.googleapis.com/v1/namespaces/demo/executions"
+PAGE = f"{EXECUTIONS}?limit=100"
+NEWEST = f"{EXECUTIONS}?limit=1&labelSelector=run.googleapis.com%2Fjob%20%3D%20job-50"
 CONNECTIONS = 32
 SECONDS = 3
 MANY_JOBS = 100
@@ -68,53 +70,9 @@ class Server:
 
 
 def run(context: Context) -> Report:
-    with ExitStack() as stack:
-        homes = stack.enter_context(Homes())
-        ours = stack.enter_context(serving(homes.fresh()))
-        peer = stack.enter_context(program(FASTAPI, {"DATABASE": str(homes.logs() / "peer.db")}))
-        ours.post(JOBS, document("one"))
-        peer.post("/jobs", document("one"))
-        for _ in range(120):
-            ours.post(f"{JOBS}/one:run", {})
-        describe, page = f"{JOBS}/one", f"{EXECUTIONS}?limit=100"
-        few = stack.enter_context(serving(filled(homes.fresh(), 1)))
-        many = stack.enter_context(serving(filled(homes.fresh(), MANY_EXECUTIONS // MANY_JOBS)))
-        in_many = (f"{JOBS}/job-50", page, f"{EXECUTIONS}?limit=100&labelSelector="
-                   "run.googleapis.com%2Fjob%20%3D%20job-50")  # fmt: skip
-        pairs = [
-            Pair(
-                "FastAPI, a SQLModel session each: run a job", "jobrunner",
-                partial(posts, peer, "/jobs/one:run"), partial(posts, ours, f"{JOBS}/one:run"),
-                at_least=5.0,
-            ),
-            Pair(
-                "FastAPI, a SQLModel session each: create a job", "jobrunner",
-                partial(creates, peer, "/jobs"), partial(creates, ours, JOBS),
-                at_least=5.0,
-            ),
-            *(
-                Pair(
-                    f"{what}", "the same web server, same bytes, no database",
-                    partial(reads, ours, path),
-                    partial(reads, stack.enter_context(bare(homes, ours.get(path))), path),
-                    at_most=5.0,
-                )
-                for what, path in (("describe a job", describe), ("first page of executions", page))
-            ),
-            *(
-                Pair(
-                    f"{what}, {MANY_EXECUTIONS:,} executions of {MANY_JOBS} jobs", f"{MANY_JOBS}",
-                    partial(measure, many, path), partial(measure, few, path), at_most=1.5,
-                )
-                for what, path, measure in (
-                    ("describe a job", in_many[0], reads),
-                    ("first page of executions", in_many[1], reads),
-                    ("first page of a job's executions", in_many[2], reads),
-                    ("run a job", f"{JOBS}/job-50:run", posts),
-                )
-            ),
-        ]  # fmt: skip
-        results = run_pairs(pairs, context.rounds, tell=context.tell)
+    with Homes() as homes:
+        blocks = (changes(homes), documents(homes), filled_stores(homes))
+        results = [result for block in blocks for result in block(context)]
     return Report(
         "server",
         f"requests to one server, {CONNECTIONS} connections, durable before the answer",
@@ -122,6 +80,82 @@ def run(context: Context) -> Report:
         commands=["benchmarks/setup_peers.sh", "jobrunner serve --slots 0"],
         notes=["wrk with one thread; no slots, so that no process is started."],
     )
+
+
+Block = Callable[[Context], list[Result]]
+"""Starts the servers of some pairs, measures them, ends the servers: what is idle must not be in
+the way of what is measured."""
+
+
+def changes(homes: Homes) -> Block:
+    def block(context: Context) -> list[Result]:
+        database = {"DATABASE": str(homes.logs() / "peer.db")}
+        with serving(homes.fresh()) as ours, program(FASTAPI, database) as peer:
+            ours.post(JOBS, document("one"))
+            peer.post("/jobs", document("one"))
+            pairs = [
+                Pair(
+                    "FastAPI, a SQLModel session each: run a job", "jobrunner",
+                    partial(posts, peer, "/jobs/one:run"), partial(posts, ours, f"{JOBS}/one:run"),
+                    at_least=5.0,
+                ),
+                Pair(
+                    "FastAPI, a SQLModel session each: create a job", "jobrunner",
+                    partial(creates, peer, "/jobs"), partial(creates, ours, JOBS),
+                    at_least=5.0,
+                ),
+            ]  # fmt: skip
+            return run_pairs(pairs, context.rounds, tell=context.tell)
+
+    return block
+
+
+def documents(homes: Homes) -> Block:
+    def block(context: Context) -> list[Result]:
+        with ExitStack() as stack:
+            ours = stack.enter_context(serving(filled(homes.fresh(), 2)))
+            pairs = []
+            for what, path in (
+                ("describe a job", f"{JOBS}/job-50"),
+                ("first page of executions", PAGE),
+            ):
+                same = stack.enter_context(bare(homes, ours.get(path)))
+                pairs.append(
+                    Pair(
+                        what, "the same web server, same bytes, no database",
+                        partial(reads, ours, path), partial(reads, same, path), at_most=5.0,
+                    )
+                )  # fmt: skip
+            return run_pairs(pairs, context.rounds, tell=context.tell)
+
+    return block
+
+
+def filled_stores(homes: Homes) -> Block:
+    def block(context: Context) -> list[Result]:
+        many = filled(homes.fresh(), MANY_EXECUTIONS // MANY_JOBS)
+        few = filled(homes.fresh(), 1)
+        asked: list[tuple[str, str, Callable[[Server, str], Sample]]] = [
+            ("describe a job", f"{JOBS}/job-50", reads),
+            ("first page of executions", PAGE, reads),
+            ("newest execution of a job", NEWEST, reads),
+        ]
+        found = []
+        # What the last one opens would be seen by the others.
+        for chosen in (asked, [("run a job", f"{JOBS}/job-50:run", posts)]):
+            with serving(many) as full, serving(few) as empty:
+                pairs = [
+                    Pair(
+                        f"{what}, {MANY_EXECUTIONS:,} executions of {MANY_JOBS} jobs",
+                        f"{MANY_JOBS}", partial(measure, full, path), partial(measure, empty, path),
+                        at_most=1.5,
+                    )
+                    for what, path, measure in chosen
+                ]  # fmt: skip
+                found += run_pairs(pairs, context.rounds, tell=context.tell)
+        return found
+
+    return block
 
 
 # ------------------------------------------------------------------------------- what is measured
@@ -142,7 +176,8 @@ def reads(server: Server, path: str) -> Sample:
 
 def wrk(server: Server, path: str, script: str, env: Mapping[str, str]) -> Sample:
     load = BENCHMARKS / "load"
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-s", str(load / script)]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--timeout", "30s",
+               "-s", str(load / script)]  # fmt: skip
     try:
         done = subprocess.run(
             [*command, server.url + path], capture_output=True, text=True, check=False, timeout=60,
