@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from jobrunner.app import reserve
 from jobrunner.app.homecheck import check_home
+from jobrunner.app.homeclaim import adopt_database, claim_database
 from jobrunner.app.making import Backends, make_backend, make_means
 from jobrunner.core.outcome import CANCEL_MESSAGE, CANCEL_REASON
 from jobrunner.core.records import Abort, AbortKind, Execution, Lease
@@ -60,7 +61,23 @@ class App:
         store = open_store(settings.database_url)
         if settings.database_url.startswith("sqlite:"):
             reserve.keep(settings.home)
+        else:
+            try:
+                claim_database(store.database, settings.home)
+            except BaseException:
+                store.close()
+                raise
         return cls(settings, store)
+
+    @staticmethod
+    def adopt_database(settings: Settings) -> None:
+        """Makes this home the one that the database belongs to."""
+        check_home(settings.home)
+        store = open_store(settings.database_url)
+        try:
+            adopt_database(store.database, settings.home)
+        finally:
+            store.close()
 
     def __enter__(self) -> App:
         return self

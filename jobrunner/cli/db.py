@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from jobrunner.cli.asking import confirmed, quiet_option
 from jobrunner.cli.base import Group, State, read_format, with_state
 from jobrunner.cli.params import DURATION, whole
 
 
 @click.group(cls=Group)
 def db() -> None:
-    """Look after the database: prune, upgrade, info."""
+    """Look after the database: prune, upgrade, adopt, info."""
 
 
 @db.command(examples=("jobrunner db prune --dry-run", "jobrunner db prune --max-age 7d"))
@@ -67,6 +68,18 @@ def upgrade(state: State) -> None:
         facts = app.store.facts()
     click.echo(f"The database is up to date ({', '.join(f'{k} {v}' for k, v in facts.items())}).",
                err=True)  # fmt: skip
+
+
+@db.command(examples=("jobrunner db adopt",))
+@quiet_option
+@with_state
+def adopt(state: State, quiet: bool) -> None:
+    """Make a PostgreSQL database belong to this home, after its former home is gone for good."""
+    from jobrunner.app import App
+
+    confirmed("Adopt it? What the former home still runs would be started again.", quiet=quiet)
+    App.adopt_database(state.settings())
+    click.echo("The database belongs to this home now.", err=True)
 
 
 @db.command(examples=("jobrunner db info --format json",))

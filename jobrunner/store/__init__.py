@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from jobrunner.ports import Store
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jobrunner.store.sql import SqlStore
 
 __all__ = ["open_store"]
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str) -> SqlStore:
     """The store at ``url``, its schema created or brought up to date.
 
     Allowed: ``sqlite:////absolute/path.db``, ``sqlite:///:memory:`` (for tests, gone on close) and

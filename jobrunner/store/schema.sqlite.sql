@@ -200,6 +200,13 @@ CREATE TABLE audit (
     CONSTRAINT pk_audit PRIMARY KEY (position)
 );
 CREATE INDEX ix_audit_at ON audit (at);
+CREATE TABLE homes (
+    id TEXT NOT NULL,
+    path TEXT NOT NULL,
+    host TEXT NOT NULL,
+    since DOUBLE NOT NULL,
+    CONSTRAINT pk_homes PRIMARY KEY (id)
+);
 CREATE INDEX ix_executions_parent ON executions (project, region, parent, created_at, uid) WHERE parent IS NOT NULL;
 CREATE INDEX ix_jobs_shown ON jobs (project, region, name) WHERE NOT hidden;
 CREATE INDEX ix_executions_shown ON executions (created_at, uid) WHERE NOT hidden;

@@ -217,6 +217,17 @@ class ProjectRow(Base, table=True):
     number: int = Field(sa_type=BigInteger)
 
 
+class HomeRow(Base, table=True):
+    """Whose database this is, at most one row: what runs is known to one home alone."""
+
+    __tablename__ = "homes"
+
+    id: str = Field(sa_type=Text, primary_key=True)
+    path: str = Field(sa_type=Text)
+    host: str = Field(sa_type=Text)
+    since: float = Field(sa_type=Double)
+
+
 class RunKeyRow(Base, table=True):
     """Idempotency keys of runs. They outlive execution and job, so they refer to both by name."""
 

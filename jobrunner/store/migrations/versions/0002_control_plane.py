@@ -90,6 +90,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("position", name=op.f("pk_audit")),
     )
     op.create_index("ix_audit_at", "audit", ["at"])
+    op.create_table(
+        "homes",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("since", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_homes")),
+    )
     op.create_index(
         "ix_executions_parent",
         "executions",
