@@ -239,19 +239,23 @@ def _page(
     limit: int,
     after: str | None,
 ) -> Listed[T]:
+    if keep is None:
+        rows = fetch(Page(limit=limit + 1, after=after))
+        if len(rows) <= limit:
+            return Listed(rows)
+        return Listed(rows[:limit], position(rows[limit - 1]))
     found: list[T] = []
     looked = 0
     while True:
-        size = BATCH if keep is not None else limit + 1 - len(found)
-        rows = fetch(Page(limit=size, after=after))
+        rows = fetch(Page(limit=BATCH, after=after))
         for row in rows:
             if len(found) == limit:
                 return Listed(found, after)
             looked += 1
             after = position(row)
-            if keep is None or keep(row):
+            if keep(row):
                 found.append(row)
-        if len(rows) < size:
+        if len(rows) < BATCH:
             return Listed(found)
         if looked >= SCAN:
             return Listed(found, after)

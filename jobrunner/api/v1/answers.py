@@ -37,7 +37,7 @@ def listed(
     if token:
         metadata["continue"] = token
     head = encoded({"apiVersion": keys.API_VERSION, "kind": kind, "metadata": metadata})
-    return Answer(b'%s,"items":[%s]}' % (head[:-1], b",".join(items)))
+    return Answer(b"".join((head[:-1], b',"items":[', b",".join(items), b"]}")))
 
 
 def removed(collection: str, name: str, uid: str) -> Answer:
