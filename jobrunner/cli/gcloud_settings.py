@@ -76,7 +76,9 @@ def gcloud_settings(place: Place) -> dict[str, str]:
         _check_name(host, place)
         run = other = f"https://{host}:{port}/"
         if place.ca_file is not None:
+            # The second wins over the first where somebody has set it for other programs.
             found["CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"] = place.ca_file
+            found["REQUESTS_CA_BUNDLE"] = place.ca_file
     found["CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"] = run
     for api in OTHER_APIS:
         found[f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}"] = other

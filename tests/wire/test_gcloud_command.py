@@ -142,6 +142,7 @@ def test_a_server_with_tls_is_asked_by_its_own_name(
     env = json.loads(capsys.readouterr().out)
     assert env["CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"] == "https://jobs.example.com:8686/"
     assert env["CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE"] == "/etc/own-ca.pem"
+    assert env["REQUESTS_CA_BUNDLE"] == "/etc/own-ca.pem"
     assert "CLOUDSDK_PROXY_TYPE" not in env
 
 
