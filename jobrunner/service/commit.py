@@ -1,8 +1,9 @@
 """Group commit on an event loop: the works of one turn share a transaction.
 
 A caller hands in a work and waits. The first work of a turn books a flush for the next turn; by
-then every call that was read from the network in the same turn has handed in its own. One fsync
-then serves all of them.
+then every call that was read from the network in the same turn has handed in its own. As long as
+each turn brings more of them the flush is put off, for some turns at most: those who were answered
+by the last flush ask again just now. One fsync then serves all of them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ T = TypeVar("T")
 
 LARGEST_GROUP = 256
 """Works per transaction: what is more waits for the next turn, so that the loop breathes."""
+
+MOST_TURNS = 8
+"""How often a flush is put off because more has come. A turn that brings nothing ends the wait, so
+who is alone waits for one turn."""
 
 
 @dataclass(slots=True)
@@ -38,6 +43,8 @@ class GroupCommit:
         self._store = store
         self._largest = largest
         self._waiting: list[_Waiting] = []
+        self._seen = 0
+        self._turns = 0
 
     async def __call__(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
@@ -48,12 +55,22 @@ class GroupCommit:
         return cast(T, await waiting.answer)
 
     def _flush(self) -> None:
+        if self._grows():
+            asyncio.get_running_loop().call_soon(self._flush)
+            return
+        self._seen = self._turns = 0
         turn, self._waiting = self._waiting[: self._largest], self._waiting[self._largest :]
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         group = [waiting for waiting in turn if not waiting.answer.done()]
         if group:
             self._commit(group)
+
+    def _grows(self) -> bool:
+        """Whether to wait for one more turn."""
+        before, self._seen = self._seen, len(self._waiting)
+        self._turns += 1
+        return before < self._seen < self._largest and self._turns <= MOST_TURNS
 
     def _commit(self, group: list[_Waiting]) -> None:
         try:

@@ -9,7 +9,7 @@ import pytest
 from jobrunner.core.records import DEFAULT_PROJECT, Scope
 from jobrunner.errors import JobrunnerError, NotFound, StoreFault
 from jobrunner.ports import Store
-from jobrunner.service.commit import GroupCommit
+from jobrunner.service.commit import MOST_TURNS, GroupCommit
 from jobrunner.store import open_store
 from tests.support.stores import a_job
 
@@ -69,6 +69,18 @@ async def test_the_next_turn_is_the_next_group() -> None:
     assert await commit(gives("a")) == "a"
     assert await commit(gives("b")) == "b"
     assert store.groups == [1, 1]
+
+
+async def test_a_flush_waits_while_each_turn_brings_more_but_not_for_ever() -> None:
+    store = FakeStore()
+    commit = over(store)
+    asked: list[asyncio.Future[object]] = []
+    for number in range(30):
+        asked.append(asyncio.ensure_future(commit(gives(number))))
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*asked) == list(range(30))
+    assert max(store.groups) <= MOST_TURNS + 2
+    assert len(store.groups) <= 30 / MOST_TURNS + 1
 
 
 async def test_an_answer_comes_only_after_the_group_is_durable() -> None:
