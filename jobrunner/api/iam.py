@@ -13,12 +13,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobrunner.api.documents import Document, Node, filled
-from jobrunner.api.params import invalid, whole
 from jobrunner.api.places import Places
 from jobrunner.api.shapes import SET_POLICY, TEST_PERMISSIONS
 from jobrunner.api.v1.answers import answer, missing
 from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.documents import Document, Node, filled
+from jobrunner.core.params import invalid, whole
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import NO_POLICY_ETAG, Policy, Scope
 from jobrunner.errors import Conflict, InvalidSpec, NotFound

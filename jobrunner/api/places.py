@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from jobrunner.api.params import invalid
+from jobrunner.core.params import invalid
 from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound
 from jobrunner.ports import Store

@@ -39,8 +39,8 @@ from jobrunner.api.http.request import (
     read_headers,
 )
 from jobrunner.api.http.router import Router
-from jobrunner.api.params import only
 from jobrunner.calls import Answer, Call, Method, Principal
+from jobrunner.core.params import only
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import Clock
 

@@ -11,13 +11,13 @@ import json
 import re
 from collections.abc import Sequence
 
-from jobrunner.api.documents import Node, filled
-from jobrunner.api.params import LARGEST_PAGE, invalid, page_after, page_token
 from jobrunner.api.places import Places
 from jobrunner.api.shapes import LIST_ENTRIES
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
+from jobrunner.core.documents import Node, filled
 from jobrunner.core.logfilter import Filter, parse_filter
+from jobrunner.core.params import LARGEST_PAGE, invalid, page_after, page_token
 from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
 from jobrunner.service.entries import Position, Search, Wanted

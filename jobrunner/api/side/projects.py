@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jobrunner.api.documents import Document, Node
-from jobrunner.api.params import invalid
 from jobrunner.api.places import Places
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
+from jobrunner.core.documents import Document, Node
+from jobrunner.core.params import invalid
 from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
 from jobrunner.service.parts import Parts

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from jobrunner.api.documents import Node
 from jobrunner.api.v1 import keys
+from jobrunner.core.documents import Node
 from jobrunner.core.problems import EXECUTION_METADATA, Problems
 from jobrunner.core.spec import NetworkInterface, StringMap, VpcAccess
 

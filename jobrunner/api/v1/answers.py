@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from jobrunner.api.documents import Document
 from jobrunner.api.v1 import keys
 from jobrunner.calls import Answer
+from jobrunner.core.documents import Document
 from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound
 

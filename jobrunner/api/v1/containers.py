@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobrunner.api.documents import Node
 from jobrunner.api.v1.keys import (
     CLOUD_SQL_DRIVER,
     GCS_DRIVER,
     IGNORED_CONTAINER_FIELDS,
     REQUESTS,
 )
+from jobrunner.core.documents import Node
 from jobrunner.core.spec import (
     CloudSqlVolume,
     Container,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jobrunner.api.documents import Document, filled
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.templates import job_annotations, job_spec
 from jobrunner.core.defaults import default_service_account
+from jobrunner.core.documents import Document, filled
 from jobrunner.core.records import Job
 from jobrunner.core.spec import JobSpec
 

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from jobrunner.api.params import invalid, page_after, page_size, page_token
 from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import listed
 from jobrunner.api.v2.ledger import Ledger
 from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.params import invalid, page_after, page_size, page_token
 from jobrunner.core.records import Scope
 from jobrunner.core.selectors import Selector, parse_selector
 from jobrunner.service.listing import Listed, Listing, Place

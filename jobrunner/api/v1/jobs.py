@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jobrunner.api.params import invalid
 from jobrunner.api.remembered import Remembered
 from jobrunner.api.shapes import V1_JOB, V1_RUN
 from jobrunner.api.v1.answers import encoded, exists, missing, removed
@@ -13,6 +12,7 @@ from jobrunner.api.v1.orders import overrides_from_v1
 from jobrunner.api.v1.reading import JobDocument, job_from_v1, seen_version
 from jobrunner.api.v1.writing import execution_to_v1, job_to_v1
 from jobrunner.calls import Answer, Call, Method
+from jobrunner.core.params import invalid
 from jobrunner.core.records import Execution, Job, Scope
 from jobrunner.errors import AlreadyExists, Conflict, NotFound
 from jobrunner.service.removing import Removing

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from jobrunner.api.documents import Node
 from jobrunner.api.v1.containers import read_env
+from jobrunner.core.documents import Node
 from jobrunner.core.problems import Problems
 from jobrunner.core.spec import ContainerOverride, Overrides
 from jobrunner.errors import InvalidSpec

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from jobrunner.api.documents import Node, not_yet_said
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.annotations import read_aliases, read_dependencies, read_flag, read_vpc
 from jobrunner.api.v1.containers import read_container, read_volume
+from jobrunner.core.documents import Node, not_yet_said
 from jobrunner.core.notices import notices
 from jobrunner.core.problems import EXECUTION_METADATA, Problems
 from jobrunner.core.spec import (

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from jobrunner.api.documents import Document, filled
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.annotations import compact, interfaces_text
+from jobrunner.core.documents import Document, filled
 from jobrunner.core.spec import (
     Container,
     EnvVar,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from jobrunner.api.documents import Document, filled
 from jobrunner.api.v1 import keys
 from jobrunner.api.v1.templates import (
     execution_spec,
@@ -25,6 +24,7 @@ from jobrunner.core.conditions import (
     last_result,
     task_conditions,
 )
+from jobrunner.core.documents import Document, filled
 from jobrunner.core.names import task_name
 from jobrunner.core.records import (
     DEFAULT_PROJECT,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from jobrunner.api.documents import Document, filled
 from jobrunner.api.v2.enums import COMMON_REASONS, EXECUTION_REASONS, OTHER_REASON
 from jobrunner.core.conditions import Condition, Status
+from jobrunner.core.documents import Document, filled
 from jobrunner.core.timestamps import format_time
 
 SUCCEEDED, FAILED = "CONDITION_SUCCEEDED", "CONDITION_FAILED"

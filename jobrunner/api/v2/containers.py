@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jobrunner.api.documents import Node
 from jobrunner.api.v2.enums import MEDIUM
 from jobrunner.api.v2.refusing import refuse
+from jobrunner.core.documents import Node
 from jobrunner.core.spec import (
     CloudSqlVolume,
     Container,

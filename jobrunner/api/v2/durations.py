@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from jobrunner.api.documents import Node
+from jobrunner.core.documents import Node
 
 
 def read_duration(node: Node, key: str) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jobrunner.api.documents import Node
+from jobrunner.core.documents import Node
 
 
 @dataclass(frozen=True, slots=True)

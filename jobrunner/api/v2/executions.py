@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from jobrunner.api.documents import Document, Node
-from jobrunner.api.params import flag
 from jobrunner.api.remembered import Remembered
 from jobrunner.api.v1.answers import encoded, missing
 from jobrunner.api.v2.frame import ANY, Frame, check_etag
@@ -13,6 +11,8 @@ from jobrunner.api.v2.ledger import DELETE, Ledger
 from jobrunner.api.v2.refusing import invalid
 from jobrunner.api.v2.writing import execution_to_v2, task_to_v2
 from jobrunner.calls import Answer, Call
+from jobrunner.core.documents import Document, Node
+from jobrunner.core.params import flag
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Execution, Scope
 from jobrunner.core.selectors import EXECUTION, Operator, Requirement, Selector

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jobrunner.api.documents import Document
-from jobrunner.api.params import flag, page_after, page_size, page_token
 from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import encoded, missing
 from jobrunner.api.v2.names import etag
 from jobrunner.calls import Answer, Call
+from jobrunner.core.documents import Document
+from jobrunner.core.params import flag, page_after, page_size, page_token
 from jobrunner.core.records import Execution, Job, Scope
 from jobrunner.errors import Conflict, JobrunnerError, NotFound
 from jobrunner.service.listing import Listing, Place

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jobrunner.api.documents import Document
-from jobrunner.api.params import flag, required
 from jobrunner.api.remembered import Remembered
 from jobrunner.api.v1.answers import encoded, exists, missing
 from jobrunner.api.v2.frame import Frame, check_etag
@@ -15,7 +13,9 @@ from jobrunner.api.v2.reading import CREATE_REQUEST, UPDATE_REQUEST, JobDocument
 from jobrunner.api.v2.refusing import JOB, invalid
 from jobrunner.api.v2.writing import job_to_v2
 from jobrunner.calls import Answer, Call
+from jobrunner.core.documents import Document
 from jobrunner.core.fields import v2_path
+from jobrunner.core.params import flag, required
 from jobrunner.core.records import Job, Scope
 from jobrunner.errors import InvalidSpec, NotFound, Violation
 from jobrunner.service.removing import Removing

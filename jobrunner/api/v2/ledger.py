@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from jobrunner.api.documents import Document
 from jobrunner.api.v1.answers import encoded
 from jobrunner.api.v2 import names
 from jobrunner.api.v2.writing import execution_to_v2, job_to_v2
 from jobrunner.core.conditions import ABORTED_CODE, DEADLINE_CODE
+from jobrunner.core.documents import Document
 from jobrunner.core.outcome import TIMEOUT_MESSAGE
 from jobrunner.core.records import Execution, Job, Operation
 from jobrunner.core.spec import JobSpec

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from jobrunner.api.documents import Node
 from jobrunner.api.v2.containers import read_env
 from jobrunner.api.v2.durations import read_duration
 from jobrunner.api.v2.refusing import invalid
+from jobrunner.core.documents import Node
 from jobrunner.core.problems import Problems
 from jobrunner.core.spec import ContainerOverride, Overrides
 

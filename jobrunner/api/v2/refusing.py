@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from jobrunner.api.documents import Node, not_yet_said
+from jobrunner.core.documents import Node, not_yet_said
 from jobrunner.core.fields import refusal_v2
 from jobrunner.errors import InvalidSpec, Violation
 

@@ -6,7 +6,6 @@ mentions are short.
 
 from __future__ import annotations
 
-from jobrunner.api.documents import Document, filled
 from jobrunner.api.v1.writing import pinned
 from jobrunner.api.v2 import names
 from jobrunner.api.v2.conditions import condition, in_order
@@ -19,6 +18,7 @@ from jobrunner.core.conditions import (
     last_result,
     task_conditions,
 )
+from jobrunner.core.documents import Document, filled
 from jobrunner.core.records import Execution, ExecutionRef, Job, Task
 from jobrunner.core.states import SETTLED_EXECUTIONS, ExecutionState
 from jobrunner.core.timestamps import format_time

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobrunner.api.params import (
+from jobrunner.core.params import (
     flag,
     only,
     page_after,

@@ -8,7 +8,6 @@ parameter, the value and the allowed form.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 from collections.abc import Mapping
@@ -104,7 +103,7 @@ def page_after(params: Params, *bound: str, name: str = "pageToken") -> str | No
     try:
         padded = token + "=" * (-len(token) % 4)
         mark, after = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         raise invalid(name, "it is not a token that this server gave out") from None
     if not isinstance(after, str) or not after.isprintable() or mark != _mark(bound):
         raise invalid(
