@@ -13,6 +13,9 @@ from jobrunner.api.http.request import WITH_BODY
 from jobrunner.api.shapes import schemas
 from jobrunner.calls import Method
 
+PRIVATE = "jobrunner"
+"""The command line's own calls come last."""
+
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 _STYLE = """
@@ -116,7 +119,7 @@ def html_page(methods: Iterable[Method], version: str) -> str:
         groups.setdefault(_tag(method), []).append(method)
     body = "".join(
         f"<h2>{escape(tag)}</h2><table>{''.join(map(_row, groups[tag]))}</table>"
-        for tag in sorted(groups)
+        for tag in sorted(groups, key=lambda tag: (tag == PRIVATE, tag))
     )
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
@@ -129,7 +132,8 @@ def html_page(methods: Iterable[Method], version: str) -> str:
 
 
 def _row(method: Method) -> str:
+    query = "".join(f" <small>{escape(name)}</small>" for name in method.query or ())
     return (
-        f"<tr><td>{escape(method.verb)}<td><code>{escape(method.path)}</code>"
+        f"<tr><td>{escape(method.verb)}<td><code>{escape(method.path)}</code>{query}"
         f"<td>{escape(method.summary or method.name)}<td>{escape(method.role.name.lower())}"
     )
