@@ -1,0 +1,1 @@
+"""The commands of the trigger layer, within the frame of jobrunner's command line."""
