@@ -37,18 +37,26 @@ def not_yet_said(new: list[Violation], said: list[Violation]) -> list[Violation]
     ]
 
 
+_NOTHING: Mapping[object, object] = {}
+
+
 class Node:
     """``present`` is false for an object that is not in the document; it reads as empty."""
+
+    __slots__ = ("_known", "_values", "path", "present", "problems")
 
     def __init__(self, value: object, path: str, problems: Problems) -> None:
         self.path = path
         self.problems = problems
         self.present = value is not None
         self._known: dict[str, None] = {}
-        self._values: Mapping[object, object] = {}
-        if isinstance(value, Mapping):
+        self._values = _NOTHING
+        if value is None:
+            return
+        # Nearly always a plain one, and the question is asked for every object.
+        if type(value) is dict or isinstance(value, Mapping):
             self._values = value
-        elif value is not None:
+        else:
             self.wrong(path, value, "an object")
 
     def at(self, key: str) -> str:
@@ -65,6 +73,9 @@ class Node:
         return self.raw(key) is not None
 
     def text(self, key: str, default: str = "") -> str:
+        if key not in self._values:
+            self._known[key] = None
+            return default
         value = self.optional_text(key)
         return default if value is None else value
 
@@ -101,18 +112,24 @@ class Node:
 
     def nodes(self, key: str) -> list[Node]:
         """One node for each entry, so that places in the list stay what they are."""
+        values = self._list(key)
+        if not values:
+            return []
         path = self.at(key)
         found = []
-        for place, value in enumerate(self._list(key)):
+        for place, value in enumerate(values):
             if value is None:
                 self.wrong(f"{path}[{place}]", value, "an object")
             found.append(Node(value, f"{path}[{place}]", self.problems))
         return found
 
     def texts(self, key: str) -> tuple[str, ...]:
+        values = self._list(key)
+        if not values:
+            return ()
         path = self.at(key)
         found = []
-        for place, value in enumerate(self._list(key)):
+        for place, value in enumerate(values):
             if not isinstance(value, str):
                 self.wrong(f"{path}[{place}]", value, f"text{quoting(value)}")
             found.append(value if isinstance(value, str) else "")
@@ -120,6 +137,9 @@ class Node:
 
     def text_map(self, key: str, *, numbers: bool = False) -> dict[str, str]:
         """An object of texts. With ``numbers`` a plain number is taken as its text."""
+        if key not in self._values:
+            self._known[key] = None
+            return {}
         node = self.node(key)
         found = {}
         for name, value in node._values.items():

@@ -36,6 +36,8 @@ def check_annotations(
     problems: Problems, field: str, annotations: Mapping[str, str], known: tuple[str, ...]
 ) -> None:
     """``known`` are the keys under Google's namespaces that this kind of resource has."""
+    if not annotations:
+        return
     size = sum(
         len(text.encode("utf-8", "surrogatepass")) for pair in annotations.items() for text in pair
     )

@@ -16,7 +16,7 @@ from jobrunner.core.limits import (
     MIN_TIMEOUT,
 )
 from jobrunner.core.names import job_name_problem, secret_problem, token_problem
-from jobrunner.core.options import BACKEND, BACKENDS, options_of
+from jobrunner.core.options import BACKEND, BACKENDS, OPTION_KEYS, options_of
 from jobrunner.core.overrides import container_index, override_container
 from jobrunner.core.problems import EXECUTION, EXECUTION_METADATA, JOB_METADATA, TASK, Problems
 from jobrunner.core.spec import ExecutionTemplate, JobSpec, Overrides, TaskTemplate
@@ -28,6 +28,7 @@ EXECUTION_ANNOTATIONS = f"{EXECUTION_METADATA}.annotations"
 LAUNCH_STAGES = ("GA", "BETA", "ALPHA", "EARLY_ACCESS", "PRELAUNCH", "DEPRECATED", "UNIMPLEMENTED")
 ENVIRONMENTS = ("gen1", "gen2")
 EGRESS = ("private-ranges-only", "all-traffic", "all")
+_OPTIONS = frozenset(OPTION_KEYS)
 
 BUILD_ANNOTATIONS = tuple(
     f"run.googleapis.com/build-{what}"
@@ -135,8 +136,11 @@ def _refuse_by_name(problems: Problems, field: str, annotations: dict[str, str])
 
 def _check_options(problems: Problems, spec: JobSpec) -> None:
     """The options as they work together; each violation names the place where the option stands."""
+    annotations = {**spec.annotations, **spec.template.annotations}
+    if _OPTIONS.isdisjoint(annotations):
+        return
     try:
-        options_of({**spec.annotations, **spec.template.annotations}, EXECUTION_ANNOTATIONS)
+        options_of(annotations, EXECUTION_ANNOTATIONS)
     except InvalidSpec as error:
         for violation in error.violations:
             rest = violation.field.removeprefix(EXECUTION_ANNOTATIONS)

@@ -27,10 +27,19 @@ class Jobs:
         self._actor = actor
         self._starting = starting or Starting(store)
 
-    def create(self, scope: Scope, name: str, spec: JobSpec, *, hidden: bool = False) -> Job:
+    def create(
+        self,
+        scope: Scope,
+        name: str,
+        spec: JobSpec,
+        *,
+        hidden: bool = False,
+        checked: bool = False,
+    ) -> Job:
         """Stores a new job, and opens an execution if it names a token. Raises InvalidSpec with
-        every violation, or AlreadyExists."""
-        check_job(name, spec, one_off=hidden)
+        every violation, or AlreadyExists. ``checked``: the caller has just validated it."""
+        if not checked:
+            check_job(name, spec, one_off=hidden)
         token = self._starting.wanted(spec, None)
         now = self._clock.now()
         job = Job(
@@ -50,15 +59,22 @@ class Jobs:
         return self._started(job, token)
 
     def replace(
-        self, scope: Scope, name: str, spec: JobSpec, *, expect_version: int | None = None
+        self,
+        scope: Scope,
+        name: str,
+        spec: JobSpec,
+        *,
+        expect_version: int | None = None,
+        checked: bool = False,
     ) -> Job:
         """Replaces the writable part; the generation grows only if it differs. A token that the job
         did not name before opens an execution.
 
         ``expect_version`` is the resource version the caller has seen; Conflict if it is not the
-        current one. ``None`` overwrites whatever is there.
+        current one. ``None`` overwrites whatever is there. ``checked`` as for :meth:`create`.
         """
-        check_job(name, spec)
+        if not checked:
+            check_job(name, spec)
         current = self.get(scope, name)
         if expect_version is not None and expect_version != current.resource_version:
             raise Conflict(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+from jobrunner.api.audit import child, http_path
 from jobrunner.api.remembered import Remembered
+from jobrunner.api.roles import check_overrides
 from jobrunner.api.shapes import V1_JOB, V1_RUN
 from jobrunner.api.v1.answers import encoded, exists, missing, removed
 from jobrunner.api.v1.frame import LIST, MOST_JOBS, PREFIX, REMOVE, Frame, method
@@ -28,7 +30,10 @@ class JobMethods:
     def table(self) -> list[Method]:
         every, one = f"{PREFIX}/jobs", f"{PREFIX}/jobs/{{job}}"
         return [
-            method("run.jobs.create", "POST", every, self.create, "Makes a job", body=V1_JOB),
+            method(
+                "run.jobs.create", "POST", every, self.create, "Makes a job", body=V1_JOB,
+                about=_made,
+            ),
             method("run.jobs.list", "GET", every, self.list, "Lists jobs", query=LIST),
             method("run.jobs.get", "GET", one, self.get, "Shows a job"),
             method("run.jobs.update", "PUT", one, self.replace, "Replaces a job", body=V1_JOB),
@@ -48,7 +53,7 @@ class JobMethods:
 
         def work() -> Job:
             try:
-                return jobs.create(scope, document.name, document.spec)
+                return jobs.create(scope, document.name, document.spec, checked=True)
             except AlreadyExists:
                 raise exists(document.name) from None
 
@@ -80,7 +85,9 @@ class JobMethods:
                     f"Conflict for resource '{name}': version '{version[:63]}' was specified but"
                     f" current version is '{current}'."
                 )
-            return jobs.replace(scope, name, document.spec, expect_version=int(current))
+            return jobs.replace(
+                scope, name, document.spec, expect_version=int(current), checked=True
+            )
 
         return await self._written(work)
 
@@ -99,6 +106,7 @@ class JobMethods:
     async def run(self, call: Call) -> Answer:
         scope, name = self._frame.scope(call), call.params["job"]
         overrides = overrides_from_v1(call.body)
+        check_overrides(call, overrides, scope, name)
         executions = self._service.acting(call.principal.name).executions
 
         def work() -> Execution:
@@ -111,7 +119,8 @@ class JobMethods:
         execution = await self._parts.commit(work)
         self._parts.runner.look()
         number = self._frame.places.number(scope.project)
-        return Answer(encoded(execution_to_v1(execution, namespace=number)))
+        shown = encoded(execution_to_v1(execution, namespace=number))
+        return Answer(shown, note=execution.name)
 
     async def _written(self, work: Callable[[], Job]) -> Answer:
         job = await self._parts.commit(work)
@@ -139,3 +148,9 @@ class JobMethods:
 
     def _bytes(self, job: Job) -> bytes:
         return encoded(job_to_v1(job, namespace=self._frame.places.number(job.project)))
+
+
+def _made(call: Call) -> str:
+    metadata = call.body.get("metadata") if isinstance(call.body, Mapping) else None
+    name = metadata.get("name") if isinstance(metadata, Mapping) else None
+    return child(http_path(f"{PREFIX}/jobs", call.params), name)

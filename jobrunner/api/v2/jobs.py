@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jobrunner.api.remembered import Remembered
+from jobrunner.api.roles import check_overrides
 from jobrunner.api.v1.answers import encoded, exists, missing
 from jobrunner.api.v2.frame import Frame, check_etag
 from jobrunner.api.v2.ledger import CREATE, DELETE, UPDATE, Ledger
@@ -59,7 +60,7 @@ class JobMethods:
                 raise missing("JOB", name, scope)
             check_etag(document.etag, before)
             version = before.resource_version
-            job = jobs.replace(scope, name, document.spec, expect_version=version)
+            job = jobs.replace(scope, name, document.spec, expect_version=version, checked=True)
             return self._ledger.stored(UPDATE, job, before.spec)
 
         return await self._written(call, work)
@@ -85,11 +86,14 @@ class JobMethods:
     async def run(self, call: Call) -> Answer:
         scope, name = self._frame.scope(call), call.params["job"]
         order = order_from_v2(call.body)
+        check_overrides(call, order.overrides, scope, name)
+        opened: list[str] = []
 
         def work() -> Document:
             executions = self._service.acting(call.principal.name).executions
             key = call.idempotency_key or None
             execution = executions.run(scope, name, order.overrides, idempotency_key=key)
+            opened.append(execution.name)
             return self._ledger.run(execution)
 
         try:
@@ -100,7 +104,7 @@ class JobMethods:
             found = [Violation(_run_path(v.field), v.message) for v in error.violations]
             raise invalid(REQUEST, found) from None
         self._parts.runner.look()
-        return answer
+        return answer if answer.note else Answer(answer.body, note=opened[-1])
 
     # ------------------------------------------------------------ parts
 
@@ -108,7 +112,8 @@ class JobMethods:
         jobs = self._service.acting(call.principal.name).jobs
         if jobs.find(scope, name) is not None:
             raise exists(name)
-        return self._ledger.stored(CREATE, jobs.create(scope, name, document.spec), None)
+        job = jobs.create(scope, name, document.spec, checked=True)
+        return self._ledger.stored(CREATE, job, None)
 
     async def _written(self, call: Call, work: Callable[[], Document]) -> Answer:
         answer = await self._frame.operation(call, work)
