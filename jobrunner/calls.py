@@ -45,12 +45,14 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``body`` is a value for JSON, or bytes that are JSON already. With ``stream`` each item is
-    sent as it comes and ``body`` is not looked at."""
+    sent as it comes and ``body`` is not looked at. ``note`` is for the audit log: the execution
+    that the call has opened, or that nothing was changed."""
 
     body: Any = None
     status: int = 200
     content_type: str = "application/json; charset=UTF-8"
     stream: AsyncIterator[bytes] | None = None
+    note: str = ""
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -68,6 +70,10 @@ class Method:
 
     ``query`` names the parameters of the query; another one is refused. ``None``: whatever comes is
     handed over. ``body`` is the name of the schema of its body (:mod:`jobrunner.api.shapes`).
+
+    ``about`` says what a call is about, as a path, where the path of the call does not: for the
+    audit log, which must name what was to be made. It is asked before anything is checked; an empty
+    text means that it cannot be told.
     """
 
     name: str
@@ -80,3 +86,4 @@ class Method:
     summary: str = ""
     query: tuple[str, ...] | None = None
     body: str = ""
+    about: Callable[[Call], str] | None = None

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobrunner.api.places import Places
+from jobrunner.api.roles import MAY_OVERRIDE, RUN_WITH_OVERRIDES
 from jobrunner.api.shapes import SET_POLICY, TEST_PERMISSIONS
 from jobrunner.api.v1.answers import answer, missing
 from jobrunner.calls import Answer, Call, Handler, Method, Role
@@ -43,7 +44,7 @@ PERMISSIONS: Mapping[str, Role] = {
     **{f"run.{what}.{verb}": Role.VIEWER for what in ("executions", "tasks", "operations")
        for verb in ("get", "list")},
     "run.jobs.run": Role.INVOKER,
-    "run.jobs.runWithOverrides": Role.INVOKER,
+    RUN_WITH_OVERRIDES: MAY_OVERRIDE,
     "run.executions.cancel": Role.INVOKER,
     "run.jobs.create": Role.ADMIN,
     "run.jobs.update": Role.ADMIN,

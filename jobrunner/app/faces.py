@@ -17,8 +17,9 @@ from jobrunner.errors import UsageError
 from jobrunner.service.parts import Parts
 
 if TYPE_CHECKING:
+    from jobrunner.api.audit import Audit
     from jobrunner.api.grpc.server import Serving
-    from jobrunner.api.http.application import Audit, House
+    from jobrunner.api.http.application import House
     from jobrunner.api.http.listen import Listening
 
 access = logging.getLogger("jobrunner.access")

@@ -152,8 +152,10 @@ class Server:
         found = plugged.plugins()
         methods = [*faces.all_methods(parts), *plugged.methods_of(found, ground)]
 
-        def note(at: float, principal: str, method: str, resource: str, code: int) -> None:
-            audit.record(Principal(principal), method, resource, code)
+        def note(
+            at: float, principal: str, method: str, resource: str, code: int, detail: str = ""
+        ) -> None:
+            audit.record(Principal(principal), method, resource, code, detail)
 
         def ready() -> str | None:
             if not executor.accepts():

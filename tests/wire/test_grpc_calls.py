@@ -398,7 +398,9 @@ async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.Monkey
 async def test_what_changes_something_is_told_to_the_audit_log() -> None:
     told: list[tuple[str, str, str, int]] = []
 
-    def audit(at: float, principal: str, method: str, resource: str, code: int) -> None:
+    def audit(
+        at: float, principal: str, method: str, resource: str, code: int, detail: str = ""
+    ) -> None:
         assert at > 1e9
         told.append((principal, method, resource, code))
 
@@ -414,3 +416,29 @@ async def test_what_changes_something_is_told_to_the_audit_log() -> None:
         await jobs_client(there).get_job(name=NAME)
     resource = "/v2/projects/p/locations/us-central1/jobs/report:run"
     assert told == [("owner", "run.x.y", resource, 200), ("owner", "run.x.y", resource, 404)]
+
+
+async def test_strangers_and_rubbish_are_refused_without_a_word_in_the_records(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[object] = []
+
+    def known(token: str | None, loopback: bool) -> Principal | None:
+        return Principal("owner") if token == "right" else None
+
+    run = Recorder({"name": f"{PARENT}/operations/1"})
+    changing = method("google.cloud.run.v2.Jobs/RunJob", f"{L}/jobs/{{job}}:run", run, changes=True)
+    async with channel(
+        changing, audit=lambda *what: told.append(what), authenticate=known
+    ) as there:
+        ask = there.unary_unary("/google.cloud.run.v2.Jobs/RunJob")
+        with pytest.raises(grpc.aio.AioRpcError) as stranger:
+            await ask(b"\xff\xff")
+        with pytest.raises(grpc.aio.AioRpcError) as rubbish:
+            await ask(b"\xff\xff", metadata=(("authorization", "Bearer right"),))
+    assert stranger.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert rubbish.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert rubbish.value.details() == "the message is no RunJobRequest"
+    assert len(told) == 1
+    assert not run.calls
+    assert not caplog.records

@@ -9,27 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from jobrunner.api.audit import Audit, no_audit
 from jobrunner.api.http.guard import Authenticator, is_loopback
 from jobrunner.calls import Method
 from jobrunner.errors import Refused
 
 if TYPE_CHECKING:
     from jobrunner.api.grpc.server import Serving
-
-
-class Audit(Protocol):
-    """Told of every call of a method that changes something, refused ones included. ``at`` is in
-    Unix seconds, ``resource`` the path over HTTP, ``code`` the HTTP status."""
-
-    def __call__(
-        self, at: float, principal: str, method: str, resource: str, code: int
-    ) -> None: ...
-
-
-def no_audit(at: float, principal: str, method: str, resource: str, code: int) -> None:
-    """Keeps no record."""
 
 
 @dataclass(frozen=True, slots=True)

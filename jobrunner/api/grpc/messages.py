@@ -8,7 +8,6 @@ the body field is the JSON body, and what is left are query parameters under the
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,8 +15,6 @@ from google.protobuf import json_format
 
 from jobrunner.api.grpc.rpcs import Message, MessageType, Rpc
 from jobrunner.errors import InvalidSpec, Violation
-
-_VARIABLE = re.compile(r"\{(\w+)\}")
 
 
 def call_parts(rpc: Rpc, path: str, message: Message) -> tuple[dict[str, str], Any]:
@@ -61,11 +58,6 @@ def path_variables(path: str, field: str, name: str) -> dict[str, str]:
         }
     form = "/".join(key.strip("{}").upper() if key.startswith("{") else key for key in wanted)
     raise InvalidSpec([Violation(field, f"'{name}' is not a name of the form {form}")])
-
-
-def http_path(path: str, params: Mapping[str, str]) -> str:
-    """The path of the call over HTTP, which is how the audit log names a resource."""
-    return _VARIABLE.sub(lambda found: params.get(found[1], found[0]), path)
 
 
 def _pick(document: Mapping[str, Any], field: str) -> str:

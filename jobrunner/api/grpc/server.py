@@ -15,10 +15,12 @@ from typing import Any
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
-from jobrunner.api.errors import Bug, DeadlineExceeded, known, status_of
-from jobrunner.api.grpc import Audit, Tls
-from jobrunner.api.grpc.messages import answer_message, call_parts, http_path
+from jobrunner.api.audit import NOBODY, Audit, http_path, record
+from jobrunner.api.errors import Bug, DeadlineExceeded, MalformedCall, known, status_of
+from jobrunner.api.grpc import Tls
+from jobrunner.api.grpc.messages import answer_message, call_parts
 from jobrunner.api.grpc.rpcs import RPCS, Message, Rpc
 from jobrunner.api.grpc.statuses import ending
 from jobrunner.api.http.guard import Authenticator, allow, bearer, identify
@@ -33,10 +35,7 @@ HEALTH = "/grpc.health.v1.Health/Check"
 SERVING = b"\x08\x01"
 """``HealthCheckResponse(status=SERVING)``."""
 
-Carrier = Callable[[Message, Any], Awaitable[Message]]
-
-
-NOBODY = Principal("")
+Carrier = Callable[[bytes, Any], Awaitable[Message]]
 
 
 @dataclass(slots=True)
@@ -45,6 +44,8 @@ class _Visit:
 
     path: str
     principal: Principal = NOBODY
+    call: Call | None = None
+    answer: Answer | None = None
 
 
 class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -69,7 +70,6 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
                 rpc = RPCS[method.grpc]
                 self._handlers[f"/{method.grpc}"] = grpc.unary_unary_rpc_method_handler(
                     self._carrier(rpc, method),
-                    request_deserializer=rpc.request.FromString,
                     response_serializer=rpc.response.SerializeToString,
                 )
 
@@ -82,7 +82,7 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
             await asyncio.wait(self._changing, timeout=within)
 
     def _carrier(self, rpc: Rpc, method: Method) -> Carrier:
-        async def carry(message: Message, context: Any) -> Message:
+        async def carry(message: bytes, context: Any) -> Message:
             visit = _Visit(method.path)
             try:
                 answer = await self._carry(rpc, method, message, context, visit)
@@ -101,7 +101,7 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
         return carry
 
     async def _carry(
-        self, rpc: Rpc, method: Method, message: Message, context: Any, visit: _Visit
+        self, rpc: Rpc, method: Method, message: bytes, context: Any, visit: _Visit
     ) -> Message:
         metadata = {
             key.encode(): value.encode() if isinstance(value, str) else value
@@ -109,18 +109,18 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
         }
         token = bearer(metadata.get(b"authorization"))
         visit.principal = identify(self._authenticate, token, loopback=self._loopback)
-        params, body = call_parts(rpc, method.path, message)
+        params, body = call_parts(rpc, method.path, _read(rpc, message))
         visit.path = http_path(method.path, params)
-        allow(visit.principal, method, visit.path)
-        call = Call(
+        visit.call = call = Call(
             params,
             body,
             principal=visit.principal,
             idempotency_key=idempotency_key(metadata),
         )
+        allow(visit.principal, method, visit.path)
         try:
             async with asyncio.timeout(self._limits.call_seconds):
-                answer = await self._call(method, call)
+                visit.answer = answer = await self._call(method, call)
         except TimeoutError:
             seconds = self._limits.call_seconds
             raise DeadlineExceeded(f"no answer within {seconds:g} s") from None
@@ -136,12 +136,10 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
         return await asyncio.shield(task)
 
     def _record(self, method: Method, visit: _Visit, code: int) -> None:
-        if not method.changes:
-            return
-        try:
-            self._audit(time.time(), visit.principal.name, method.name, visit.path, code)
-        except Exception as error:
-            log.error("the audit log cannot be written: %s", error)
+        record(
+            self._audit, time.time(), visit.principal, method, visit.path, code,
+            visit.call, visit.answer,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +191,14 @@ def _try(host: str, port: int) -> None:
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((host, port))
+
+
+def _read(rpc: Rpc, message: bytes) -> Message:
+    """Only callers that are known have their messages read."""
+    try:
+        return rpc.request.FromString(message)
+    except DecodeError:
+        raise MalformedCall(f"the message is no {rpc.request.DESCRIPTOR.name}") from None
 
 
 async def _healthy(request: bytes, context: Any) -> bytes:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from jobrunner.api.audit import NOBODY, Audit, no_audit, record
 from jobrunner.api.errors import (
     CallError,
     DeadlineExceeded,
@@ -58,18 +59,6 @@ ABORT = "jobrunner.abort"
 RESPOND = "jobrunner.respond"
 """In the scope: a function that sends a whole reply at once; False if it cannot at the moment."""
 
-NOBODY = Principal("")
-
-
-class Audit(Protocol):
-    """Told of every call of a method that changes something, refused ones included, if the caller
-    is known: strangers must not fill the disk. ``at`` is in Unix seconds, ``resource`` the path,
-    ``code`` the HTTP status."""
-
-    def __call__(
-        self, at: float, principal: str, method: str, resource: str, code: int
-    ) -> None: ...
-
 
 class AccessLog(Protocol):
     """Told of every request that was answered; never of a query string, which may hold tokens.
@@ -85,10 +74,6 @@ class AccessLog(Protocol):
         code: int,
         seconds: float,
     ) -> None: ...
-
-
-def no_audit(at: float, principal: str, method: str, resource: str, code: int) -> None:
-    """Keeps no record."""
 
 
 def always_ready() -> str | None:
@@ -120,6 +105,8 @@ class _Visit:
     method: Method | None = None
     principal: Principal = NOBODY
     body_read: bool = False
+    call: Call | None = None
+    answer: Answer | None = None
 
     @property
     def path(self) -> str:
@@ -219,7 +206,7 @@ class Application:
         if visit.verb in WITH_BODY:
             body = await read_body(headers, receive, self._limits)
             visit.body_read = True
-        call = Call(
+        visit.call = call = Call(
             params,
             body,
             host.region if host is not None else None,
@@ -228,7 +215,7 @@ class Application:
         )
         if not method.changes:
             scope[TASK] = asyncio.current_task()
-        answer = await method.handler(call)
+        visit.answer = answer = await method.handler(call)
         if answer.stream is None:
             return None, reply.answered(answer, pretty=query.pretty)
         if self._streams >= self._limits.streams:
@@ -280,14 +267,11 @@ class Application:
             await _close(answer)
 
     def _record(self, visit: _Visit, code: int) -> None:
-        if visit.method is None or not visit.method.changes or visit.principal is NOBODY:
-            return
-        try:
-            self._house.audit(
-                self._house.clock.now(), visit.principal.name, visit.method.name, visit.path, code
-            )
-        except Exception as error:
-            log.error("the audit log cannot be written: %s", error)
+        if visit.method is not None and visit.method.changes:
+            record(
+                self._house.audit, self._house.clock.now(), visit.principal, visit.method,
+                visit.path, code, visit.call, visit.answer,
+            )  # fmt: skip
 
     def _log(self, visit: _Visit, scope: Scope, code: int, seconds: float) -> None:
         assert self._house.access_log is not None

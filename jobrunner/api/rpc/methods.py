@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from jobrunner import __version__
+from jobrunner.api.audit import named
 from jobrunner.api.errors import envelope, status_of
+from jobrunner.api.roles import check_overrides
 from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.records import Execution
 from jobrunner.errors import JobrunnerError, RunnerFault, UsageError
 from jobrunner.service.calls import OPERATIONS, PATH, PROTOCOL, About, Desk, News, Operation
 from jobrunner.service.codec import encode_answer, fault_of, read_call
 from jobrunner.service.parts import Parts
+
+ABOUT = {
+    "create_job": ("jobs", "name"),
+    "replace_job": ("jobs", "name"),
+    "apply_job": ("jobs", "name"),
+    "delete_job": ("jobs", "name"),
+    "run": ("jobs", "job_name"),
+    "rerun": ("executions", "name"),
+    "cancel": ("executions", "name"),
+    "delete_execution": ("executions", "name"),
+}
+"""What operations that change something are about: the collection, and the argument that names it.
+"""
+
+OPENING = ("run", "rerun")
+"""Operations that open an execution."""
 
 LONGEST_WAIT = 25.0
 """Seconds that one call of ``settled`` waits at most; the client asks again."""
@@ -29,6 +48,7 @@ def methods(parts: Parts) -> Sequence[Method]:
             role=operation.role,
             changes=operation.changes,
             summary="For the command line of the same version; not a public API.",
+            about=_about(operation.name),
         )
         for operation in OPERATIONS.values()
     ]
@@ -49,6 +69,9 @@ def _handler(parts: Parts, operation: Operation) -> Handler:
             return Answer(
                 encode_answer(await parts.runner.settled(arguments["uid"], within=within))
             )
+        if operation.name == "run":
+            changed = arguments["overrides"] or arguments["backend"]
+            check_overrides(call, changed, arguments["scope"], arguments["job_name"])
         service = parts.service
         desk = Desk(service.acting(call.principal.name) if operation.changes else service)
         if operation.name == "news":
@@ -58,9 +81,31 @@ def _handler(parts: Parts, operation: Operation) -> Handler:
         answer = await parts.commit(lambda: operation.does(desk, **arguments))
         if operation.starts:
             parts.runner.look()
-        return Answer(encode_answer(answer))
+        note = answer.name if operation.name in OPENING and isinstance(answer, Execution) else ""
+        return Answer(encode_answer(answer), note=note)
 
     return handle
+
+
+def _about(operation: str) -> Callable[[Call], str] | None:
+    """The resource of an operation that names one, as a path of version 2."""
+    if operation not in ABOUT:
+        return None
+    collection, field = ABOUT[operation]
+
+    def about(call: Call) -> str:
+        arguments = call.body["arguments"]
+        project, region = arguments["scope"]
+        place = f"/projects/{named(project)}/locations/{named(region)}"
+        return f"{place}/{collection}/{named(arguments[field])}"
+
+    def told(call: Call) -> str:
+        try:
+            return about(call)
+        except (TypeError, KeyError, ValueError):
+            return ""
+
+    return told
 
 
 def _with_trouble(parts: Parts, desk: Desk, arguments: dict[str, Any]) -> News | None:

@@ -45,11 +45,15 @@ def method(
     *,
     query: tuple[str, ...] = (),
     body: str = "",
+    about: Callable[[Call], str] | None = None,
 ) -> Method:
     """Who may get and list may read; everything else that is not invoking is administration."""
     changes = verb != "GET"
     role = Role.INVOKER if name in INVOKED else Role.ADMIN if changes else Role.VIEWER
-    return Method(name, verb, path, handler, role, changes, summary=summary, query=query, body=body)
+    return Method(
+        name, verb, path, handler, role, changes, summary=summary, query=query, body=body,
+        about=about,
+    )  # fmt: skip
 
 
 class Asked(NamedTuple):

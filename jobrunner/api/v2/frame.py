@@ -104,7 +104,7 @@ class Frame:
             said = await self.parts.commit(rehearsed if rehearse else work)
         except _Rehearsed as undone:
             said = undone.said
-        return Answer(encoded(said))
+        return Answer(encoded(said), note="validateOnly: nothing was changed" if rehearse else "")
 
 
 def done(said: Document) -> Document:

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from jobrunner.api.audit import child, http_path
 from jobrunner.api.shapes import V2_CANCEL, V2_JOB, V2_RUN, WAIT
 from jobrunner.api.v2.executions import ExecutionMethods
 from jobrunner.api.v2.frame import Frame
 from jobrunner.api.v2.jobs import JobMethods
 from jobrunner.api.v2.ledger import Ledger
 from jobrunner.api.v2.operations import OperationMethods
-from jobrunner.calls import Handler, Method, Role
+from jobrunner.calls import Call, Handler, Method, Role
 from jobrunner.service.parts import Parts
 
 LOCATION = "/v2/projects/{project}/locations/{location}"
@@ -50,7 +51,7 @@ def methods(parts: Parts) -> Sequence[Method]:
         _read("run.jobs.get", JOB, jobs.get, f"{_RUN}Jobs/GetJob", "Shows a job"),
         Method(
             "run.jobs.create", "POST", JOBS, jobs.create, Role.ADMIN, True,
-            f"{_RUN}Jobs/CreateJob", "Makes a job", ("jobId", "validateOnly"), V2_JOB,
+            f"{_RUN}Jobs/CreateJob", "Makes a job", ("jobId", "validateOnly"), V2_JOB, _made,
         ),
         Method(
             "run.jobs.update", "PATCH", JOB, jobs.update, Role.ADMIN, True,
@@ -100,6 +101,10 @@ def methods(parts: Parts) -> Sequence[Method]:
             (), WAIT,
         ),
     ]  # fmt: skip
+
+
+def _made(call: Call) -> str:
+    return child(http_path(JOBS, call.params), call.params.get("jobId"))
 
 
 def _read(

@@ -35,8 +35,13 @@ class Records:
     audit: list[tuple[float, str, str, str, int]] = field(default_factory=list)
     access: list[tuple[object, ...]] = field(default_factory=list)
 
-    def on_audit(self, at: float, principal: str, method: str, resource: str, code: int) -> None:
+    details: list[str] = field(default_factory=list)
+
+    def on_audit(
+        self, at: float, principal: str, method: str, resource: str, code: int, detail: str = ""
+    ) -> None:
         self.audit.append((at, principal, method, resource, code))
+        self.details.append(detail)
 
     def on_access(self, *line: object) -> None:
         self.access.append(line)
@@ -308,7 +313,7 @@ async def test_changes_are_recorded_with_their_end_and_refusals_but_not_stranger
 async def test_an_audit_log_that_is_broken_breaks_no_answer(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def broken(at: float, principal: str, method: str, resource: str, code: int) -> None:
+    def broken(*told: object) -> None:
         raise OSError("disk full")
 
     got = await ask(an_app(audit=broken), "POST", "/echo/x")
