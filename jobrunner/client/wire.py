@@ -10,9 +10,9 @@ import http.client
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 
@@ -231,21 +231,33 @@ def connection_to(endpoint: Endpoint) -> http.client.HTTPConnection:
 
 def refusal(status: int, answer: bytes) -> JobrunnerError:
     """The error behind an answer that is not 200: an operation's own, or that of a gate before."""
-    message = ""
+    message, hint = "", None
     try:
         found = msgspec.json.decode(answer)
         fault = found.get("fault")
-        if isinstance(fault, dict):
+        if isinstance(fault, dict) and status not in (401, 403):
             return error_from(fault)
         message = str(found["error"]["message"]).rstrip(".")
+        hint = _hint_in(found["error"])
     except (msgspec.DecodeError, AttributeError, KeyError, TypeError):
         pass
-    if status in (401, 403):
+    if status == 401:
         said = message or "the server wants to know who asks"
         return Refused(f"The server refuses the call: {said}.", hint=f"Set {TOKEN} to a token.")
+    if status == 403:
+        said = message or "the role of the token is not enough"
+        return Refused(f"The server refuses the call: {said}.", hint=hint)
     if status in (404, 405):
         return RunnerFault(
             "The server does not know this operation: it is of another version, or no jobrunner.",
             hint="Use the same version of jobrunner on both sides.",
         )
     return RunnerFault(f"The server answered with {status}: {message or 'no reason'}.")
+
+
+def _hint_in(error: Mapping[str, Any]) -> str | None:
+    """What the server says to do about it."""
+    for detail in error.get("details", ()):
+        for link in detail.get("links", ()):
+            return str(link["description"])
+    return None

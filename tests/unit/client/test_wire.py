@@ -1,5 +1,6 @@
 """The connection itself: kept, lost, silent, elsewhere; over real sockets of this machine."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.api.errors import PermissionDenied, envelope
 from jobrunner.client import wire as wire_module
 from jobrunner.client.finding import Endpoint, find_server, parse_endpoint
 from jobrunner.client.wire import Wire, refusal
@@ -17,6 +19,7 @@ from jobrunner.lib import serverfile
 from jobrunner.lib.identity import runner_name
 from jobrunner.lib.serverfile import ServerFile
 from jobrunner.service.calls import Desk
+from jobrunner.service.codec import fault_of
 
 SCOPE = Scope()
 
@@ -142,9 +145,21 @@ def test_refusals_of_a_gate_before_the_call_are_told_in_its_words() -> None:
     error = refusal(403, said)
     assert isinstance(error, Refused)
     assert error.message == "The server refuses the call: needs admin."
+    assert error.hint is None
+    assert "JOBRUNNER_TOKEN" in str(refusal(401, said).hint)
     assert isinstance(refusal(500, b"oops"), RunnerFault)
     fault = b'{"error": {}, "fault": {"classes": ["NotFound"], "message": "m", "hint": "h"}}'
     assert isinstance(refusal(404, fault), NotFound)
+
+
+def test_a_role_that_is_not_enough_is_told_with_what_would_be() -> None:
+    said = envelope(PermissionDenied("no", hint="invoker is needed"))
+    for body in (said, {**said, "fault": fault_of(PermissionDenied("no"))}):
+        error = refusal(403, json.dumps(body).encode())
+        assert isinstance(error, Refused)
+        assert (error.message, error.hint) == (
+            "The server refuses the call: no.", "invoker is needed"
+        )  # fmt: skip
 
 
 # ---------------------------------------------------------------- which server
