@@ -211,6 +211,7 @@ CREATE INDEX ix_executions_parent ON executions (project, region, parent, create
 CREATE INDEX ix_jobs_shown ON jobs (project, region, name) WHERE NOT hidden;
 CREATE INDEX ix_executions_shown ON executions (created_at, uid) WHERE NOT hidden;
 CREATE INDEX ix_executions_place_shown ON executions (project, region, created_at, uid) WHERE NOT hidden;
+CREATE INDEX ix_executions_wished ON executions (created_at) WHERE completed_at IS NULL AND abort_kind IS NOT NULL;
 INSERT INTO alembic_version VALUES ('0002');
 INSERT INTO counters VALUES ('changes', 0);
 INSERT INTO counters VALUES ('audit', 0);

@@ -36,6 +36,8 @@ _SETTLED = _where("completed_at IS NOT NULL")
 # One-off runs may be many more than what a list without them shows.
 _SHOWN = _where("NOT hidden")
 _CHILDREN = _where("parent IS NOT NULL")
+# They are asked for again and again, and those that wait for a slot may be very many.
+_WISHED = _where("completed_at IS NULL AND abort_kind IS NOT NULL")
 
 
 class JobRow(Base, table=True):
@@ -73,6 +75,7 @@ class ExecutionRow(Base, table=True):
         Index("ix_executions_job_created", "project", "region", "job_name", "created_at", "uid"),
         Index("ix_executions_unsettled", "created_at", **_UNSETTLED),
         Index("ix_executions_lease", "lease_owner", **_UNSETTLED),
+        Index("ix_executions_wished", "created_at", **_WISHED),
         Index(
             "ix_executions_parent",
             "project",

@@ -147,3 +147,12 @@ def test_lists_without_one_off_runs_do_not_pass_over_them(tmp_path: Path) -> Non
         "ix_executions_parent",
         "ix_executions_unsettled",
     }
+
+
+def test_wishes_are_found_without_looking_at_those_that_wait(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    (wishes,) = {sql for sql in every_statement(path) if "abort_kind IS NOT NULL AND (" in sql}
+    connection = sqlite3.connect(path)
+    plan = [step[3] for step in connection.execute(f"EXPLAIN QUERY PLAN {wishes}")]
+    connection.close()
+    assert plan == ["SCAN executions USING INDEX ix_executions_wished"]

@@ -10,6 +10,7 @@ depends_on = None
 
 LIVING = sa.text("revoked_at IS NULL")
 SHOWN = sa.text("NOT hidden")
+WISHED = sa.text("completed_at IS NULL AND abort_kind IS NOT NULL")
 CHILDREN = sa.text("parent IS NOT NULL")
 
 
@@ -126,6 +127,13 @@ def upgrade() -> None:
         ["project", "region", "created_at", "uid"],
         sqlite_where=SHOWN,
         postgresql_where=SHOWN,
+    )
+    op.create_index(
+        "ix_executions_wished",
+        "executions",
+        ["created_at"],
+        sqlite_where=WISHED,
+        postgresql_where=WISHED,
     )
     op.execute("INSERT INTO counters (name, value) VALUES ('audit', 0)")
     op.execute(
