@@ -5,10 +5,22 @@ Instants are Unix seconds (float, UTC), durations seconds, sizes bytes.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
-from triggers.core.records import Delivery
+from jobrunner.ports import Page
+from triggers.core.records import (
+    Delivery,
+    DeliveryAttempt,
+    HttpTarget,
+    JobTarget,
+    PubsubTarget,
+    SourceKind,
+    Target,
+)
+from triggers.core.states import DeliveryEvent, DeliveryState
 from triggers.core.verdict import Outcome
 
 
@@ -33,3 +45,136 @@ class Sender(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- the store of deliveries
+
+
+def place_of(target: Target) -> str:
+    """What is called, for bounds and filters: ``host:port`` of a URL, ``job:PROJECT/REGION/NAME``,
+    or the full name of a topic."""
+    match target:
+        case JobTarget(job, project, region):
+            return f"job:{project}/{region}/{job}"
+        case PubsubTarget(topic):
+            return topic
+        case HttpTarget(url):
+            try:
+                parts = urlsplit(url)
+                host, port = parts.hostname or "", parts.port
+            except ValueError:
+                return ""
+            host = f"[{host}]" if ":" in host else host
+            return f"{host}:{port or (443 if parts.scheme.lower() == 'https' else 80)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step of a delivery: ``before`` is how it was read, ``after`` how it is to be, ``event``
+    the cell of the table between them, ``attempt`` the record of the attempt that ended by it."""
+
+    before: Delivery
+    event: DeliveryEvent
+    after: Delivery
+    attempt: DeliveryAttempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """What deliveries are asked for; ``None`` is any. ``target`` is the place of a target as
+    :func:`place_of` writes it. ``created_from`` is inclusive,
+    ``created_before`` is not."""
+
+    project: str | None = None
+    region: str | None = None
+    states: frozenset[DeliveryState] | None = None
+    source: SourceKind | None = None
+    source_name: str | None = None
+    target: str | None = None
+    created_from: float | None = None
+    created_before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """``taken`` are deliveries that are SENDING now, held by whoever asked. ``next_at`` is when the
+    next one is due that is not yet; ``None`` if there is none."""
+
+    taken: Sequence[Delivery] = ()
+    next_at: float | None = None
+
+
+class DeliveryStore(Protocol):
+    """Keeps deliveries and their attempts. Each method is one transaction, or a part of the one
+    that is open (:meth:`jobrunner.ports.Store.group`). Raises StoreFault where the database fails.
+
+    A *lane* is one source, by project, region, kind and name. Deliveries of a lane with the same
+    ``order_key`` go one after the other: a later one waits until the earlier one has settled.
+    """
+
+    def open(self, delivery: Delivery) -> Delivery:
+        """Stores a PENDING delivery. Of those with the same lane and ``key``, and of those with the
+        same ``parent``, the first is stored; the others get it as their answer."""
+        ...
+
+    def get(self, uid: str) -> Delivery:
+        """Raises NotFound."""
+        ...
+
+    def attempts(self, uid: str) -> Sequence[DeliveryAttempt]:
+        """Those that ended, or whose end is unknown for good, oldest first."""
+        ...
+
+    def listing(
+        self, wanted: DeliveryFilter, *, page: Page | None = None, oldest_first: bool = False
+    ) -> Sequence[Delivery]:
+        """In the order in which they were opened, newest first. ``page.after`` is the uid of the
+        last one of the page before. Raises UsageError for one that is not there any more."""
+        ...
+
+    def count(self, wanted: DeliveryFilter) -> dict[DeliveryState, int]:
+        """How many there are in each state; those with none are left out."""
+        ...
+
+    def claim(
+        self, owner: str, *, now: float, ttl: float, most: int, per_place: int, busy: dict[str, int]
+    ) -> Claims:
+        """Takes up to ``most`` due deliveries for ``owner`` until ``now + ttl``; in turns between
+        lanes, within a lane by ``not_before`` and then as they were opened. ``busy`` says how many
+        requests are on the wire to each place; no place gets more than ``per_place``. What one
+        runner has taken no other can take."""
+        ...
+
+    def heartbeat(self, owner: str, uids: Collection[str], *, until: float) -> Sequence[Delivery]:
+        """Extends the leases of ``uids``, as far as ``owner`` holds them. Returns what it holds by
+        the store and does not name: claimed in a commit whose answer was lost."""
+        ...
+
+    def forsaken(self, *, now: float, owner: str, limit: int = 256) -> Sequence[Delivery]:
+        """SENDING, their leases over, not held by ``owner``."""
+        ...
+
+    def holders(self) -> Sequence[str]:
+        """Whoever holds a delivery by the store."""
+        ...
+
+    def held_by(self, owner: str) -> Sequence[Delivery]: ...
+
+    def record(self, moves: Sequence[Move]) -> Sequence[bool]:
+        """The only writer of a state. Each move is written, with its attempt, if the delivery still
+        is as it was read (state, holder and counts); the answer says for each whether it was. When
+        one settles, the next of its order key may go. Raises IllegalTransition for a move that is
+        not in the table."""
+        ...
+
+    def following(self) -> Sequence[Delivery]:
+        """All that are FOLLOWING."""
+        ...
+
+    def overdue(self, *, now: float, limit: int = 256) -> Sequence[Delivery]:
+        """PENDING, and older than their source keeps them."""
+        ...
+
+    def purge(self, wanted: DeliveryFilter, *, settled_before: float, limit: int = 1000) -> int:
+        """Removes settled deliveries and their attempts, at most ``limit``; returns how many."""
+        ...

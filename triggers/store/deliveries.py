@@ -1,0 +1,150 @@
+"""Statements that open and read deliveries. Each runs inside the transaction of its caller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jobrunner.errors import NotFound, StoreFault, UsageError
+from jobrunner.lib.database import Row, Session
+from jobrunner.ports import Page
+from triggers.core.records import Delivery, DeliveryAttempt
+from triggers.core.states import DeliveryState
+from triggers.ports import DeliveryFilter
+from triggers.store.rows import (
+    ATTEMPT,
+    DELIVERY,
+    FOUND,
+    attempt_of,
+    columns,
+    delivery_of,
+    delivery_row,
+    lane_of,
+    marks,
+)
+
+SELECT = f"SELECT {columns(DELIVERY)} FROM deliveries"
+_GO = (
+    f"INSERT INTO deliveries ({columns(DELIVERY)}, {columns(FOUND)}, waits)"
+    f" VALUES ({marks(DELIVERY)}, {marks(FOUND)}, FALSE) ON CONFLICT DO NOTHING"
+)
+_HEAD = (
+    "SELECT 1 FROM deliveries WHERE lane = ? AND order_key = ? AND order_key IS NOT NULL"
+    " AND settled_at IS NULL LIMIT 1"
+)
+_WAIT = _GO.replace("FALSE)", "TRUE)")
+_BY_UID = f"{SELECT} WHERE uid = ?"
+_BY_KEY = f"{SELECT} WHERE lane = ? AND key = ?"
+_BY_PARENT = f"{SELECT} WHERE parent = ?"
+_ATTEMPTS = f"SELECT {columns(ATTEMPT)} FROM delivery_attempts WHERE delivery = ? ORDER BY number"
+_POSITION = "SELECT position FROM deliveries WHERE uid = ?"
+_FOLLOWING = f"{SELECT} WHERE state = 'FOLLOWING' ORDER BY position"
+_OVERDUE = (
+    f"{SELECT} WHERE state = 'PENDING' AND ages_out_at IS NOT NULL AND ages_out_at <= ?"
+    " ORDER BY ages_out_at LIMIT ?"
+)
+
+
+def open_(session: Session, delivery: Delivery) -> Delivery:
+    if delivery.state is not DeliveryState.PENDING:
+        raise ValueError(f"a delivery is opened as {delivery.state}, not PENDING")
+    lane = lane_of(delivery)
+    sql = _GO
+    if delivery.order_key is not None:
+        # Nobody may settle the one before while this one comes to wait for it.
+        session.in_turn()
+        if session.execute(_HEAD, (lane, delivery.order_key)).fetchone():
+            sql = _WAIT
+    if session.execute(sql, delivery_row(delivery)).rowcount:
+        return delivery
+    row = session.execute(_BY_KEY, (lane, delivery.key)).fetchone()
+    if row is None and delivery.parent is not None:
+        row = session.execute(_BY_PARENT, (delivery.parent,)).fetchone()
+    if row is None:
+        raise StoreFault(f"The delivery {delivery.uid} is stored already, under another key.")
+    return delivery_of(row)
+
+
+def get(session: Session, uid: str) -> Delivery:
+    row = session.execute(_BY_UID, (uid,)).fetchone()
+    if row is None:
+        raise NotFound(f"There is no delivery '{uid}'.")
+    return delivery_of(row)
+
+
+def attempts(session: Session, uid: str) -> Sequence[DeliveryAttempt]:
+    return [attempt_of(row) for row in session.execute(_ATTEMPTS, (uid,))]
+
+
+def listing(
+    session: Session, wanted: DeliveryFilter, page: Page | None, oldest_first: bool
+) -> Sequence[Delivery]:
+    conditions, params = where(wanted)
+    if page is not None and page.after is not None:
+        conditions.append("position > ?" if oldest_first else "position < ?")
+        params.append(_position(session, page.after))
+    order = "ASC" if oldest_first else "DESC"
+    sql = f"{SELECT}{joined(conditions)} ORDER BY position {order}"
+    if page is not None:
+        if page.limit < 1:
+            raise UsageError(f"A page of {page.limit} items cannot be read; allowed: 1 or more.")
+        sql += " LIMIT ?"
+        params.append(page.limit)
+    return [delivery_of(row) for row in session.execute(sql, params)]
+
+
+def count(session: Session, wanted: DeliveryFilter) -> dict[DeliveryState, int]:
+    conditions, params = where(wanted)
+    sql = f"SELECT state, COUNT(*) FROM deliveries{joined(conditions)} GROUP BY state"
+    found = dict[str, int](session.execute(sql, params).fetchall())
+    return {state: found[state] for state in DeliveryState if state in found}
+
+
+def following(session: Session) -> Sequence[Delivery]:
+    return [delivery_of(row) for row in session.execute(_FOLLOWING)]
+
+
+def overdue(session: Session, now: float, limit: int) -> Sequence[Delivery]:
+    return [delivery_of(row) for row in session.execute(_OVERDUE, (now, limit))]
+
+
+def purge(session: Session, wanted: DeliveryFilter, settled_before: float, limit: int) -> int:
+    conditions, params = where(wanted)
+    conditions += ["settled_at IS NOT NULL", "settled_at < ?"]
+    inner = f"SELECT position FROM deliveries{joined(conditions)} ORDER BY settled_at LIMIT ?"
+    sql = f"DELETE FROM deliveries WHERE position IN ({inner})"
+    return session.execute(sql, (*params, settled_before, limit)).rowcount
+
+
+def where(wanted: DeliveryFilter) -> tuple[list[str], list[object]]:
+    """Conditions and their parameters; there is one statement for each combination of fields."""
+    conditions: list[str] = []
+    params: list[object] = []
+    for name, value in (
+        ("project = ?", wanted.project),
+        ("region = ?", wanted.region),
+        ("source = ?", None if wanted.source is None else wanted.source.value),
+        ("source_name = ?", wanted.source_name),
+        ("place = ?", wanted.target),
+        ("created_at >= ?", wanted.created_from),
+        ("created_at < ?", wanted.created_before),
+    ):
+        if value is not None:
+            conditions.append(name)
+            params.append(value)
+    if wanted.states is not None:
+        # Said in the statement, so that the indexes of single states can be used.
+        states = " OR ".join(f"state = '{state.value}'" for state in sorted(wanted.states))
+        conditions.append(f"({states})" if states else "FALSE")
+    return conditions, params
+
+
+def joined(conditions: Sequence[str]) -> str:
+    return " WHERE " + " AND ".join(conditions) if conditions else ""
+
+
+def _position(session: Session, uid: str) -> int:
+    row: Row | None = session.execute(_POSITION, (uid,)).fetchone()
+    if row is None:
+        form = "it is the uid of a delivery that still exists"
+        raise UsageError(f"The page token '{uid}' is of no use here; {form}.")
+    return int(row[0])

@@ -1,0 +1,166 @@
+"""Targets, retry policies and payloads as JSON text, by field name, under the name of their kind; a
+field that is not there is its default.
+
+Text that was written by an older version reads well as long as fields are only added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+
+from jobrunner.errors import InvalidSpec, StoreFault, Violation
+from triggers.core.records import (
+    EventRetry,
+    HttpTarget,
+    JobTarget,
+    OAuthToken,
+    OidcToken,
+    Payload,
+    PubsubTarget,
+    PushRetry,
+    QueueRetry,
+    RetryPolicy,
+    ScheduleRetry,
+    Target,
+)
+
+T = TypeVar("T")
+
+MOST_REMEMBERED = 512
+"""Documents of a kind that are kept decoded; they are frozen, so one may stand in many rows."""
+LONGEST_REMEMBERED = 16_384
+"""Characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    oidc: OidcToken | None = None
+    oauth: OAuthToken | None = None
+
+
+def _http_fields() -> list[Any]:
+    """As of an HttpTarget, but that its token says of which kind it is."""
+    hints = get_type_hints(HttpTarget) | {"token": _Token | None}
+    return [
+        (one.name, hints[one.name]) if one.default is MISSING
+        else (one.name, hints[one.name], one.default)
+        for one in fields(HttpTarget)
+    ]  # fmt: skip
+
+
+_Http: Any = msgspec.defstruct("_Http", _http_fields(), omit_defaults=True)
+
+
+class _Target(msgspec.Struct, omit_defaults=True):
+    http: _Http | None = None
+    job: JobTarget | None = None
+    pubsub: PubsubTarget | None = None
+
+
+class _Retry(msgspec.Struct, omit_defaults=True):
+    schedule: ScheduleRetry | None = None
+    queue: QueueRetry | None = None
+    push: PushRetry | None = None
+    event: EventRetry | None = None
+
+
+_target = msgspec.json.Decoder(_Target)
+_retry = msgspec.json.Decoder(_Retry)
+_payload = msgspec.json.Decoder(Payload)
+_targets: dict[str, Target] = {}
+_retries: dict[str, RetryPolicy] = {}
+
+
+def encode_target(target: Target) -> str:
+    """Raises InvalidSpec for text that is no Unicode (a lone surrogate)."""
+    match target:
+        case JobTarget():
+            return _encode(_Target(job=target))
+        case PubsubTarget():
+            return _encode(_Target(pubsub=target))
+        case HttpTarget():
+            values = {one.name: getattr(target, one.name) for one in fields(target)}
+            match target.token:
+                case OidcToken():
+                    values["token"] = _Token(oidc=target.token)
+                case OAuthToken():
+                    values["token"] = _Token(oauth=target.token)
+            return _encode(_Target(http=_Http(**values)))
+
+
+def decode_target(text: str) -> Target:
+    known = _targets.get(text)
+    if known is None:
+        found = _decode(_target, text)
+        known = found.job or found.pubsub
+        if known is None:
+            values = {one.name: getattr(found.http, one.name) for one in fields(HttpTarget)}
+            token = values["token"]
+            values["token"] = token and (token.oidc or token.oauth)
+            known = HttpTarget(**values)
+        _remember(_targets, text, known)
+    return known
+
+
+def encode_retry(policy: RetryPolicy) -> str:
+    match policy:
+        case ScheduleRetry():
+            return _encode(_Retry(schedule=policy))
+        case QueueRetry():
+            return _encode(_Retry(queue=policy))
+        case PushRetry():
+            return _encode(_Retry(push=policy))
+        case EventRetry():
+            return _encode(_Retry(event=policy))
+
+
+def decode_retry(text: str) -> RetryPolicy:
+    known = _retries.get(text)
+    if known is None:
+        found = _decode(_retry, text)
+        known = found.schedule or found.queue or found.push or found.event
+        if known is None:
+            raise _unreadable("it names no retry policy")
+        _remember(_retries, text, known)
+    return known
+
+
+def encode_payload(payload: Payload | None) -> str | None:
+    return None if payload is None else _encode(payload)
+
+
+def decode_payload(text: str | None) -> Payload | None:
+    return None if text is None else _decode(_payload, text)
+
+
+def _encode(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError as error:
+        raise InvalidSpec(
+            [Violation("", f"{error.object!r} is not valid Unicode text; encode the bytes first")]
+        ) from error
+
+
+def _decode(decoder: msgspec.json.Decoder[T], text: str) -> T:
+    try:
+        return decoder.decode(text)
+    except msgspec.DecodeError as error:
+        raise _unreadable(str(error)) from error
+
+
+def _unreadable(why: str) -> StoreFault:
+    return StoreFault(
+        f"A stored document cannot be read: {why}.",
+        hint="The database was changed by hand or is damaged; restore the last backup.",
+    )
+
+
+def _remember(known: dict[str, T], text: str, value: T) -> None:
+    if len(text) <= LONGEST_REMEMBERED:
+        if len(known) >= MOST_REMEMBERED:
+            known.clear()
+        known[text] = value

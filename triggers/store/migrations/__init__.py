@@ -1,0 +1,1 @@
+"""The history of our schema, for alembic."""

@@ -1,0 +1,6 @@
+"""Which revisions of our schema this version knows, oldest first, and where a database says which
+it has. Plain text: reading the migrations would import alembic at every start."""
+
+VERSION_TABLE = "triggers_version"
+REVISIONS = ("0001",)
+HEAD = REVISIONS[-1]

@@ -1,0 +1,165 @@
+"""Rows to values and back. The order of the columns is said once, here."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from jobrunner.lib.database import Row
+from triggers.core.records import Delivery, DeliveryAttempt, Ruling, SourceKind
+from triggers.core.retry import ages_out_at
+from triggers.core.states import DeliveryState
+from triggers.ports import place_of
+from triggers.store.documents import (
+    decode_payload,
+    decode_retry,
+    decode_target,
+    encode_payload,
+    encode_retry,
+    encode_target,
+)
+
+# A look-up is three times as fast as calling the enumeration.
+_STATES = {state.value: state for state in DeliveryState}
+_SOURCES = {kind.value: kind for kind in SourceKind}
+_RULINGS: dict[str | None, Ruling | None] = {ruling.value: ruling for ruling in Ruling}
+_RULINGS[None] = None
+
+
+def columns(names: str) -> str:
+    """``a b`` as ``a, b``."""
+    return ", ".join(names.split())
+
+
+def marks(names: str) -> str:
+    return ", ".join("?" for _ in names.split())
+
+
+def clean(text: str) -> str:
+    """Text of a message as both databases take it: no NUL, no lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def lane_of(delivery: Delivery) -> str:
+    """The source that a delivery is from: what gets its turn, and what keys are unique in. Digits
+    and small letters, which every database puts into the same order."""
+    source = (delivery.project, delivery.region, delivery.source.value, delivery.source_name)
+    return blake2b("\n".join(source).encode(), digest_size=12).hexdigest()
+
+
+DELIVERY = (
+    "uid project region source source_name key target retry payload order_key state created_at"
+    " queued_at not_before first_attempt_at last_attempt_at attempts responses unknown last_status"
+    " lease_owner lease_until run_try execution parent hops reason settled_at"
+)
+FOUND = "lane place ages_out_at"
+"""Columns beside those of the value, made from it when it is stored."""
+
+
+def delivery_row(delivery: Delivery) -> tuple[object, ...]:
+    """In the order of ``DELIVERY`` and ``FOUND``."""
+    return (
+        delivery.uid,
+        delivery.project,
+        delivery.region,
+        delivery.source.value,
+        delivery.source_name,
+        delivery.key,
+        encode_target(delivery.target),
+        encode_retry(delivery.retry),
+        encode_payload(delivery.payload),
+        delivery.order_key,
+        delivery.state.value,
+        delivery.created_at,
+        delivery.queued_at,
+        delivery.not_before,
+        delivery.first_attempt_at,
+        delivery.last_attempt_at,
+        delivery.attempts,
+        delivery.responses,
+        delivery.unknown,
+        delivery.last_status,
+        delivery.lease_owner,
+        delivery.lease_until,
+        delivery.run_try,
+        delivery.execution,
+        delivery.parent,
+        delivery.hops,
+        clean(delivery.reason),
+        delivery.settled_at,
+        lane_of(delivery),
+        place_of(delivery.target),
+        ages_out_at(delivery.retry, delivery.queued_at),
+    )
+
+
+def delivery_of(row: Row) -> Delivery:
+    return Delivery(
+        uid=row[0],
+        project=row[1],
+        region=row[2],
+        source=_SOURCES[row[3]],
+        source_name=row[4],
+        key=row[5],
+        target=decode_target(row[6]),
+        retry=decode_retry(row[7]),
+        payload=decode_payload(row[8]),
+        order_key=row[9],
+        state=_STATES[row[10]],
+        created_at=row[11],
+        queued_at=row[12],
+        not_before=row[13],
+        first_attempt_at=row[14],
+        last_attempt_at=row[15],
+        attempts=row[16],
+        responses=row[17],
+        unknown=row[18],
+        last_status=row[19],
+        lease_owner=row[20],
+        lease_until=row[21],
+        run_try=row[22],
+        execution=row[23],
+        parent=row[24],
+        hops=row[25],
+        reason=row[26],
+        settled_at=row[27],
+    )
+
+
+ATTEMPT = (
+    "delivery number started_at scheduled_at ended_at status ruling excerpt error execution"
+    " retry_at"
+)
+
+
+def attempt_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
+    return (
+        attempt.delivery,
+        attempt.number,
+        attempt.started_at,
+        attempt.scheduled_at,
+        attempt.ended_at,
+        attempt.status,
+        None if attempt.ruling is None else attempt.ruling.value,
+        attempt.excerpt,
+        clean(attempt.error),
+        attempt.execution,
+        attempt.retry_at,
+    )
+
+
+def attempt_of(row: Row) -> DeliveryAttempt:
+    return DeliveryAttempt(
+        delivery=row[0],
+        number=row[1],
+        started_at=row[2],
+        scheduled_at=row[3],
+        ended_at=row[4],
+        status=row[5],
+        ruling=_RULINGS[row[6]],
+        excerpt=bytes(row[7]),
+        error=row[8],
+        execution=row[9],
+        retry_at=row[10],
+    )

@@ -1,0 +1,71 @@
+-- Written by `python -m triggers.store.migrate`; do not edit.
+BEGIN IMMEDIATE;
+CREATE TABLE triggers_version (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT triggers_version_pkc PRIMARY KEY (version_num)
+);
+CREATE TABLE deliveries (
+    position INTEGER NOT NULL,
+    uid TEXT NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    source TEXT NOT NULL,
+    source_name TEXT NOT NULL,
+    lane TEXT NOT NULL,
+    place TEXT NOT NULL,
+    "key" TEXT NOT NULL,
+    target TEXT NOT NULL,
+    retry TEXT NOT NULL,
+    payload TEXT,
+    order_key TEXT,
+    waits BOOLEAN NOT NULL,
+    state TEXT NOT NULL,
+    created_at DOUBLE NOT NULL,
+    queued_at DOUBLE NOT NULL,
+    not_before DOUBLE NOT NULL,
+    first_attempt_at DOUBLE,
+    last_attempt_at DOUBLE,
+    attempts INTEGER NOT NULL,
+    responses INTEGER NOT NULL,
+    unknown INTEGER NOT NULL,
+    last_status INTEGER,
+    lease_owner TEXT,
+    lease_until DOUBLE,
+    run_try INTEGER NOT NULL,
+    execution TEXT,
+    parent TEXT,
+    hops INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    settled_at DOUBLE,
+    ages_out_at DOUBLE,
+    CONSTRAINT pk_deliveries PRIMARY KEY (position)
+);
+CREATE UNIQUE INDEX ix_deliveries_uid ON deliveries (uid);
+CREATE UNIQUE INDEX ix_deliveries_lane_key ON deliveries (lane, "key");
+CREATE UNIQUE INDEX ix_deliveries_parent ON deliveries (parent) WHERE parent IS NOT NULL;
+CREATE INDEX ix_deliveries_due ON deliveries (not_before, position) WHERE state = 'PENDING' AND NOT waits;
+CREATE INDEX ix_deliveries_lane_due ON deliveries (lane, place, not_before, position) WHERE state = 'PENDING' AND NOT waits;
+CREATE INDEX ix_deliveries_order ON deliveries (lane, order_key, position) WHERE order_key IS NOT NULL AND settled_at IS NULL;
+CREATE INDEX ix_deliveries_lease ON deliveries (lease_until) WHERE state = 'SENDING';
+CREATE INDEX ix_deliveries_following ON deliveries (position) WHERE state = 'FOLLOWING';
+CREATE INDEX ix_deliveries_dead ON deliveries (position) WHERE state = 'DEAD';
+CREATE INDEX ix_deliveries_settled ON deliveries (settled_at) WHERE settled_at IS NOT NULL;
+CREATE INDEX ix_deliveries_ages ON deliveries (ages_out_at) WHERE state = 'PENDING' AND ages_out_at IS NOT NULL;
+CREATE TABLE delivery_attempts (
+    delivery TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    started_at DOUBLE NOT NULL,
+    scheduled_at DOUBLE NOT NULL,
+    ended_at DOUBLE,
+    status INTEGER,
+    ruling TEXT,
+    excerpt BLOB NOT NULL,
+    error TEXT NOT NULL,
+    execution TEXT,
+    retry_at DOUBLE,
+    CONSTRAINT pk_delivery_attempts PRIMARY KEY (delivery, number),
+    CONSTRAINT fk_delivery_attempts_delivery FOREIGN KEY(delivery) REFERENCES deliveries (uid) ON DELETE CASCADE
+)
+ WITHOUT ROWID;
+INSERT INTO triggers_version VALUES ('0001');
+COMMIT;

@@ -1,0 +1,88 @@
+"""The store of deliveries over one connection: each method is one transaction, or a part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
+
+from jobrunner.errors import StoreFault
+from jobrunner.lib.database import Database, DatabaseError, Session
+from jobrunner.ports import Page
+from triggers.core.records import Delivery, DeliveryAttempt
+from triggers.core.states import DeliveryState
+from triggers.ports import Claims, DeliveryFilter, Move
+from triggers.store import claiming, deliveries, recording
+
+T = TypeVar("T")
+
+
+class SqlDeliveries:
+    """See :class:`triggers.ports.DeliveryStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._rotation = claiming.Rotation()
+
+    def _read(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.read(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.write(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    def open(self, delivery: Delivery) -> Delivery:
+        return self._write(lambda s: deliveries.open_(s, delivery))
+
+    def get(self, uid: str) -> Delivery:
+        return self._read(lambda s: deliveries.get(s, uid))
+
+    def attempts(self, uid: str) -> Sequence[DeliveryAttempt]:
+        return self._read(lambda s: deliveries.attempts(s, uid))
+
+    def listing(
+        self, wanted: DeliveryFilter, *, page: Page | None = None, oldest_first: bool = False
+    ) -> Sequence[Delivery]:
+        return self._read(lambda s: deliveries.listing(s, wanted, page, oldest_first))
+
+    def count(self, wanted: DeliveryFilter) -> dict[DeliveryState, int]:
+        return self._read(lambda s: deliveries.count(s, wanted))
+
+    def claim(
+        self, owner: str, *, now: float, ttl: float, most: int, per_place: int, busy: dict[str, int]
+    ) -> Claims:
+        return self._write(
+            lambda s: claiming.claim(s, self._rotation, owner, now, ttl, most, per_place, busy)
+        )
+
+    def heartbeat(self, owner: str, uids: Collection[str], *, until: float) -> Sequence[Delivery]:
+        return self._write(lambda s: claiming.heartbeat(s, owner, uids, until))
+
+    def forsaken(self, *, now: float, owner: str, limit: int = 256) -> Sequence[Delivery]:
+        return self._read(lambda s: claiming.forsaken(s, now, owner, limit))
+
+    def holders(self) -> Sequence[str]:
+        return self._read(claiming.holders)
+
+    def held_by(self, owner: str) -> Sequence[Delivery]:
+        return self._read(lambda s: claiming.held_by(s, owner))
+
+    def record(self, moves: Sequence[Move]) -> Sequence[bool]:
+        return self._write(lambda s: recording.record(s, moves))
+
+    def following(self) -> Sequence[Delivery]:
+        return self._read(deliveries.following)
+
+    def overdue(self, *, now: float, limit: int = 256) -> Sequence[Delivery]:
+        return self._read(lambda s: deliveries.overdue(s, now, limit))
+
+    def purge(self, wanted: DeliveryFilter, *, settled_before: float, limit: int = 1000) -> int:
+        return self._write(lambda s: deliveries.purge(s, wanted, settled_before, limit))
+
+
+def fault(error: DatabaseError) -> StoreFault:
+    return StoreFault(error.message, hint=error.hint or None)
