@@ -1,0 +1,160 @@
+"""Connections of the HTTP sender: where they may lead, how they are secured, how long they live.
+
+aiohttp is imported here and in :mod:`triggers.senders.http`, when the first call is made.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from triggers.senders.reach import Reach, literal
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
+
+IDLE_SECONDS = 1.5
+"""How long an unused connection is kept. Common servers close theirs after 2 to 5 seconds; a
+request that crosses such a close on the wire is lost, and it may be the only one."""
+MOST_CONNECTIONS = 1024
+"""Beyond what any dispatcher has in flight: waiting here would eat the deadline."""
+READ_AT_ONCE = 16 * 1024
+MOST_HEADERS = 128
+LONGEST_LINE = 16 * 1024
+"""Bounds of the head of an answer."""
+
+
+REUSED: ContextVar[bool] = ContextVar("reused", default=False)
+"""Whether the last request of this task went over a connection that had served before."""
+
+
+class ForbiddenAddress(OSError):
+    """Our own lists do not allow it; the text is the reason."""
+
+
+class GuardedResolver(AbstractResolver):
+    """Looks names up and hands out only addresses that are allowed. Names below ``localhost`` are
+    this machine's by definition and are not looked up."""
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._system = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        asked = "localhost" if host.lower().rstrip(".").endswith(".localhost") else host
+        found = await self._system.resolve(asked, port, family)
+        if self._reach.idle:
+            return found
+        allowed = []
+        reason = None
+        for one in found:
+            refusal = refused(self._reach, host, one["host"])
+            reason = refusal or reason
+            if refusal is None:
+                allowed.append(one)
+        if not allowed and reason:
+            raise ForbiddenAddress(reason)
+        return allowed
+
+    async def close(self) -> None:
+        await self._system.close()
+
+
+def refused(reach: Reach, host: str, spelled: str) -> str | None:
+    """Why the address ``spelled``, that ``host`` has led to, is not allowed."""
+    address = literal(spelled)
+    if address is None:
+        return f"the address {spelled} of {host} cannot be judged"
+    return reach.of_address(host, address)
+
+
+class Connector(aiohttp.TCPConnector):
+    """Tells by :data:`REUSED` which connections are used again."""
+
+    def __init__(self, reach: Reach) -> None:
+        super().__init__(
+            resolver=GuardedResolver(reach),
+            limit=MOST_CONNECTIONS,
+            keepalive_timeout=IDLE_SECONDS,
+        )
+        self._served: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the name that aiohttp gives it
+    ) -> Connection:
+        connection = await super().connect(req, traces, timeout)
+        handler = connection.protocol
+        assert handler is not None
+        REUSED.set(handler in self._served)
+        self._served.add(handler)
+        return connection
+
+
+def make_session(reach: Reach) -> aiohttp.ClientSession:
+    """A pool of connections. No cookies, nothing from the environment, no headers of its own, no
+    limit of time: that is the caller's."""
+    return aiohttp.ClientSession(
+        connector=Connector(reach),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        auto_decompress=False,
+        trust_env=False,
+        read_bufsize=READ_AT_ONCE,
+        max_line_size=LONGEST_LINE,
+        max_field_size=LONGEST_LINE,
+        max_headers=MOST_HEADERS,
+    )
+
+
+class Trust:
+    """TLS contexts, each made once. Blocks for some 20 ms the first time."""
+
+    def __init__(self, ca_file: str | None) -> None:
+        self._ca_file = ca_file
+        self._strict: ssl.SSLContext | None = None
+        self._blind: ssl.SSLContext | None = None
+
+    def context(self, verify: bool) -> ssl.SSLContext:
+        """Raises OSError for a file of authorities that cannot be read or holds none."""
+        if not verify:
+            if self._blind is None:
+                self._blind = ssl.create_default_context()
+                self._blind.check_hostname = False
+                self._blind.verify_mode = ssl.CERT_NONE
+            return self._blind
+        if self._strict is None:
+            context = ssl.create_default_context()
+            if self._ca_file is not None:
+                context.load_verify_locations(self._ca_file)
+            self._strict = context
+        return self._strict
+
+
+def cause_of(error: BaseException, kind: type[Exception]) -> Any:
+    """The first error of ``kind`` among ``error`` and what it was made from; ``None`` without."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        if isinstance(one, kind):
+            return one
+        seen.add(id(one))
+        waiting += [getattr(one, "os_error", None), one.__cause__, one.__context__]
+    return None

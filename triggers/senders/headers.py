@@ -1,0 +1,140 @@
+"""The request of a delivery, by the contract of where it comes from: headers, body, audience.
+
+From weak to strong: what the target always sends, what this delivery brings, what the source kind
+prescribes. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from jobrunner.core.timestamps import format_time
+from triggers.core.records import Delivery, Headers, HttpTarget, OccurrenceKey, SourceKind
+
+SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
+"""A source that knows the zone of a schedule brings this one itself; else it is in UTC."""
+
+_PUSH: Headers = (
+    ("Accept", "application/json"),
+    ("Accept-Encoding", "gzip, deflate, br"),
+    ("From", "noreply@google.com"),
+    ("User-Agent", "APIs-Google; (+https://developers.google.com/webmasters/APIs-Google.html)"),
+)
+
+# Computed, or a matter between two ends of one connection: never the user's.
+_OURS = frozenset({
+    "host", "content-length", "connection", "keep-alive", "transfer-encoding", "te", "trailer",
+    "upgrade", "expect", "proxy-connection", "proxy-authorization",
+})  # fmt: skip
+_RESERVED = ("x-google-", "x-appengine-")
+_FIXED = {
+    SourceKind.SCHEDULE: ("x-cloudscheduler",),
+    SourceKind.QUEUE: ("x-cloudtasks-",),
+}
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+
+
+class UnusableHeader(ValueError):
+    """A header of the target that no request can carry. The text says which."""
+
+
+def body_of(delivery: Delivery, target: HttpTarget) -> bytes:
+    return target.body if delivery.payload is None else delivery.payload.body
+
+
+def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
+    """All headers but those that are computed (Host, Content-Length) and Authorization of a token.
+
+    Raises UnusableHeader for a header of the target that cannot be sent. One that comes with the
+    message (an attribute of somebody's making) is left out instead: it must not block the rest.
+    """
+    sent: dict[str, tuple[str, str]] = {}
+    for name, value in target.headers:
+        if not _sendable(name, value):
+            raise UnusableHeader(f"the header {name[:100]!a} cannot be sent as it is")
+        sent[name.lower()] = (name, value)
+    if delivery.payload is not None:
+        for name, value in delivery.payload.headers:
+            if _sendable(name, value):
+                sent[name.lower()] = (name, value)
+    schedule_time = sent.get(SCHEDULE_TIME.lower())
+    fixed = _FIXED.get(delivery.source, ())
+    for name in [name for name in sent if _dropped(name, fixed)]:
+        del sent[name]
+    for name, value in _prescribed(delivery, schedule_time):
+        sent[name.lower()] = (name, value)
+    typed = "content-type" in sent or delivery.source is not SourceKind.SCHEDULE
+    if not typed and body_of(delivery, target):
+        sent["content-type"] = ("Content-Type", "application/octet-stream")
+    return dict(sent.values())
+
+
+def default_audience(source: SourceKind, url: str) -> str:
+    """Of a token that names none: the whole URL; the origin of the service for events."""
+    if source is SourceKind.EVENT_TRIGGER:
+        match = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", url)
+        return match[0] if match else url
+    return url
+
+
+def schedule_time(instant: float, zone: str = "UTC") -> str:
+    """A scheduled instant as the header spells it: with the offset of the schedule's zone."""
+    local = datetime.fromtimestamp(instant, UTC).astimezone(ZoneInfo(zone))
+    return local.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _prescribed(delivery: Delivery, scheduled: tuple[str, str] | None) -> Headers:
+    match delivery.source:
+        case SourceKind.SCHEDULE:
+            when = scheduled[1] if scheduled else f"{format_time(_nominal(delivery))[:19]}Z"
+            return (
+                ("User-Agent", "Google-Cloud-Scheduler"),
+                ("X-CloudScheduler", "true"),
+                ("X-CloudScheduler-JobName", _short(delivery.source_name)),
+                (SCHEDULE_TIME, when),
+            )
+        case SourceKind.QUEUE:
+            return _of_queue(delivery)
+        case _:
+            return _PUSH
+
+
+def _nominal(delivery: Delivery) -> float:
+    """The scheduled instant, before spread and jitter."""
+    try:
+        return OccurrenceKey.parse(delivery.key).nominal
+    except ValueError:
+        return delivery.queued_at
+
+
+def _of_queue(delivery: Delivery) -> Headers:
+    eta = delivery.not_before or delivery.queued_at or delivery.created_at
+    headers = [
+        ("User-Agent", "Google-Cloud-Tasks"),
+        ("X-CloudTasks-QueueName", _short(delivery.source_name)),
+        ("X-CloudTasks-TaskName", _short(delivery.key)),
+        ("X-CloudTasks-TaskRetryCount", str(delivery.attempts)),
+        ("X-CloudTasks-TaskExecutionCount", str(delivery.responses)),
+        ("X-CloudTasks-TaskETA", f"{eta:.6f}".rstrip("0").rstrip(".")),
+    ]
+    if delivery.attempts:
+        if delivery.last_status is not None:
+            headers.append(("X-CloudTasks-TaskPreviousResponse", str(delivery.last_status)))
+        headers.append(("X-CloudTasks-TaskRetryReason", ""))
+    return tuple(headers)
+
+
+def _short(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _sendable(name: str, value: str) -> bool:
+    return bool(_TOKEN.fullmatch(name)) and bool(_VALUE.fullmatch(value))
+
+
+def _dropped(name: str, fixed: tuple[str, ...]) -> bool:
+    return name in _OURS or name.startswith(_RESERVED) or name.startswith(fixed)
