@@ -21,13 +21,15 @@ from jobrunner.core.spec import (
 )
 
 
-def job_spec(spec: JobSpec) -> Document:
+def job_spec(spec: JobSpec, *, whole: bool = False) -> Document:
+    """``whole``: with metadata of the template, empty though it be. gcloud takes a template without
+    any for one that it may not look into, and crashes."""
     template = spec.template
     metadata = filled(
         labels=dict(template.labels),
         annotations={**template.annotations, **task_annotations(template.template)},
     )
-    shown = filled(metadata=metadata)
+    shown: Document = {"metadata": metadata} if whole else filled(metadata=metadata)
     shown["spec"] = execution_spec(template)
     return {
         "template": shown,

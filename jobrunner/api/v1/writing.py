@@ -82,7 +82,7 @@ def job_to_v1(
             latestCreatedExecution=_latest(job.latest_execution),
         ),
     }
-    return _envelope("Job", metadata, job_spec(job.spec), status)
+    return _envelope("Job", metadata, job_spec(job.spec, whole=True), status)
 
 
 def execution_to_v1(

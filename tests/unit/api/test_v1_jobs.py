@@ -247,6 +247,8 @@ def test_a_job_is_written_with_what_the_server_adds() -> None:
         },
         "spec": {
             "template": {
+                # Always there: gcloud looks into it.
+                "metadata": {},
                 "spec": {
                     "taskCount": 1,
                     "template": {
@@ -265,7 +267,7 @@ def test_a_job_is_written_with_what_the_server_adds() -> None:
                             ),
                         }
                     },
-                }
+                },
             }
         },
         "status": {
