@@ -26,6 +26,8 @@ ECHO_SECONDS = 0.1
 SHARE = 10
 """Of the time that asking takes so many are left between two questions: a list of 10,000 attempts
 must not be all that a server does."""
+LONGEST_POLL_SECONDS = 2.0
+"""Asking may have taken as long as a server was away; ten times that is a picture that stands."""
 
 
 class Audience(Protocol):
@@ -96,7 +98,7 @@ def follow(
     followed further."""
     cancel = Cancelling(wire, execution)
     try:
-        with wire.patient():
+        with wire.patient(notice=audience.warning):
             return _follow(wire, execution, audience, cancel, interrupted, sleep)
     except KeyboardInterrupt:
         # Two signals at once: the wish comes first, and nobody waits.
@@ -139,8 +141,13 @@ def _follow(
             if news.execution.state in SETTLED_EXECUTIONS:
                 audience.settled(news.execution)
                 return news.execution
-        sleep(max(pause, SHARE * (time.monotonic() - began)))
+        sleep(rest(pause, time.monotonic() - began))
         pause = min(POLL_SECONDS, pause * 1.5)
+
+
+def rest(least: float, took: float) -> float:
+    """Seconds until the next question, where the last one took so long."""
+    return max(least, min(LONGEST_POLL_SECONDS, SHARE * took))
 
 
 class Cancelling:

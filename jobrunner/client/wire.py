@@ -30,6 +30,8 @@ KEPT_SECONDS = 2.0
 """After so long without use a connection is opened anew: the server closes idle ones, and a request
 that meets the closing cannot be told from one that was carried out."""
 PATIENCE_SECONDS = 60.0
+NOTICE_SECONDS = 2.0
+"""A server that is started again is mostly back before that, and nobody needs to know."""
 RETRY_SECONDS = 0.25
 TRIES = 3
 
@@ -69,18 +71,26 @@ class Wire:
         self._closed = True
 
     @contextmanager
-    def patient(self, seconds: float = PATIENCE_SECONDS) -> Iterator[None]:
-        """Within, and in this thread, a server that went away is waited for."""
-        before = self._patience
-        self._own.patience = seconds
+    def patient(
+        self, seconds: float = PATIENCE_SECONDS, *, notice: Callable[[str], None] | None = None
+    ) -> Iterator[None]:
+        """Within, and in this thread, a server that went away is waited for. ``notice`` hears of
+        it, once each time that takes long."""
+        before, told = self._patience, self._notice
+        self._own.patience, self._own.notice = seconds, notice or told
         try:
             yield
         finally:
-            self._own.patience = before
+            self._own.patience, self._own.notice = before, told
 
     @property
     def _patience(self) -> float:
         found: float = getattr(self._own, "patience", 0.0)
+        return found
+
+    @property
+    def _notice(self) -> Callable[[str], None] | None:
+        found: Callable[[str], None] | None = getattr(self._own, "notice", None)
         return found
 
     def call(self, does: Callable[Concatenate[Desk, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -98,7 +108,7 @@ class Wire:
 
     def _asked(self, path: str, body: bytes, *, repeatable: bool) -> bytes:
         since: float | None = None
-        tries = 0
+        tries, noticed = 0, False
         while True:
             try:
                 status, answer = self._exchange(path, body)
@@ -111,6 +121,12 @@ class Wire:
                 again = tries < TRIES if not self._patience else waited < self._patience
                 if self._closed or not again or self._is_silent(lost):
                     raise self._silence(lost, waited) from None
+                if self._notice is not None and waited >= NOTICE_SECONDS and not noticed:
+                    noticed = True
+                    self._notice(
+                        f"{self._name()} went away. Tasks go on; waiting up to"
+                        f" {self._patience:g} seconds for it to come back."
+                    )
                 self._sleep(RETRY_SECONDS)
                 # A server that was started again may be elsewhere, with another key.
                 self._endpoint = self._find() or self._endpoint

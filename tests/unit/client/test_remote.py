@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.client.following import rest
 from jobrunner.client.remote import Remote
 from jobrunner.client.service import RemoteExecutions, RemoteJobs
 from jobrunner.core.records import Attempt, AttemptKey, Execution, Lease, Scope, Task
@@ -430,6 +431,12 @@ def test_each_change_is_told_once_whatever_happens_to_the_connection(
     assert heard.opened == [0, 1]
     assert heard.endings == [(0, AttemptState.SUCCEEDED), (1, AttemptState.SUCCEEDED)]
     assert heard.tasks == [0, 1]
+
+
+def test_the_picture_never_stands_for_long_because_a_question_took_long() -> None:
+    assert rest(0.1, 0.001) == 0.1
+    assert rest(0.1, 0.05) == 0.5
+    assert rest(0.1, 60.0) == 2.0
 
 
 def test_the_first_signal_cancels_through_the_server_and_goes_on_following(server: Server) -> None:

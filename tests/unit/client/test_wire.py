@@ -131,6 +131,27 @@ def test_patience_with_a_server_that_went_away_has_an_end() -> None:
             listing(wire)
 
 
+def test_who_waits_long_for_a_server_is_told_so_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = Endpoint("http", "127.0.0.1", taken.getsockname()[1], pid=7)
+    now = 0.0
+    heard: list[tuple[float, str]] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    wire = Wire(lambda: endpoint, sleep=sleep, monotonic=lambda: now)
+    with (
+        wire.patient(30.0, notice=lambda said: heard.append((now, said))),
+        wire.patient(30.0),
+        pytest.raises(RunnerFault),
+    ):
+        listing(wire)
+    said = f"The server at {endpoint.url} (pid 7) went away. Tasks go on; waiting up to 30 seconds"
+    assert heard == [(2.0, f"{said} for it to come back.")]
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"a": 1}', b"[1]"])
 def test_an_answer_that_is_none_is_a_fault(peer: Peer, body: bytes) -> None:
     peer.body = body
