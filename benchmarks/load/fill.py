@@ -21,7 +21,7 @@ GROUP = 200
 
 def main() -> None:
     jobs, each = int(sys.argv[1]), int(sys.argv[2])
-    container = Container(image="busybox:1", command=("/bin/true",))
+    container = Container(command=("/bin/true",))
     spec = JobSpec(template=ExecutionTemplate(template=TaskTemplate(containers=(container,))))
     with App.open(from_environment(os.environ)) as app:
         names = [f"job-{number}" for number in range(jobs)]
