@@ -10,17 +10,21 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from jobrunner.core.records import Scope
 from jobrunner.ports import Page
 from triggers.core.records import (
     Delivery,
     DeliveryAttempt,
     HttpTarget,
     JobTarget,
+    Occurrence,
+    OccurrenceKey,
     PubsubTarget,
+    Schedule,
     SourceKind,
     Target,
 )
-from triggers.core.states import DeliveryEvent, DeliveryState
+from triggers.core.states import DeliveryEvent, DeliveryState, OccurrenceState
 from triggers.core.verdict import Outcome
 
 
@@ -177,4 +181,113 @@ class DeliveryStore(Protocol):
 
     def purge(self, wanted: DeliveryFilter, *, settled_before: float, limit: int = 1000) -> int:
         """Removes settled deliveries and their attempts, at most ``limit``; returns how many."""
+        ...
+
+
+# ---------------------------------------------------------------- the store of schedules
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """A schedule and where its ticker stands: ``last`` is the last nominal instant that was dealt
+    with, ``next_at`` when the next one is to be opened, delays included; ``None`` for never."""
+
+    schedule: Schedule
+    last: float
+    next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An open occurrence whose delivery has settled, or was removed (``state`` is ``None``).
+    ``execution`` is the uid of what it started, which may go on."""
+
+    occurrence: Occurrence
+    state: DeliveryState | None
+    execution: str | None
+
+
+class ScheduleStore(Protocol):
+    """Keeps schedules and their occurrences. Each method is one transaction, or a part of the one
+    that is open (:meth:`jobrunner.ports.Store.group`). Raises StoreFault where the database fails.
+    """
+
+    def create(self, armed: Armed) -> None:
+        """Raises AlreadyExists."""
+        ...
+
+    def find(self, scope: Scope, name: str) -> Armed | None: ...
+
+    def get(self, uid: str) -> Armed:
+        """Raises NotFound."""
+        ...
+
+    def take(self, uid: str) -> Armed:
+        """As it is now; nobody else can take or change it until the transaction ends. What is
+        decided about a schedule is decided between this and the commit. Raises NotFound."""
+        ...
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Armed]:
+        """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def put(self, armed: Armed) -> None:
+        """Writes all but uid and name of one that was taken. Raises NotFound."""
+        ...
+
+    def advance(self, uid: str, last: float, next_at: float | None) -> None: ...
+
+    def delete(self, uid: str) -> None:
+        """With its occurrences."""
+        ...
+
+    def due(self, now: float, *, limit: int = 256) -> Sequence[str]:
+        """Uids of those with something to open, the longest due first."""
+        ...
+
+    def next_at(self) -> float | None:
+        """When the next one of all is due."""
+        ...
+
+    def open(self, occurrence: Occurrence) -> bool:
+        """Stores it unless one with its key is there; says whether it did."""
+        ...
+
+    def occurrence(self, key: OccurrenceKey) -> Occurrence | None: ...
+
+    def move(self, before: OccurrenceState, after: Occurrence) -> bool:
+        """Writes it if it is still ``before``; says whether it was."""
+        ...
+
+    def live(self, uid: str, state: OccurrenceState) -> Sequence[Occurrence]:
+        """Those of a schedule that are ``state``, OPEN or WAITING, oldest first."""
+        ...
+
+    def latest(self, uid: str) -> Occurrence | None:
+        """The last one that has a delivery."""
+        ...
+
+    def history(
+        self,
+        uid: str,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Occurrence]:
+        """Those whose nominal instants lie in (``start``, ``end``], newest first."""
+        ...
+
+    def ended(self, after: OccurrenceKey | None = None, *, limit: int = 256) -> Sequence[Ended]:
+        """By key, behind ``after``."""
+        ...
+
+    def waiting(self) -> Sequence[str]:
+        """Uids of the schedules with WAITING occurrences."""
+        ...
+
+    def prune(self, settled_before: float) -> int:
+        """Removes occurrences that settled before; returns how many."""
         ...

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from jobrunner.lib.database import Database
-from triggers.ports import DeliveryStore
+from triggers.ports import DeliveryStore, ScheduleStore
 
-__all__ = ["open_deliveries"]
+__all__ = ["open_deliveries", "open_schedules"]
 
 
 def open_deliveries(database: Database) -> DeliveryStore:
@@ -23,3 +23,11 @@ def open_deliveries(database: Database) -> DeliveryStore:
     except DatabaseError as error:
         raise fault(error) from error
     return SqlDeliveries(database)
+
+
+def open_schedules(database: Database) -> ScheduleStore:
+    """Schedules and their occurrences in ``database``, once :func:`open_deliveries` has seen to the
+    tables."""
+    from triggers.store.schedules import SqlSchedules
+
+    return SqlSchedules(database)

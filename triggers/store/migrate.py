@@ -21,6 +21,7 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+import triggers.store.schedules_tables  # noqa: F401  (its tables are among those of Base)
 from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Database, Session, connect
 from triggers.store.revisions import VERSION_TABLE

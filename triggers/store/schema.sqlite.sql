@@ -67,5 +67,39 @@ CREATE TABLE delivery_attempts (
     CONSTRAINT fk_delivery_attempts_delivery FOREIGN KEY(delivery) REFERENCES deliveries (uid) ON DELETE CASCADE
 )
  WITHOUT ROWID;
-INSERT INTO triggers_version VALUES ('0001');
+CREATE TABLE schedules (
+    uid TEXT NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL,
+    target TEXT NOT NULL,
+    retry TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    last DOUBLE NOT NULL,
+    next_at DOUBLE,
+    CONSTRAINT pk_schedules PRIMARY KEY (uid),
+    CONSTRAINT uq_schedules_project_region_name UNIQUE (project, region, name)
+);
+CREATE INDEX ix_schedules_next ON schedules (next_at, uid) WHERE next_at IS NOT NULL;
+CREATE TABLE occurrences (
+    schedule TEXT NOT NULL,
+    nominal BIGINT NOT NULL,
+    backfill TEXT NOT NULL,
+    due_at DOUBLE NOT NULL,
+    state TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    delivery TEXT,
+    created_at DOUBLE NOT NULL,
+    opened_at DOUBLE,
+    settled_at DOUBLE,
+    CONSTRAINT pk_occurrences PRIMARY KEY (schedule, nominal, backfill),
+    CONSTRAINT fk_occurrences_schedule FOREIGN KEY(schedule) REFERENCES schedules (uid) ON DELETE CASCADE
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_occurrences_open ON occurrences (schedule, nominal) WHERE state = 'OPEN';
+CREATE INDEX ix_occurrences_waiting ON occurrences (schedule, nominal) WHERE state = 'WAITING';
+CREATE INDEX ix_occurrences_settled ON occurrences (settled_at) WHERE settled_at IS NOT NULL;
+INSERT INTO triggers_version VALUES ('0002');
 COMMIT;

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import triggers.store.schedules_tables  # noqa: F401  (its tables are among those of Base)
 from triggers.store.revisions import VERSION_TABLE
 from triggers.store.tables import Base
 

@@ -1,0 +1,223 @@
+"""The store of schedules and occurrences: each method is one transaction, or a part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from jobrunner.core.records import Scope
+from jobrunner.errors import AlreadyExists, NotFound, UsageError
+from jobrunner.lib.database import Database, DatabaseError, Row, Session
+from jobrunner.ports import Page
+from triggers.core.records import Occurrence, OccurrenceKey
+from triggers.core.states import SETTLED_OCCURRENCES, OccurrenceState
+from triggers.ports import Armed, Ended
+from triggers.store.rows import columns, marks
+from triggers.store.schedules_rows import (
+    OCCURRENCE,
+    SCHEDULE,
+    armed_of,
+    occurrence_of,
+    occurrence_row,
+    schedule_row,
+)
+from triggers.store.sql import fault
+
+T = TypeVar("T")
+
+_SELECT = f"SELECT {columns(SCHEDULE)} FROM schedules"
+_INSERT = (
+    f"INSERT INTO schedules ({columns(SCHEDULE)}) VALUES ({marks(SCHEDULE)}) ON CONFLICT DO NOTHING"
+)
+_BY_NAME = f"{_SELECT} WHERE project = ? AND region = ? AND name = ?"
+_BY_UID = f"{_SELECT} WHERE uid = ?"
+# Whoever writes this row waits for whoever has taken it, on PostgreSQL too.
+_TAKE = f"UPDATE schedules SET uid = uid WHERE uid = ? RETURNING {columns(SCHEDULE)}"
+_PUT = (
+    "UPDATE schedules SET state = ?, target = ?, retry = ?, settings = ?, last = ?, next_at = ?"
+    " WHERE uid = ?"
+)
+_ADVANCE = "UPDATE schedules SET last = ?, next_at = ? WHERE uid = ?"
+_DELETE = "DELETE FROM schedules WHERE uid = ?"
+_DUE = (
+    "SELECT uid FROM schedules WHERE next_at IS NOT NULL AND next_at <= ?"
+    " ORDER BY next_at, uid LIMIT ?"
+)
+_NEXT = "SELECT MIN(next_at) FROM schedules WHERE next_at IS NOT NULL"
+
+_OCCURRENCES = f"SELECT {columns(OCCURRENCE)} FROM occurrences"
+_OPEN = (
+    f"INSERT INTO occurrences ({columns(OCCURRENCE)}) VALUES ({marks(OCCURRENCE)})"
+    " ON CONFLICT DO NOTHING"
+)
+_KEY = "schedule = ? AND nominal = ? AND backfill = ?"
+_BY_KEY = f"{_OCCURRENCES} WHERE {_KEY}"
+_MOVE = (
+    "UPDATE occurrences SET state = ?, reason = ?, delivery = ?, opened_at = ?, settled_at = ?"
+    f" WHERE {_KEY} AND state = ?"
+)
+_LIVE = f"{_OCCURRENCES} WHERE schedule = ? AND state = '{{}}' ORDER BY nominal, backfill"
+_LATEST = (
+    f"{_OCCURRENCES} WHERE schedule = ? AND delivery IS NOT NULL"
+    " ORDER BY nominal DESC, backfill DESC LIMIT 1"
+)
+_ENDED = (
+    f"SELECT {', '.join(f'o.{name}' for name in OCCURRENCE.split())}, d.state, d.execution"
+    " FROM occurrences o LEFT JOIN deliveries d ON d.uid = o.delivery"
+    " WHERE o.state = 'OPEN' AND (d.uid IS NULL OR d.settled_at IS NOT NULL)"
+    " AND (o.schedule, o.nominal, o.backfill) > (?, ?, ?)"
+    " ORDER BY o.schedule, o.nominal, o.backfill LIMIT ?"
+)
+_WAITING = "SELECT DISTINCT schedule FROM occurrences WHERE state = 'WAITING'"
+_PRUNE = "DELETE FROM occurrences WHERE settled_at IS NOT NULL AND settled_at < ?"
+
+
+class SqlSchedules:
+    """See :class:`triggers.ports.ScheduleStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _read(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.read(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.write(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    # ------------------------------------------------------------ schedules
+
+    def create(self, armed: Armed) -> None:
+        row = schedule_row(armed)
+        if not self._write(lambda s: s.execute(_INSERT, row).rowcount):
+            name = armed.schedule.name
+            raise AlreadyExists(f"Schedule '{name}' already exists.")
+
+    def find(self, scope: Scope, name: str) -> Armed | None:
+        row = self._read(lambda s: s.execute(_BY_NAME, (*scope, name)).fetchone())
+        return None if row is None else armed_of(row)
+
+    def get(self, uid: str) -> Armed:
+        return _armed(self._read(lambda s: s.execute(_BY_UID, (uid,)).fetchone()), uid)
+
+    def take(self, uid: str) -> Armed:
+        return _armed(self._write(lambda s: s.execute(_TAKE, (uid,)).fetchone()), uid)
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Armed]:
+        conditions, params = ["TRUE"], list[object]()
+        for name, value in (("project", project), ("region", region)):
+            if value is not None:
+                conditions.append(f"{name} = ?")
+                params.append(value)
+        if page is not None and page.after is not None:
+            place = page.after.split("/")
+            if len(place) != 3:
+                form = "it is PROJECT/REGION/NAME"
+                raise UsageError(f"The page token {page.after!r} is of no use here; {form}.")
+            conditions.append("(project, region, name) > (?, ?, ?)")
+            params += place
+        sql = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY project, region, name"
+        if page is not None:
+            sql += " LIMIT ?"
+            params.append(page.limit)
+        return [armed_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())]
+
+    def put(self, armed: Armed) -> None:
+        uid, _, _, _, *rest = schedule_row(armed)
+        if not self._write(lambda s: s.execute(_PUT, (*rest, uid)).rowcount):
+            raise _gone(armed.schedule.uid)
+
+    def advance(self, uid: str, last: float, next_at: float | None) -> None:
+        self._write(lambda s: s.execute(_ADVANCE, (last, next_at, uid)))
+
+    def delete(self, uid: str) -> None:
+        self._write(lambda s: s.execute(_DELETE, (uid,)))
+
+    def due(self, now: float, *, limit: int = 256) -> Sequence[str]:
+        return [row[0] for row in self._read(lambda s: s.execute(_DUE, (now, limit)).fetchall())]
+
+    def next_at(self) -> float | None:
+        row = self._read(lambda s: s.execute(_NEXT).fetchone())
+        return None if row is None else row[0]
+
+    # ------------------------------------------------------------ occurrences
+
+    def open(self, occurrence: Occurrence) -> bool:
+        row = occurrence_row(occurrence)
+        return bool(self._write(lambda s: s.execute(_OPEN, row).rowcount))
+
+    def occurrence(self, key: OccurrenceKey) -> Occurrence | None:
+        row = self._read(lambda s: s.execute(_BY_KEY, _key(key)).fetchone())
+        return None if row is None else occurrence_of(row)
+
+    def move(self, before: OccurrenceState, after: Occurrence) -> bool:
+        if (after.state in SETTLED_OCCURRENCES) is not (after.settled_at is not None):
+            raise ValueError(f"{after.state} and settled_at={after.settled_at} disagree")
+        values = (after.state.value, after.reason, after.delivery, after.opened_at)
+        params = (*values, after.settled_at, *_key(after.key), before.value)
+        return bool(self._write(lambda s: s.execute(_MOVE, params).rowcount))
+
+    def live(self, uid: str, state: OccurrenceState) -> Sequence[Occurrence]:
+        sql = _LIVE.format(state.value)
+        return [
+            occurrence_of(row) for row in self._read(lambda s: s.execute(sql, (uid,)).fetchall())
+        ]
+
+    def latest(self, uid: str) -> Occurrence | None:
+        row = self._read(lambda s: s.execute(_LATEST, (uid,)).fetchone())
+        return None if row is None else occurrence_of(row)
+
+    def history(
+        self,
+        uid: str,
+        *,
+        start: float | None = None,
+        end: float | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Occurrence]:
+        conditions, params = ["schedule = ?"], list[object]([uid])
+        for condition, value in (("nominal > ?", start), ("nominal <= ?", end)):
+            if value is not None:
+                conditions.append(condition)
+                params.append(value)
+        sql = (
+            f"{_OCCURRENCES} WHERE {' AND '.join(conditions)} ORDER BY nominal DESC, backfill DESC"
+        )
+        if limit is not None:
+            sql += " LIMIT ?"
+            params.append(limit)
+        return [
+            occurrence_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())
+        ]
+
+    def ended(self, after: OccurrenceKey | None = None, *, limit: int = 256) -> Sequence[Ended]:
+        start = ("", 0, "") if after is None else _key(after)
+        rows = self._read(lambda s: s.execute(_ENDED, (*start, limit)).fetchall())
+        return [Ended(occurrence_of(row[:-2]), row[-2], row[-1]) for row in rows]
+
+    def waiting(self) -> Sequence[str]:
+        return [row[0] for row in self._read(lambda s: s.execute(_WAITING).fetchall())]
+
+    def prune(self, settled_before: float) -> int:
+        return self._write(lambda s: s.execute(_PRUNE, (settled_before,)).rowcount)
+
+
+def _armed(row: Row | None, uid: str) -> Armed:
+    if row is None:
+        raise _gone(uid)
+    return armed_of(row)
+
+
+def _gone(uid: str) -> NotFound:
+    return NotFound(f"There is no schedule '{uid}' any more.")
+
+
+def _key(key: OccurrenceKey) -> tuple[str, int, str]:
+    return key.schedule, key.nominal, key.backfill or ""
