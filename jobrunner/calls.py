@@ -74,6 +74,9 @@ class Method:
     ``about`` says what a call is about, as a path, where the path of the call does not: for the
     audit log, which must name what was to be made. It is asked before anything is checked; an empty
     text means that it cannot be told.
+
+    An ``open`` method is answered to everybody who reaches the server, with a token or without:
+    for what is public by its nature. It changes nothing and does not learn who calls.
     """
 
     name: str
@@ -87,3 +90,4 @@ class Method:
     query: tuple[str, ...] | None = None
     body: str = ""
     about: Callable[[Call], str] | None = None
+    open: bool = False

@@ -40,7 +40,7 @@ from jobrunner.api.http.request import (
     read_headers,
 )
 from jobrunner.api.http.router import Router
-from jobrunner.calls import Answer, Call, Method, Principal
+from jobrunner.calls import Answer, Call, Method, Principal, Role
 from jobrunner.core.params import only
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import Clock
@@ -58,6 +58,9 @@ ABORT = "jobrunner.abort"
 
 RESPOND = "jobrunner.respond"
 """In the scope: a function that sends a whole reply at once; False if it cannot at the moment."""
+
+ANYBODY = Principal("", Role.VIEWER)
+"""Who calls an open method."""
 
 
 class AccessLog(Protocol):
@@ -188,12 +191,14 @@ class Application:
             return None, _only_get(visit, page)
         route, values = self._router.find(visit.verb, visit.raw_path)
         visit.method = method = route.method
-        token = bearer(headers.get(b"authorization"))
-        visit.principal = principal = identify(
-            self._house.authenticate, token, loopback=self._house.loopback
-        )
-        if principal.role < method.role:
-            allow(principal, method, visit.path)
+        principal = ANYBODY
+        if not method.open:
+            token = bearer(headers.get(b"authorization"))
+            visit.principal = principal = identify(
+                self._house.authenticate, token, loopback=self._house.loopback
+            )
+            if principal.role < method.role:
+                allow(principal, method, visit.path)
         query = read_query(scope["query_string"])
         if method.query is not None:
             only(query.params, *method.query)

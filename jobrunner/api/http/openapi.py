@@ -79,7 +79,7 @@ def _operation(method: Method, identifier: str) -> dict[str, Any]:
         "operationId": identifier,
         "summary": method.summary or method.name,
         "tags": [_tag(method)],
-        "description": f"Needs the role {method.role.name.lower()}.",
+        "description": _need(method),
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in _VARIABLE.findall(method.path)
@@ -135,5 +135,9 @@ def _row(method: Method) -> str:
     query = "".join(f" <small>{escape(name)}</small>" for name in method.query or ())
     return (
         f"<tr><td>{escape(method.verb)}<td><code>{escape(method.path)}</code>{query}"
-        f"<td>{escape(method.summary or method.name)}<td>{escape(method.role.name.lower())}"
+        f"<td>{escape(method.summary or method.name)}<td>{escape('' if method.open else method.role.name.lower())}"
     )
+
+
+def _need(method: Method) -> str:
+    return "Needs no token." if method.open else f"Needs the role {method.role.name.lower()}."

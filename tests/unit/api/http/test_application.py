@@ -74,6 +74,7 @@ def an_app(
         Method("test.echo.get", "GET", "/echo/{x}", echo, Role.VIEWER),
         Method("test.echo.post", "POST", "/echo/{x}", echo, Role.INVOKER, changes=True),
         Method("test.echo.delete", "DELETE", "/echo/{x}", echo, Role.ADMIN, changes=True),
+        Method("test.open", "GET", "/open/{x}", echo, Role.VIEWER, open=True),
     ]
     for path, handler in handlers:
         methods.append(Method(f"test{path}", "GET", path, handler, Role.VIEWER))
@@ -293,6 +294,16 @@ async def test_off_loopback_everyone_needs_a_token() -> None:
     assert (await ask(app, "GET", "/echo/x")).error == (401, "UNAUTHENTICATED")
     got = await ask(app, "GET", "/echo/x", authorization="Bearer v")
     assert got.json["who"] == "vera"
+
+
+@pytest.mark.parametrize("token", [None, "Bearer v", "Bearer wrong", "nonsense"])
+async def test_an_open_method_is_for_everyone_who_reaches_the_server(token: str | None) -> None:
+    app = an_app(loopback=False)
+    named = {} if token is None else {"authorization": token}
+    got = await ask(app, "GET", "/open/x", named=named)
+    assert (got.status, got.json["who"]) == (200, "")
+    assert (await ask(app, "GET", "/open/x", host="evil.example")).status == 403
+    assert (await ask(app, "GET", "/open/x", origin="https://evil.example")).status == 403
 
 
 async def test_changes_are_recorded_with_their_end_and_refusals_but_not_strangers() -> None:
