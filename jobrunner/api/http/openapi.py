@@ -133,9 +133,10 @@ def html_page(methods: Iterable[Method], version: str) -> str:
 
 def _row(method: Method) -> str:
     query = "".join(f" <small>{escape(name)}</small>" for name in method.query or ())
+    role = "" if method.open else method.role.name.lower()
     return (
         f"<tr><td>{escape(method.verb)}<td><code>{escape(method.path)}</code>{query}"
-        f"<td>{escape(method.summary or method.name)}<td>{escape('' if method.open else method.role.name.lower())}"
+        f"<td>{escape(method.summary or method.name)}<td>{escape(role)}"
     )
 
 
