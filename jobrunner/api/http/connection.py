@@ -44,6 +44,9 @@ _ABSOLUTE = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 TCP_USER_TIMEOUT = 18
 """Of Linux; not every build of Python names it."""
 
+LARGE = 32 * 1024
+"""Bytes of an answer that are sent apart from its head."""
+
 LINGER = 2.0
 """Seconds for the client to take the last answer while it still sends."""
 
@@ -215,9 +218,9 @@ class Connection(HttpToolsProtocol):
     # ---------------------------------------------------------------- answers
 
     def _respond(self, answer: Reply) -> bool:
-        """Sends a whole answer to the request that is being answered, in one write; the two
-        messages of ASGI would be two. False if that must wait for the client, who has not taken
-        what was sent before."""
+        """Sends a whole answer to the request that is being answered; a small one in one write,
+        where the two messages of ASGI would be two. False if that must wait for the client, who
+        has not taken what was sent before."""
         cycle = self._active
         if cycle is None or cycle.disconnected:
             return True
@@ -230,9 +233,14 @@ class Connection(HttpToolsProtocol):
         if close and reply.CLOSE not in answer.headers:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
-        if cycle.scope["method"] != "HEAD":
-            lines.append(answer.body)
-        self.transport.write(b"".join(lines))
+        body = b"" if cycle.scope["method"] == "HEAD" else answer.body
+        if len(body) > LARGE:
+            # Copying it costs more than another call of the kernel.
+            self.transport.write(b"".join(lines))
+            self.transport.write(body)
+        else:
+            lines.append(body)
+            self.transport.write(b"".join(lines))
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         cycle.message_event.set()

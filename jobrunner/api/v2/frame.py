@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from jobrunner.api.places import Places, region
-from jobrunner.api.v1.answers import encoded, missing
+from jobrunner.api.v1.answers import array, encoded, missing
 from jobrunner.api.v2.names import etag
 from jobrunner.calls import Answer, Call
 from jobrunner.core.documents import Document
@@ -81,10 +81,13 @@ class Frame:
 
     def listed(self, asked: Asked, items: Sequence[bytes], after: str | None) -> Answer:
         """What is empty is left out, as everywhere: an empty list is ``{}``."""
-        members = [b'"%s":[%s]' % (asked.bound[0].encode(), b",".join(items))] if items else []
+        token = b""
         if after is not None:
-            members.append(b'"nextPageToken":%s' % encoded(page_token(after, *asked.bound)))
-        return Answer(b"{%s}" % b",".join(members))
+            token = b'"nextPageToken":%s' % encoded(page_token(after, *asked.bound))
+        if not items:
+            return Answer(b"{%s}" % token)
+        tail = b"],%s}" % token if token else b"]}"
+        return Answer(array(b'{"%s":[' % asked.bound[0].encode(), items, tail))
 
     # ------------------------------------------------------------ writes
 
