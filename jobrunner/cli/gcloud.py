@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FORMS = ("shell", "github", "json")
 CONNECT_TIMEOUT = 3.0
+GIVEN = "given-token"
+"""The file with what ``JOBRUNNER_TOKEN`` holds."""
 START = "Start one: jobrunner serve. Or name one: JOBRUNNER_ENDPOINT=http://HOST:PORT"
 
 
@@ -90,31 +92,33 @@ def _place(state: State) -> Place:
     from jobrunner.cli.gcloud_settings import Place
     from jobrunner.client.finding import find_server
     from jobrunner.errors import Refused
+    from jobrunner.lib.serverfile import GCLOUD_DIR
 
     settings = state.settings()
     server = find_server(os.environ, settings.home)
     if server is None:
         raise Refused(f"No server runs on the home {settings.home}.", hint=START)
-    config = os.path.join(settings.home, "gcloud")
+    config = os.path.join(settings.home, GCLOUD_DIR)
     os.makedirs(config, mode=0o700, exist_ok=True)
     return Place(
         server=server,
         config_dir=config,
-        token_file=_token_file(config, server.token) if server.token else None,
+        token_file=_token_file(settings.home, server) if server.token else None,
         project=settings.project,
         region=settings.region,
         ca_file=os.environ.get("SSL_CERT_FILE") or None,
     )
 
 
-def _token_file(config: str, token: str) -> str:
-    """A file with the token that only its owner can read, replaced in one step."""
-    path = os.path.join(config, "access-token")
-    draft = f"{path}.{os.getpid()}"
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(handle, "w", encoding="utf-8") as file:
-        file.write(token)
-    os.replace(draft, path)
+def _token_file(home: str, server: Endpoint) -> str:
+    """Where gcloud finds the token. The key of this home's server has a file to itself: the server
+    renews it, and what is written there must never be shown to another one."""
+    from jobrunner.lib import serverfile
+
+    path = serverfile.key_path_in(home)
+    if server.pid is None:
+        path = os.path.join(os.path.dirname(path), GIVEN)
+    serverfile.write_private(path, server.token)
     return path
 
 

@@ -3,6 +3,9 @@
 Written by the server when it listens and removed when it ends; readable by its user only, because
 the key opens every door. What a killed server leaves behind is told from a living one by the
 identity of its process.
+
+gcloud reads a key from a file that holds nothing else. Where there is one, each server puts its own
+into it, so that a shell whose gcloud was once pointed here outlives the server.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from jobrunner.lib.identity import is_gone, of_this_boot
 
 NAME = "server.json"
+GCLOUD_DIR = "gcloud"
+KEY_NAME = "access-token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +51,23 @@ def path_in(home: str) -> str:
     return os.path.join(home, NAME)
 
 
+def key_path_in(home: str) -> str:
+    return os.path.join(home, GCLOUD_DIR, KEY_NAME)
+
+
 def write(home: str, entry: ServerFile) -> None:
     """Replaces the file in one step, mode 0600. Raises OSError."""
-    path = path_in(home)
+    write_private(path_in(home), json.dumps(asdict(entry)))
+    if os.path.isdir(os.path.join(home, GCLOUD_DIR)):
+        write_private(key_path_in(home), entry.key)
+
+
+def write_private(path: str, text: str) -> None:
+    """A file that only its owner can read, replaced in one step. Raises OSError."""
     draft = f"{path}.{os.getpid()}"
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(handle, "w", encoding="utf-8") as file:
-        json.dump(asdict(entry), file)
+        file.write(text)
     os.replace(draft, path)
 
 

@@ -119,6 +119,25 @@ def test_the_token_is_in_a_file_of_the_owner_and_nowhere_else(
     assert "mine" not in run.stdout
 
 
+def test_a_shell_that_was_pointed_here_outlives_the_server(
+    home: Path, bin_dir: Path, listening: int
+) -> None:
+    open_server(home, listening, key="the-key")
+    file = Path(said(call(home, bin_dir, "info"))["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"])
+    open_server(home, listening, key="the-next-key")
+    assert file.read_text() == "the-next-key"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_no_other_server_is_shown_the_key_of_this_homes(
+    home: Path, bin_dir: Path, listening: int
+) -> None:
+    elsewhere = {"JOBRUNNER_ENDPOINT": f"http://127.0.0.1:{listening}", "JOBRUNNER_TOKEN": "mine"}
+    file = Path(said(call(home, bin_dir, "info", **elsewhere))["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"])
+    open_server(home, listening, key="the-key")
+    assert file.read_text() == "mine"
+
+
 def test_a_named_server_gets_the_token_of_the_environment(
     home: Path, bin_dir: Path, listening: int
 ) -> None:
