@@ -551,6 +551,17 @@ FROZEN_SECONDS = 5.0
 """A client that is silent for so long in the middle of a transaction is frozen or gone; its locks
 must not keep the others from their work."""
 
+VANISHED = {
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+"""What libpq is told if the URL does not say otherwise (seconds, and milliseconds): a machine that
+vanished without a word is noticed in about ten seconds. The kernel's own patience is a quarter of
+an hour, for which a server would answer nobody."""
+
 _TRIES = 5
 """How often a transaction is begun that PostgreSQL broke off to resolve a collision."""
 
@@ -605,12 +616,12 @@ class PostgresDatabase(_Nesting):
         return connection
 
     def dbapi(self) -> psycopg.Connection[Row]:
-        limit = {} if "connect_timeout" in self._url else {"connect_timeout": "10"}
+        limits = {key: value for key, value in VANISHED.items() if key not in self._url}
         try:
             return self._driver.connect(
                 self._url,
                 application_name="jobrunner",
-                **limit,  # type: ignore[arg-type]
+                **limits,  # type: ignore[arg-type]
             )
         except self._driver.Error as error:
             raise self._explain(error) from None

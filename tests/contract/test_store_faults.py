@@ -286,6 +286,20 @@ def test_facts_show_no_password(fresh_postgres_url: str) -> None:
     store.close()
 
 
+def test_a_database_machine_that_vanishes_is_given_up_in_ten_seconds_or_as_the_url_says(
+    fresh_postgres_url: str,
+) -> None:
+    for more, seconds in (("", 10.0), ("?tcp_user_timeout=3000", 3.0)):
+        store = open_store(fresh_postgres_url + more)
+        assert isinstance(store, SqlStore)
+        assert isinstance(store._database, PostgresDatabase)
+        with socket.socket(fileno=os.dup(store._database._connection.fileno())) as wire:
+            option = wire.getsockopt(socket.IPPROTO_TCP, 18)  # TCP_USER_TIMEOUT, ms
+            idle = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        assert (option / 1000, idle) == (seconds, 5)
+        store.close()
+
+
 def test_a_server_that_hung_up_is_asked_again(fresh_postgres_url: str) -> None:
     import psycopg
 
