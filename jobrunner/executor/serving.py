@@ -186,13 +186,18 @@ class ServingExecutor:
 
         return Patience(self._means.clock, tell, limit=None)
 
+    def _store_is_back(self) -> None:
+        if self._store_away:
+            self._store_away = ""
+            log.info("The database can be used again.")
+
     # ------------------------------------------------------------ loops
 
     async def _turn_for_ever(self) -> None:
         while True:
             try:
                 await self._turns.one()
-                self._store_away = ""
+                self._store_is_back()
             except Exception as error:
                 # A bug. What is held is taken up anew from the store, which is right.
                 log.exception("A turn failed")
@@ -207,7 +212,7 @@ class ServingExecutor:
             try:
                 self._hear_wishes()
                 more = self._claim()
-                self._store_away = ""
+                self._store_is_back()
             except StoreFault as error:
                 self._store_away = error.message
                 more = False

@@ -6,13 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from jobrunner.backends.scripted import Exit, Hang, ScriptedBackend
 from jobrunner.core.records import Execution
 from jobrunner.core.states import AttemptState, ExecutionState
-from jobrunner.errors import BackendFault
+from jobrunner.errors import BackendFault, StoreFault
 from jobrunner.executor.executor import LEASE_SECONDS
 from jobrunner.executor.launching import Launcher
 from jobrunner.executor.limits import Limits
@@ -23,6 +24,7 @@ from jobrunner.ports import Backend, Progress
 from jobrunner.service import AdHoc
 from jobrunner.store.secrets import FileSecrets
 from tests.integration.test_executor import SCOPE, Stage
+from tests.integration.test_executor_in_trouble import ShakyStore
 from tests.support.virtual import run_virtually
 
 DEAF = BackendFault("the engine does not answer")
@@ -281,6 +283,30 @@ def test_a_bug_in_a_backend_concerns_one_execution_only(stage: Served) -> None:
         assert "KeyError" in server.facts()[f"trouble/{broken.uid}"]
 
     stage.serve(work)
+
+
+def test_a_store_that_goes_and_comes_back_is_said_to_have_done_both(
+    stage: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    shaky = ShakyStore(stage.store)
+    stage.store = cast(Any, shaky)
+
+    def away() -> None:
+        raise StoreFault("The database is away.")
+
+    async def work(server: ServingExecutor) -> None:
+        await asyncio.sleep(5)
+        shaky.before["aborts_for"] = shaky.before["claimable"] = away
+        await asyncio.sleep(10)
+        assert server.facts()["store"] == "The database is away."
+        assert len(stage.warnings) == 1
+        shaky.before.clear()
+        await asyncio.sleep(10)
+        assert "store" not in server.facts()
+
+    stage.serve(work)
+    assert caplog.messages.count("The database can be used again.") == 1
 
 
 def test_a_server_that_drains_starts_nothing_and_gives_its_leases_up(stage: Served) -> None:
