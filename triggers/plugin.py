@@ -2,4 +2,4 @@
 
 from jobrunner.plugins import Plugin
 
-plugin = Plugin(name="triggers")
+plugin = Plugin(name="triggers", routes=("triggers.api.keys:methods",))

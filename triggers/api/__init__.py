@@ -1,0 +1,1 @@
+"""What the trigger layer answers over the server's HTTP face."""
