@@ -105,6 +105,14 @@ async def open_grpc(
     )
 
 
+def store_away(reason: str | None, options: ServeOptions) -> str | None:
+    """Why the store cannot be used, for everybody who asks whether the server is ready: beyond this
+    machine nobody is told where the database is."""
+    if reason is None or is_loopback(options.host):
+        return reason
+    return "the database cannot be used now; the log of the server says why"
+
+
 def make_house(
     options: ServeOptions,
     parts: Parts,

@@ -160,7 +160,7 @@ class Server:
         def ready() -> str | None:
             if not executor.accepts():
                 return "the server is going down"
-            return executor.facts().get("store")
+            return faces.store_away(executor.facts().get("store"), self._options)
 
         house = faces.make_house(self._options, parts, doors, note, ready)
         http = await faces.open_http(methods, house, self._listener, self._options)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from jobrunner.app.doors import Doors
+from jobrunner.app.faces import store_away
 from jobrunner.app.homelock import HomeLock
+from jobrunner.app.options import ServeOptions
 from jobrunner.app.sockets import listen, port_of
 from jobrunner.calls import Role
 from jobrunner.errors import Refused, UsageError
@@ -53,6 +55,13 @@ def test_a_token_lets_in_under_its_own_name_and_role(store: Store) -> None:
     found = doors(store)(text, False)
     assert found is not None
     assert (found.name, found.role) == ("ci", Role.INVOKER)
+
+
+def test_only_this_machine_is_told_where_the_database_is() -> None:
+    why = "The database at db.internal cannot be reached."
+    assert store_away(why, ServeOptions()) == why
+    assert "db.internal" not in str(store_away(why, ServeOptions(host="0.0.0.0")))
+    assert store_away(None, ServeOptions(host="0.0.0.0")) is None
 
 
 def test_a_port_that_is_taken_is_refused() -> None:
