@@ -288,6 +288,10 @@ class ScheduleStore(Protocol):
         """Uids of the schedules with WAITING occurrences."""
         ...
 
+    def replays(self, schedule: Schedule) -> Sequence[str]:
+        """Uids of its deliveries that replay another and have not settled, oldest first."""
+        ...
+
     def prune(self, settled_before: float) -> int:
         """Removes occurrences that settled before; returns how many."""
         ...

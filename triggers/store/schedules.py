@@ -9,7 +9,7 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound, UsageError
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
-from triggers.core.records import Occurrence, OccurrenceKey
+from triggers.core.records import Occurrence, OccurrenceKey, Schedule, SourceKind
 from triggers.core.states import SETTLED_OCCURRENCES, OccurrenceState
 from triggers.ports import Armed, Ended
 from triggers.store.rows import columns, marks
@@ -69,6 +69,11 @@ _ENDED = (
     " ORDER BY o.schedule, o.nominal, o.backfill LIMIT ?"
 )
 _WAITING = "SELECT DISTINCT schedule FROM occurrences WHERE state = 'WAITING'"
+# There are few replays, and an index of them: the lane is kept out of the planner's sight.
+_REPLAYS = (
+    "SELECT uid FROM deliveries WHERE parent IS NOT NULL AND settled_at IS NULL"
+    " AND lane || '' = ? ORDER BY position"
+)
 _PRUNE = "DELETE FROM occurrences WHERE settled_at IS NOT NULL AND settled_at < ?"
 
 
@@ -204,6 +209,11 @@ class SqlSchedules:
 
     def waiting(self) -> Sequence[str]:
         return [row[0] for row in self._read(lambda s: s.execute(_WAITING).fetchall())]
+
+    def replays(self, schedule: Schedule) -> Sequence[str]:
+        where = (schedule.project, schedule.region, SourceKind.SCHEDULE.value, schedule.name)
+        params = ("/".join(where),)
+        return [row[0] for row in self._read(lambda s: s.execute(_REPLAYS, params).fetchall())]
 
     def prune(self, settled_before: float) -> int:
         return self._write(lambda s: s.execute(_PRUNE, (settled_before,)).rowcount)

@@ -1,0 +1,212 @@
+"""Use cases of schedules. Every method that writes is called inside a transaction
+(:class:`jobrunner.ports.Commit`, or :meth:`jobrunner.ports.Store.group`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import floor
+
+from jobrunner.core.nearest import nearest
+from jobrunner.core.records import Scope
+from jobrunner.errors import InvalidSpec, NotFound, Refused, Violation
+from jobrunner.ports import Clock, Ids, Page, Store
+from triggers.core.backfill import Backfill, plan_backfill
+from triggers.core.endings import paused, resumed
+from triggers.core.explain import Explained, explain
+from triggers.core.history import Compared, compare
+from triggers.core.occurrences import timing_of
+from triggers.core.records import (
+    Delivery,
+    DeliveryAttempt,
+    Occurrence,
+    OccurrenceKey,
+    Origin,
+    Schedule,
+    ScheduleState,
+)
+from triggers.core.states import SETTLED_DELIVERIES, OccurrenceState
+from triggers.core.validation import check_schedule
+from triggers.ports import Armed, DeliveryStore, ScheduleStore
+from triggers.service.schedules_firing import Firing, next_opening
+
+_TIMING = ("expression", "time_zone", "gap", "repeat", "starts_at", "ends_at")
+
+Change = Callable[[Schedule], Schedule]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A schedule as people see it: when it is due next (a retry that is pending included), and its
+    last delivery with the last attempt that ended."""
+
+    schedule: Schedule
+    next_at: float | None
+    delivery: Delivery | None = None
+    attempt: DeliveryAttempt | None = None
+
+
+class Schedules:
+    def __init__(
+        self,
+        schedules: ScheduleStore,
+        deliveries: DeliveryStore,
+        jobs: Store,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self.store = schedules
+        self._deliveries = deliveries
+        self._clock = clock
+        self._ids = ids
+        self.firing = Firing(schedules, deliveries, jobs, ids)
+
+    # ------------------------------------------------------------ reads
+
+    def find(self, scope: Scope, name: str) -> Armed:
+        """Raises NotFound, with the name that is nearly this one."""
+        found = self.store.find(scope, name)
+        if found is not None:
+            return found
+        known = [one.schedule.name for one in self.store.listing(*scope, page=Page(1000))]
+        guess = nearest(name, known)
+        raise NotFound(
+            f"Schedule '{name}' does not exist in {scope.project}/{scope.region}.",
+            hint=f"Did you mean '{guess}'?" if guess else None,
+        )
+
+    def seen(self, armed: Armed) -> Seen:
+        latest = self.store.latest(armed.schedule.uid)
+        if latest is None or latest.delivery is None:
+            return Seen(armed.schedule, armed.next_at)
+        try:
+            delivery = self._deliveries.get(latest.delivery)
+        except NotFound:
+            return Seen(armed.schedule, armed.next_at)
+        attempts = self._deliveries.attempts(delivery.uid)
+        next_at = armed.next_at
+        if delivery.state not in SETTLED_DELIVERIES and delivery.attempts:
+            next_at = min(delivery.not_before, delivery.not_before if next_at is None else next_at)
+        return Seen(armed.schedule, next_at, delivery, attempts[-1] if attempts else None)
+
+    def explained(
+        self, schedule: Schedule, start: float, end: float, *, run_seconds: float | None = None
+    ) -> list[Explained]:
+        return explain(schedule, timing_of(schedule), start, end, run_seconds=run_seconds)
+
+    def compared(self, schedule: Schedule, start: float, end: float) -> list[Compared]:
+        """What is told of (``start``, ``end``] set against what happened."""
+        happened = self.store.history(schedule.uid, start=start, end=end)
+        return compare(self.explained(schedule, start, end), happened)
+
+    # ------------------------------------------------------------ changes
+
+    def create(self, wanted: Schedule) -> Armed:
+        """``wanted`` as it is to be, but for uid, instants and counts. Raises InvalidSpec and
+        AlreadyExists."""
+        now = self._clock.now()
+        schedule = replace(
+            wanted,
+            uid=self._ids.uid(),
+            anchor=now,
+            armed_from=now,
+            failures=0,
+            created_at=now,
+            updated_at=now,
+            resource_version=1,
+        )
+        check_schedule(schedule)
+        armed = self._armed(schedule, now)
+        self.store.create(armed)
+        return armed
+
+    def update(self, scope: Scope, name: str, change: Change) -> Armed:
+        """``change`` makes the new one from what is there. Raises NotFound, InvalidSpec."""
+        armed = self._take(scope, name)
+        now = self._clock.now()
+        old, wanted = armed.schedule, change(armed.schedule)
+        if any(getattr(old, field) != getattr(wanted, field) for field in _TIMING):
+            # Nothing is made up for what the schedule was not then.
+            wanted = replace(wanted, armed_from=now)
+        if old.expression != wanted.expression:
+            wanted = replace(wanted, anchor=now)
+        if wanted.state is ScheduleState.UPDATE_FAILED:
+            wanted = replace(wanted, state=ScheduleState.ENABLED)
+        check_schedule(wanted)
+        last = now if wanted.armed_from == now else armed.last
+        return self._put(wanted, last, now)
+
+    def delete(self, scope: Scope, name: str) -> Schedule:
+        """Calls that have not been made are withdrawn; what runs goes on."""
+        schedule = self._take(scope, name).schedule
+        now = self._clock.now()
+        for row in self.store.live(schedule.uid, OccurrenceState.OPEN):
+            delivery = self._delivery(row)
+            if delivery is not None and delivery.execution is None:
+                self.firing.withdraw(delivery, "the schedule was deleted", now)
+        self.store.delete(schedule.uid)
+        return schedule
+
+    def pause(self, scope: Scope, name: str) -> Armed:
+        """Raises Refused unless it is enabled."""
+        armed = self._take(scope, name)
+        if armed.schedule.state is not ScheduleState.ENABLED:
+            raise Refused(
+                f"Schedule '{name}' is {armed.schedule.state}; only one that is ENABLED can be"
+                " paused."
+            )
+        now = self._clock.now()
+        self.firing.drop_waiting(armed.schedule, "the schedule was paused", now)
+        return self._put(paused(armed.schedule), armed.last, now)
+
+    def resume(self, scope: Scope, name: str) -> Armed:
+        """Nothing is made up for the pause. Raises Refused if it is enabled."""
+        armed = self._take(scope, name)
+        if armed.schedule.state is ScheduleState.ENABLED:
+            raise Refused(f"Schedule '{name}' is ENABLED; only one that is paused can be resumed.")
+        now = self._clock.now()
+        return self._put(resumed(armed.schedule, now), now, now)
+
+    def run(self, scope: Scope, name: str) -> Armed:
+        """Opens an occurrence now, in any state. It starts at once beside what runs, as at Google;
+        a schedule whose overlap is set asks there. Raises Refused where that forbids it."""
+        armed = self._take(scope, name)
+        now = self._clock.now()
+        key = OccurrenceKey(armed.schedule.uid, floor(now), self._ids.uid())
+        self.firing.open_at(armed.schedule, key, Origin.MANUAL, now)
+        return self.store.get(armed.schedule.uid)
+
+    def planned(self, scope: Scope, name: str, id: str, start: float, end: float) -> Backfill:
+        schedule = self.find(scope, name).schedule
+        return plan_backfill(schedule, timing_of(schedule), id, start, end)
+
+    def backfill(self, scope: Scope, name: str, id: str, start: float, end: float) -> Backfill:
+        """Opens what was due in a range under the id; the same id opens nothing again."""
+        if not id or not id.isprintable() or "/" in id:
+            raise InvalidSpec([Violation("id", f"'{id}' is not an id; letters and digits will do")])
+        schedule = self._take(scope, name).schedule
+        plan = plan_backfill(schedule, timing_of(schedule), id, start, end)
+        for key in plan.keys:
+            self.firing.open_at(schedule, key, Origin.BACKFILL, self._clock.now())
+        return plan
+
+    def _delivery(self, row: Occurrence) -> Delivery | None:
+        if row.delivery is None:
+            return None
+        try:
+            return self._deliveries.get(row.delivery)
+        except NotFound:
+            return None
+
+    def _take(self, scope: Scope, name: str) -> Armed:
+        return self.store.take(self.find(scope, name).schedule.uid)
+
+    def _put(self, schedule: Schedule, last: float, now: float) -> Armed:
+        version = schedule.resource_version + 1
+        changed = replace(schedule, updated_at=now, resource_version=version)
+        armed = self._armed(changed, last)
+        self.store.put(armed)
+        return armed
+
+    def _armed(self, schedule: Schedule, last: float) -> Armed:
+        return Armed(schedule, last, next_opening(schedule, timing_of(schedule), last))

@@ -1,0 +1,376 @@
+"""What is due is opened: occurrence and delivery in one transaction, by the rules that explain.
+
+Every method is called inside a transaction (:class:`jobrunner.ports.Commit`) and first takes the
+schedule, so that of several runners one decides and the others find it decided.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from enum import Enum, auto
+
+from jobrunner.core.records import Abort, AbortKind, Execution, Scope
+from jobrunner.core.states import SETTLED_EXECUTIONS, ExecutionState
+from jobrunner.errors import InvalidSpec, NotFound, Refused
+from jobrunner.ports import Ids, Page, Store
+from triggers.core.cron import CronLine
+from triggers.core.delays import due_at
+from triggers.core.endings import after_end
+from triggers.core.missed import look, next_due
+from triggers.core.occurrences import Timing, timing_of
+from triggers.core.overlap import Action, Admission, admit, overlap_of, release
+from triggers.core.records import (
+    Delivery,
+    HttpTarget,
+    JobTarget,
+    Occurrence,
+    OccurrenceKey,
+    Origin,
+    Overlap,
+    OverlapScope,
+    Payload,
+    Schedule,
+    ScheduleState,
+    SourceKind,
+)
+from triggers.core.states import (
+    SETTLED_DELIVERIES,
+    DeliveryEvent,
+    DeliveryState,
+    OccurrenceState,
+)
+from triggers.core.zones import offset_text
+from triggers.ports import Armed, DeliveryStore, Ended, Move, ScheduleStore
+
+SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
+_EXECUTION = "execution "
+_REPLAY = "delivery "
+
+log = logging.getLogger("triggers.schedules")
+
+
+class _End(Enum):
+    WELL = auto()
+    BADLY = auto()
+    NEITHER = auto()
+    """Somebody wanted it to end, or nobody knows."""
+
+
+class Firing:
+    """Opens and closes occurrences. ``jobs`` is the store of executions."""
+
+    def __init__(
+        self, schedules: ScheduleStore, deliveries: DeliveryStore, jobs: Store, ids: Ids
+    ) -> None:
+        self._schedules = schedules
+        self._deliveries = deliveries
+        self._jobs = jobs
+        self._ids = ids
+
+    # ------------------------------------------------------------ the clock
+
+    def fire(self, uid: str, now: float) -> None:
+        """Deals with everything of a schedule that is due at ``now``. Twice is once."""
+        try:
+            armed = self._schedules.take(uid)
+        except NotFound:
+            return
+        schedule = armed.schedule
+        try:
+            when = timing_of(schedule)
+        except InvalidSpec as error:
+            # A zone that the machine has lost: it would be due for ever.
+            log.error("Schedule '%s' cannot be read any more: %s", schedule.name, error)
+            failed = replace(schedule, state=ScheduleState.UPDATE_FAILED)
+            self._schedules.put(Armed(failed, armed.last, None))
+            return
+        found = look(schedule, when, armed.last, now)
+        more = "; older ones are not listed" if found.more else ""
+        for decision in found.decisions:
+            key = OccurrenceKey(schedule.uid, decision.at)
+            due = due_at(schedule, decision.at)
+            reason, more = decision.reason + more, ""
+            if decision.runs:
+                self._admit(schedule, when, key, due, decision.origin, reason, now)
+            else:
+                missed = Occurrence(
+                    key, due, OccurrenceState.MISSED, decision.origin, reason,
+                    created_at=now, settled_at=now,
+                )  # fmt: skip
+                self._schedules.open(missed)
+        if found.decisions:
+            # What was found to have ended may have paused it.
+            schedule = self._schedules.get(uid).schedule
+        self._schedules.advance(uid, found.last, next_opening(schedule, when, found.last))
+
+    def open_at(self, schedule: Schedule, key: OccurrenceKey, origin: Origin, now: float) -> None:
+        """Of a schedule that was taken: by hand or by a backfill."""
+        when = timing_of(schedule)
+        reason = "run by hand" if origin is Origin.MANUAL else f"backfill {key.backfill}"
+        asks = origin is Origin.BACKFILL or schedule.overlap is not None
+        self._admit(schedule, when, key, float(key.nominal), origin, reason, now, asks=asks)
+
+    # ------------------------------------------------------------ what has ended
+
+    def close(self, ended: Sequence[Ended], now: float) -> None:
+        """Closes those whose runs have ended, too, and opens what waits for them."""
+        touched: dict[str, None] = {}
+        for one in ended:
+            if self._over(one):
+                touched[one.occurrence.key.schedule] = None
+        for uid in touched:
+            self.release(uid, now)
+
+    def release(self, uid: str, now: float) -> None:
+        """Opens what may open now of what waits."""
+        try:
+            schedule = self._schedules.take(uid).schedule
+        except NotFound:
+            return
+        running = self._running(schedule, now)
+        waiting = self._schedules.live(uid, OccurrenceState.WAITING)
+        if not waiting:
+            return
+        schedule = self._schedules.get(uid).schedule
+        when = timing_of(schedule)
+        by_key = {str(one.key): one for one in waiting}
+        for key in release(schedule.overlap_limit, len(running), list(by_key)):
+            self._start(schedule, when, by_key[key], now)
+
+    # ------------------------------------------------------------ may it start
+
+    def _admit(
+        self,
+        schedule: Schedule,
+        when: Timing,
+        key: OccurrenceKey,
+        due: float,
+        origin: Origin,
+        reason: str,
+        now: float,
+        *,
+        asks: bool = True,
+    ) -> None:
+        if self._schedules.occurrence(key) is not None:
+            return
+        answer = self._admission(schedule, now) if asks else Admission(Action.OPEN, "")
+        if origin in {Origin.DUE, Origin.CATCH_UP} and not self._enabled(schedule):
+            answer = Admission(Action.SKIP, "the schedule was paused after failures")
+        words = "; ".join(text for text in (reason, answer.reason) if text)
+        row = Occurrence(key, due, OccurrenceState.WAITING, origin, words, created_at=now)
+        if origin is Origin.MANUAL and answer.action is Action.SKIP:
+            raise Refused(f"Schedule '{schedule.name}' was not run: {answer.reason}.")
+        for waiting in answer.drops:
+            self._leave_out(OccurrenceKey.parse(waiting), f"replaced by {key}", now)
+        for running in answer.cancels:
+            self._cancel(schedule, running, f"cancelled for {key}", now)
+        match answer.action:
+            case Action.SKIP:
+                self._schedules.open(replace(row, state=OccurrenceState.SKIPPED, settled_at=now))
+            case Action.WAIT:
+                self._schedules.open(row)
+            case Action.OPEN:
+                self._schedules.open(row)
+                self._start(schedule, when, row, now)
+
+    def _admission(self, schedule: Schedule, now: float) -> Admission:
+        policy = overlap_of(schedule)
+        if policy is Overlap.ALLOW:
+            return Admission(Action.OPEN, "")
+        waiting = self._schedules.live(schedule.uid, OccurrenceState.WAITING)
+        return admit(
+            policy,
+            schedule.overlap_limit,
+            self._running(schedule, now),
+            [str(one.key) for one in waiting],
+            schedule.overlap_scope,
+        )
+
+    def _enabled(self, schedule: Schedule) -> bool:
+        """Looking at what runs may have paused it."""
+        if overlap_of(schedule) is Overlap.ALLOW:
+            return True
+        return self._schedules.get(schedule.uid).schedule.state is ScheduleState.ENABLED
+
+    def _start(self, schedule: Schedule, when: Timing, row: Occurrence, now: float) -> None:
+        delivery = self._deliveries.open(
+            Delivery(
+                uid=self._ids.uid(),
+                project=schedule.project,
+                region=schedule.region,
+                source=SourceKind.SCHEDULE,
+                source_name=schedule.name,
+                key=str(row.key),
+                target=schedule.target,
+                retry=schedule.retry,
+                payload=_payload(schedule, when, row.key.nominal),
+                created_at=now,
+                queued_at=float(row.key.nominal),
+                not_before=now,
+            )
+        )
+        opened = replace(row, state=OccurrenceState.OPEN, delivery=delivery.uid, opened_at=now)
+        self._schedules.move(OccurrenceState.WAITING, opened)
+
+    def _leave_out(self, key: OccurrenceKey, reason: str, now: float) -> None:
+        row = self._schedules.occurrence(key)
+        if row is not None:
+            skipped = replace(
+                row,
+                state=OccurrenceState.SKIPPED,
+                reason=f"{row.reason}; {reason}",
+                settled_at=now,
+            )
+            self._schedules.move(OccurrenceState.WAITING, skipped)
+
+    def drop_waiting(self, schedule: Schedule, reason: str, now: float) -> None:
+        for row in self._schedules.live(schedule.uid, OccurrenceState.WAITING):
+            self._leave_out(row.key, reason, now)
+
+    # ------------------------------------------------------------ what runs
+
+    def _running(self, schedule: Schedule, now: float) -> list[str]:
+        """Everything that counts for overlap, oldest first; what has ended meanwhile is closed."""
+        open_ones = [
+            row
+            for row in self._schedules.live(schedule.uid, OccurrenceState.OPEN)
+            if not self._closed(schedule, row, now)
+        ]
+        replays = [f"{_REPLAY}{uid}" for uid in self._schedules.replays(schedule)]
+        target = schedule.target
+        if schedule.overlap_scope is OverlapScope.SCHEDULE or not isinstance(target, JobTarget):
+            return [*(str(row.key) for row in open_ones), *replays]
+        executions = list(self._executions(Scope(target.project, target.region), target.job))
+        started = {execution.uid for execution in executions}
+        names = [f"{_EXECUTION}{execution.name}" for execution in reversed(executions)]
+        # An execution and the occurrence that started it are one run.
+        return names + [str(row.key) for row in open_ones if self._run_of(row) not in started]
+
+    def _executions(self, scope: Scope, job: str) -> Iterator[Execution]:
+        return iter(
+            self._jobs.list_executions(scope, job=job, ended_after=float("inf"), page=Page(1000))
+        )
+
+    def _run_of(self, row: Occurrence) -> str | None:
+        delivery = self._delivery(row)
+        return None if delivery is None else delivery.execution
+
+    def _delivery(self, row: Occurrence) -> Delivery | None:
+        if row.delivery is None:
+            return None
+        try:
+            return self._deliveries.get(row.delivery)
+        except NotFound:
+            return None
+
+    def _execution(self, uid: str | None) -> Execution | None:
+        if uid is None:
+            return None
+        try:
+            return self._jobs.get_execution_by_uid(uid)
+        except NotFound:
+            return None
+
+    def _closed(self, schedule: Schedule, row: Occurrence, now: float) -> bool:
+        delivery = self._delivery(row)
+        if delivery is not None and delivery.state not in SETTLED_DELIVERIES:
+            return False
+        state = None if delivery is None else delivery.state
+        end = self._end(schedule, state, delivery.execution if delivery else None)
+        if end is None:
+            return False
+        self._close(row, end, now)
+        return True
+
+    def _over(self, one: Ended) -> bool:
+        try:
+            schedule = self._schedules.get(one.occurrence.key.schedule).schedule
+        except NotFound:
+            return False
+        return self._end(schedule, one.state, one.execution) is not None
+
+    def _end(
+        self, schedule: Schedule, state: DeliveryState | None, execution: str | None
+    ) -> _End | None:
+        """How what has settled ended; ``None`` while its run goes on."""
+        # As at Google: a call that started a run is over when it was answered, unless overlap asks
+        # for more.
+        called = isinstance(schedule.target, HttpTarget) and schedule.overlap is None
+        run = None if called else self._execution(execution)
+        if run is not None and run.state not in SETTLED_EXECUTIONS:
+            return None
+        cancelled = run is not None and run.state is ExecutionState.CANCELLED
+        if cancelled or state in {None, DeliveryState.CANCELLED}:
+            return _End.NEITHER
+        well = run is None or run.state is ExecutionState.SUCCEEDED
+        return _End.WELL if well and state is DeliveryState.DELIVERED else _End.BADLY
+
+    def _close(self, row: Occurrence, end: _End, now: float) -> None:
+        closed = replace(row, state=OccurrenceState.CLOSED, settled_at=now)
+        if not self._schedules.move(OccurrenceState.OPEN, closed) or end is _End.NEITHER:
+            return
+        armed = self._schedules.take(row.key.schedule)
+        after = after_end(armed.schedule, end is _End.WELL)
+        if after.schedule == armed.schedule:
+            return
+        enabled = after.schedule.state is ScheduleState.ENABLED
+        self._schedules.put(Armed(after.schedule, armed.last, armed.next_at if enabled else None))
+        if after.reason:
+            log.warning("Schedule '%s' was %s.", armed.schedule.name, after.reason)
+            self.drop_waiting(after.schedule, "the schedule was paused after failures", now)
+
+    # ------------------------------------------------------------ cancelling
+
+    def _cancel(self, schedule: Schedule, running: str, reason: str, now: float) -> None:
+        if running.startswith(_EXECUTION):
+            target = schedule.target
+            assert isinstance(target, JobTarget)
+            scope = Scope(target.project, target.region)
+            name = running.removeprefix(_EXECUTION)
+            self._abort(self._jobs.get_execution(scope, name), reason, now)
+            return
+        if running.startswith(_REPLAY):
+            delivery: Delivery | None = self._deliveries.get(running.removeprefix(_REPLAY))
+        else:
+            row = self._schedules.occurrence(OccurrenceKey.parse(running))
+            delivery = None if row is None else self._delivery(row)
+        if delivery is not None:
+            self.withdraw(delivery, reason, now)
+
+    def withdraw(self, delivery: Delivery, reason: str, now: float) -> None:
+        """Ends a delivery and the run that it has started."""
+        if delivery.state not in SETTLED_DELIVERIES:
+            after = replace(
+                delivery,
+                state=DeliveryState.CANCELLED,
+                lease_owner=None,
+                lease_until=None,
+                reason=reason,
+                settled_at=now,
+            )
+            self._deliveries.record([Move(delivery, DeliveryEvent.WITHDRAWN, after)])
+        execution = self._execution(delivery.execution)
+        if execution is not None:
+            self._abort(execution, reason, now)
+
+    def _abort(self, execution: Execution, reason: str, now: float) -> None:
+        if execution.state not in SETTLED_EXECUTIONS:
+            self._jobs.request_abort(
+                execution.uid, Abort(AbortKind.CANCEL, now, f"The execution was {reason}.")
+            )
+
+
+def next_opening(schedule: Schedule, when: Timing, last: float) -> float | None:
+    """When the next occurrence after ``last`` is opened, delays included."""
+    nominal = next_due(schedule, when, last)
+    return None if nominal is None else due_at(schedule, nominal)
+
+
+def _payload(schedule: Schedule, when: Timing, nominal: int) -> Payload | None:
+    """The scheduled time in the zone of the schedule, which only unix-cron promises."""
+    if not isinstance(schedule.target, HttpTarget) or not isinstance(when.pattern, CronLine):
+        return None
+    shown = offset_text(nominal, when.zone).replace("+00:00", "Z")
+    return Payload(schedule.target.body, ((SCHEDULE_TIME, shown),))
