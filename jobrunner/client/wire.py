@@ -261,7 +261,10 @@ def refusal(status: int, answer: bytes) -> JobrunnerError:
         said = message or "the server wants to know who asks"
         return Refused(f"The server refuses the call: {said}.", hint=f"Set {TOKEN} to a token.")
     if status == 403:
-        said = message or "the role of the token is not enough"
+        # The permission's own name means nothing to who typed a command; the hint names the roles.
+        said = "the role of the token is not enough"
+        if message and not message.startswith("Permission "):
+            said = message
         return Refused(f"The server refuses the call: {said}.", hint=hint)
     if status in (404, 405):
         return RunnerFault(

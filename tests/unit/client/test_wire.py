@@ -174,6 +174,9 @@ def test_refusals_of_a_gate_before_the_call_are_told_in_its_words() -> None:
 
 
 def test_a_role_that_is_not_enough_is_told_with_what_would_be() -> None:
+    denied = envelope(PermissionDenied("Permission 'jobrunner.run' denied on resource '/v1/run'"))
+    error = refusal(403, json.dumps(denied).encode())
+    assert error.message == "The server refuses the call: the role of the token is not enough."
     said = envelope(PermissionDenied("no", hint="invoker is needed"))
     for body in (said, {**said, "fault": fault_of(PermissionDenied("no"))}):
         error = refusal(403, json.dumps(body).encode())
