@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from jobrunner.cli.base import Cmd, State, read_format, with_state
+
+if TYPE_CHECKING:
+    from jobrunner.cli.checks import Check
 
 MARKS = {"ok": "ok     ", "warn": "warning", "missing": "missing", "failed": "FAILED "}
 
@@ -29,8 +35,18 @@ def doctor(state: State, form: str) -> int:
             lines.append(f"{MARKS[check.status]}  {check.name}: {check.seen}")
             lines += [f"         {text}" for text in (check.meaning, check.remedy) if text]
         lines.append("")
-        lines.append("Jobs can run here." if usable else "No job can run here.")
+        lines.append(_verdict(usable, checks))
         return "\n".join(lines) + "\n"
 
     emit(form, lambda: {"canRun": usable, "checks": [check.document() for check in checks]}, table)
     return 0 if usable else 5
+
+
+def _verdict(usable: bool, checks: Sequence[Check]) -> str:
+    from jobrunner.cli.checks import SERVER
+
+    if not usable:
+        return "No job can run here."
+    if any(check.name == SERVER and check.status == "failed" for check in checks):
+        return "Jobs can run here, but commands do not reach their server."
+    return "Jobs can run here."

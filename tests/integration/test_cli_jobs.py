@@ -343,6 +343,14 @@ def test_the_doctor_says_what_is_here_and_that_jobs_can_run() -> None:
     assert text.endswith("Jobs can run here.\n")
 
 
+def test_the_doctor_does_not_call_well_what_no_command_can_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JOBRUNNER_ENDPOINT", "http://127.0.0.1:1")
+    text = ok("doctor")
+    assert text.endswith("Jobs can run here, but commands do not reach their server.\n")
+
+
 def test_database_facts_are_shown_without_secrets() -> None:
     assert "home" in document("db", "info")
     assert ok("db", "upgrade") == ""
