@@ -26,7 +26,7 @@ def ensure(database: Database, url: str) -> None:
             raise StoreFault(
                 f"The database {database.place} was written by a newer version of jobrunner"
                 f" (its schema is {found}, this version knows {HEAD}).",
-                hint="Upgrade jobrunner: pip install --upgrade jobrunner",
+                hint="Upgrade jobrunner; see docs/howto/run-as-a-service.md.",
             )
         if database.kind == "sqlite" and database.read(_is_empty):
             # What the migrations would make, without the half second that alembic takes to load.

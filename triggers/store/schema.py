@@ -26,7 +26,7 @@ def ensure(database: Database) -> None:
             raise StoreFault(
                 f"The database {database.place} was written by a newer version of jobrunner"
                 f" (its schema of deliveries is {found}, this version knows {HEAD}).",
-                hint="Upgrade jobrunner: pip install --upgrade jobrunner",
+                hint="Upgrade jobrunner; see docs/howto/run-as-a-service.md.",
             )
         if found is None and database.kind == "sqlite":
             # What the migrations would make, without the half second that alembic takes to load.
