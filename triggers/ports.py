@@ -179,6 +179,14 @@ class DeliveryStore(Protocol):
         """PENDING, and older than their source keeps them."""
         ...
 
+    def replay_of(self, uid: str) -> Delivery | None:
+        """The delivery that replays ``uid``, if there is one."""
+        ...
+
+    def settled(self, wanted: DeliveryFilter, *, settled_before: float) -> int:
+        """How many :meth:`purge` would remove without a limit."""
+        ...
+
     def purge(self, wanted: DeliveryFilter, *, settled_before: float, limit: int = 1000) -> int:
         """Removes settled deliveries and their attempts, at most ``limit``; returns how many."""
         ...

@@ -153,6 +153,8 @@ def test_two_processes_that_open_the_same_get_the_same(
 def test_a_letter_is_replayed_once_whatever_the_key(deliveries: DeliveryStore) -> None:
     first = deliveries.open(replace(a_delivery("a"), parent="letter"))
     assert deliveries.open(replace(a_delivery("b"), parent="letter")) == first
+    assert deliveries.replay_of("letter") == first
+    assert deliveries.replay_of("other") is None
 
 
 def test_what_is_not_there_is_not_found(deliveries: DeliveryStore) -> None:
@@ -459,6 +461,7 @@ def test_a_purge_removes_what_has_settled_with_its_attempts(deliveries: Delivery
         deliveries.record([replace(move, attempt=an_attempt(one))])
     deliveries.open(a_delivery("waits"))
     everything = DeliveryFilter()
+    assert deliveries.settled(everything, settled_before=NOW + 2) == 2
     assert deliveries.purge(everything, settled_before=NOW + 2, limit=1) == 1
     assert deliveries.attempts("uid-of-s-0") == []
     assert deliveries.purge(everything, settled_before=NOW + 2) == 1

@@ -107,6 +107,19 @@ def overdue(session: Session, now: float, limit: int) -> Sequence[Delivery]:
     return [delivery_of(row) for row in session.execute(_OVERDUE, (now, limit))]
 
 
+def replay_of(session: Session, uid: str) -> Delivery | None:
+    row = session.execute(_BY_PARENT, (uid,)).fetchone()
+    return None if row is None else delivery_of(row)
+
+
+def settled(session: Session, wanted: DeliveryFilter, settled_before: float) -> int:
+    conditions, params = where(wanted)
+    conditions += ["settled_at IS NOT NULL", "settled_at < ?"]
+    sql = f"SELECT COUNT(*) FROM deliveries{joined(conditions)}"
+    [(found,)] = session.execute(sql, (*params, settled_before)).fetchall()
+    return int(found)
+
+
 def purge(session: Session, wanted: DeliveryFilter, settled_before: float, limit: int) -> int:
     conditions, params = where(wanted)
     conditions += ["settled_at IS NOT NULL", "settled_at < ?"]

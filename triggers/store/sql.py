@@ -80,6 +80,12 @@ class SqlDeliveries:
     def overdue(self, *, now: float, limit: int = 256) -> Sequence[Delivery]:
         return self._read(lambda s: deliveries.overdue(s, now, limit))
 
+    def replay_of(self, uid: str) -> Delivery | None:
+        return self._read(lambda s: deliveries.replay_of(s, uid))
+
+    def settled(self, wanted: DeliveryFilter, *, settled_before: float) -> int:
+        return self._read(lambda s: deliveries.settled(s, wanted, settled_before))
+
     def purge(self, wanted: DeliveryFilter, *, settled_before: float, limit: int = 1000) -> int:
         return self._write(lambda s: deliveries.purge(s, wanted, settled_before, limit))
 
