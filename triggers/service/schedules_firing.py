@@ -7,9 +7,10 @@ schedule, so that of several runners one decides and the others find it decided.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum, auto
+from math import inf
 
 from jobrunner.core.records import Abort, AbortKind, Execution, Scope
 from jobrunner.core.states import SETTLED_EXECUTIONS, ExecutionState
@@ -48,7 +49,7 @@ SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 _EXECUTION = "execution "
 _REPLAY = "delivery "
 
-log = logging.getLogger("triggers.schedules")
+log = logging.getLogger("jobrunner.schedules")
 
 
 class _End(Enum):
@@ -118,7 +119,7 @@ class Firing:
         """Closes those whose runs have ended, too, and opens what waits for them."""
         touched: dict[str, None] = {}
         for one in ended:
-            if self._over(one):
+            if self.over(one):
                 touched[one.occurrence.key.schedule] = None
         for uid in touched:
             self.release(uid, now)
@@ -138,6 +139,20 @@ class Firing:
         by_key = {str(one.key): one for one in waiting}
         for key in release(schedule.overlap_limit, len(running), list(by_key)):
             self._start(schedule, when, by_key[key], now)
+
+    def room(self, uid: str) -> bool:
+        """Whether it is worth a :meth:`release`. Reads only."""
+        try:
+            schedule = self._schedules.get(uid).schedule
+        except NotFound:
+            return False
+        target = schedule.target
+        if schedule.overlap_scope is OverlapScope.JOB and isinstance(target, JobTarget):
+            running = len(self._executions(Scope(target.project, target.region), target.job))
+        else:
+            running = len(self._schedules.live(uid, OccurrenceState.OPEN))
+            running += len(self._schedules.replays(schedule))
+        return running < schedule.overlap_limit
 
     # ------------------------------------------------------------ may it start
 
@@ -242,16 +257,15 @@ class Firing:
         target = schedule.target
         if schedule.overlap_scope is OverlapScope.SCHEDULE or not isinstance(target, JobTarget):
             return [*(str(row.key) for row in open_ones), *replays]
-        executions = list(self._executions(Scope(target.project, target.region), target.job))
+        executions = self._executions(Scope(target.project, target.region), target.job)
         started = {execution.uid for execution in executions}
         names = [f"{_EXECUTION}{execution.name}" for execution in reversed(executions)]
         # An execution and the occurrence that started it are one run.
         return names + [str(row.key) for row in open_ones if self._run_of(row) not in started]
 
-    def _executions(self, scope: Scope, job: str) -> Iterator[Execution]:
-        return iter(
-            self._jobs.list_executions(scope, job=job, ended_after=float("inf"), page=Page(1000))
-        )
+    def _executions(self, scope: Scope, job: str) -> Sequence[Execution]:
+        """Those that have not ended, newest first."""
+        return self._jobs.list_executions(scope, job=job, ended_after=inf, page=Page(1000))
 
     def _run_of(self, row: Occurrence) -> str | None:
         delivery = self._delivery(row)
@@ -284,7 +298,8 @@ class Firing:
         self._close(row, end, now)
         return True
 
-    def _over(self, one: Ended) -> bool:
+    def over(self, one: Ended) -> bool:
+        """Whether its run has ended, too. Reads only."""
         try:
             schedule = self._schedules.get(one.occurrence.key.schedule).schedule
         except NotFound:

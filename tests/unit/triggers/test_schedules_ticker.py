@@ -1,0 +1,251 @@
+"""The ticker: one alarm, woken often or late, and nothing lost or opened twice."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+from jobrunner.core.records import Execution
+from jobrunner.errors import StoreFault
+from tests.support.schedules import START, WHERE, World
+from triggers.core.records import Overlap
+from triggers.core.states import OccurrenceState as O
+from triggers.service.schedules_turns import Turns
+from triggers.sources.ticker import SchedulerAlarm, Ticker
+
+T = TypeVar("T")
+PATIENCE = 10.0
+
+
+class FakeAlarm:
+    """Rings when the test says so."""
+
+    def __init__(self) -> None:
+        self.set_to: list[float | None] = []
+        self.ring: Callable[[], None] = lambda: None
+        self.stopped = False
+
+    def start(self, ring: Callable[[], None]) -> None:
+        self.ring = ring
+
+    def set(self, at: float | None) -> None:
+        self.set_to.append(at)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+class IdleRunner:
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+    async def settled(self, uid: str, *, within: float | None) -> Execution:
+        raise NotImplementedError
+
+    def accepts(self) -> bool:
+        return True
+
+    def trouble(self, uid: str) -> str | None:
+        return None
+
+
+class Clockwork:
+    """Turns over a world; each one as a runner of its own would make them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.opened = 0
+        self.runner = IdleRunner()
+        self.turns = Turns(world.service, self.commit, self.runner, world.clock, self.ring)
+
+    async def commit(self, work: Callable[[], T]) -> T:
+        return self.world.commit(work)
+
+    def ring(self) -> None:
+        self.opened += 1
+
+    def tick(self) -> float | None:
+        return asyncio.run(self._tick())
+
+    async def _tick(self) -> float | None:
+        return await self.turns.tick()
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_a_turn_opens_what_is_due_and_says_when_the_next_is(world: World) -> None:
+    world.create("a")
+    world.create("b", expression="*/5 * * * *")
+    clockwork = Clockwork(world)
+    assert clockwork.tick() == START + 60
+    assert clockwork.opened == 0
+    world.clock.advance(60)
+    assert clockwork.tick() == START + 120
+    assert clockwork.opened == 1
+    assert (world.states("a"), world.states("b")) == ([O.OPEN], [])
+
+
+def test_many_that_are_due_at_once_are_all_opened(world: World) -> None:
+    for number in range(150):
+        world.create(f"s{number}")
+    world.clock.advance(60)
+    assert Clockwork(world).tick() == START + 120
+    assert len(world.sent()) == 150
+
+
+def test_two_runners_open_each_occurrence_once(world: World) -> None:
+    world.create(overlap=Overlap.ALLOW)
+    one, other = Clockwork(world), Clockwork(world)
+    for _ in range(5):
+        world.clock.advance(60)
+        one.tick()
+        other.tick()
+    assert len(world.rows()) == len(world.sent()) == 5
+
+
+def test_a_machine_that_was_asleep_for_an_hour_misses_and_says_so(world: World) -> None:
+    world.create(expression="*/10 * * * *")
+    clockwork = Clockwork(world)
+    clockwork.tick()
+    world.clock.advance(3600)
+    clockwork.tick()
+    assert world.states() == [O.MISSED] * 5 + [O.OPEN]
+
+
+def test_a_clock_set_back_an_hour_repeats_nothing(world: World) -> None:
+    world.create(overlap=Overlap.ALLOW)
+    clockwork = Clockwork(world)
+    world.clock.advance(60)
+    clockwork.tick()
+    world.clock.advance(-3600)
+    assert clockwork.tick() == START + 120
+    assert len(world.rows()) == 1
+
+
+def test_what_has_ended_is_closed_and_what_waits_is_opened(world: World) -> None:
+    world.create()
+    clockwork = Clockwork(world)
+    for _ in range(2):
+        world.clock.advance(60)
+        clockwork.tick()
+    world.end(world.rows()[0])
+    clockwork.tick()
+    assert world.states() == [O.CLOSED, O.OPEN]
+
+
+def test_one_that_breaks_does_not_stop_the_others(world: World) -> None:
+    uid = world.create("bad").schedule.uid
+    world.create("good")
+    fire = world.service.firing.fire
+
+    def broken(one: str, now: float) -> None:
+        if one == uid:
+            raise RuntimeError("broken")
+        fire(one, now)
+
+    world.service.firing.fire = broken  # type: ignore[method-assign]
+    world.clock.advance(60)
+    clockwork = Clockwork(world)
+    clockwork.tick()
+    assert (world.states("good"), world.states("bad")) == ([O.OPEN], [])
+    world.service.firing.fire = fire  # type: ignore[method-assign]
+    world.clock.advance(61)
+    clockwork.tick()
+    assert world.states("bad") == [O.MISSED, O.OPEN]
+
+
+def test_old_occurrences_go(world: World) -> None:
+    world.create(expression="0 0 1 1 *")
+    world.commit(lambda: world.service.run(WHERE, "nightly"))
+    clockwork = Clockwork(world)
+    world.end(world.rows()[0])
+    clockwork.tick()
+    assert world.states() == [O.CLOSED]
+    world.clock.advance(32 * 86_400)
+    clockwork.tick()
+    assert world.rows() == []
+
+
+def test_the_alarm_is_set_to_what_the_turn_said_and_a_ring_makes_a_turn() -> None:
+    alarm, turns = FakeAlarm(), list[int]()
+
+    async def tick() -> float | None:
+        turns.append(1)
+        return 100.0 * len(turns)
+
+    async def scenario() -> None:
+        task = asyncio.create_task(Ticker(tick, alarm, poll=3600).run())
+        await until(lambda: alarm.set_to == [100.0])
+        alarm.ring()
+        await until(lambda: alarm.set_to == [100.0, 200.0])
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(scenario())
+    assert alarm.stopped
+
+
+def test_without_a_ring_it_looks_again_by_itself() -> None:
+    alarm, turns = FakeAlarm(), list[int]()
+
+    async def tick() -> float | None:
+        turns.append(1)
+        return None
+
+    async def scenario() -> None:
+        task = asyncio.create_task(Ticker(tick, alarm, poll=0.001).run())
+        await until(lambda: len(turns) > 3)
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_store_that_is_away_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("triggers.sources.ticker.FAULT_SECONDS", 0.001)
+    turns: list[int] = []
+
+    async def tick() -> float | None:
+        turns.append(1)
+        raise StoreFault("away") if len(turns) % 2 else RuntimeError("a bug")
+
+    async def scenario() -> None:
+        task = asyncio.create_task(Ticker(tick, FakeAlarm()).run())
+        await until(lambda: len(turns) > 3)
+        task.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_the_alarm_of_apscheduler_rings_once_for_the_last_instant_it_was_set_to() -> None:
+    import time
+
+    rings: list[float] = []
+
+    async def scenario() -> None:
+        alarm = SchedulerAlarm()
+        alarm.start(lambda: rings.append(time.time()))
+        at = time.time() + 0.2
+        alarm.set(at + 3600)
+        alarm.set(at)
+        await until(lambda: bool(rings))
+        assert at <= rings[0] < at + 1
+        alarm.set(None)
+        alarm.set(time.time() - 3600)
+        await until(lambda: len(rings) == 2)
+        alarm.stop()
+
+    asyncio.run(scenario())
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)

@@ -1,0 +1,107 @@
+"""One look at all schedules: what is due is opened, what has ended is closed, in short commits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from jobrunner.errors import StoreFault
+from jobrunner.ports import Clock, Commit, Runner
+from triggers.core.records import OccurrenceKey
+from triggers.service.schedules import Schedules
+
+BATCH = 64
+"""Schedules of one commit; the loop breathes between two."""
+KEEP_SECONDS = 31 * 86_400.0
+"""How long settled occurrences are kept."""
+PRUNE_SECONDS = 3600.0
+PUT_OFF_SECONDS = 60.0
+"""Until a schedule is looked at again that broke the look."""
+
+log = logging.getLogger("jobrunner.schedules")
+
+
+class Turns:
+    """``opened`` is called when there is something to send."""
+
+    def __init__(
+        self,
+        schedules: Schedules,
+        commit: Commit,
+        runner: Runner,
+        clock: Clock,
+        opened: Callable[[], None],
+    ) -> None:
+        self._schedules = schedules
+        self._store = schedules.store
+        self._commit = commit
+        self._runner = runner
+        self._clock = clock
+        self._opened = opened
+        self._prune_at = 0.0
+
+    async def tick(self) -> float | None:
+        """Returns when the next occurrence is due. Raises StoreFault."""
+        now = self._clock.now()
+        next_at = self._store.next_at()
+        if next_at is not None and next_at <= now:
+            await self._fire(now)
+            next_at = self._store.next_at()
+        await self._settle(now)
+        if now >= self._prune_at:
+            self._prune_at = now + PRUNE_SECONDS
+            await self._commit(lambda: self._store.prune(now - KEEP_SECONDS))
+        return next_at
+
+    async def _fire(self, now: float) -> None:
+        firing = self._schedules.firing
+        seen: set[str] = set()
+        while uids := [uid for uid in self._store.due(now, limit=BATCH) if uid not in seen]:
+            seen.update(uids)
+            await self._each(uids, lambda uid: firing.fire(uid, now))
+
+    async def _settle(self, now: float) -> None:
+        firing = self._schedules.firing
+        after: OccurrenceKey | None = None
+        while ended := self._store.ended(after, limit=BATCH):
+            after = ended[-1].occurrence.key
+            over = [one for one in ended if firing.over(one)]
+            if over:
+                await self._commit(lambda over=over: firing.close(over, now))  # type: ignore[misc]
+                self._told()
+        waiting = [uid for uid in self._store.waiting() if firing.room(uid)]
+        for start in range(0, len(waiting), BATCH):
+            await self._each(waiting[start : start + BATCH], lambda uid: firing.release(uid, now))
+
+    async def _each(self, uids: Sequence[str], work: Callable[[str], None]) -> None:
+        """In one commit; where one breaks, each in its own."""
+
+        def all_of_them() -> None:
+            for uid in uids:
+                work(uid)
+
+        try:
+            await self._commit(all_of_them)
+        except StoreFault:
+            raise
+        except Exception:
+            for uid in uids:
+                try:
+                    await self._commit(lambda uid=uid: work(uid))  # type: ignore[misc]
+                except StoreFault:
+                    raise
+                except Exception:
+                    log.exception("The schedule %s could not be looked at", uid)
+                    await self._commit(lambda uid=uid: self._put_off(uid))  # type: ignore[misc]
+        self._told()
+
+    def _put_off(self, uid: str) -> None:
+        """Nothing is lost by it: what is due is found by where the schedule stands."""
+        armed = self._store.get(uid)
+        if armed.next_at is not None:
+            later = self._clock.now() + PUT_OFF_SECONDS
+            self._store.advance(uid, armed.last, max(armed.next_at, later))
+
+    def _told(self) -> None:
+        self._opened()
+        self._runner.look()
