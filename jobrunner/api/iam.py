@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobrunner.api.places import Places
 from jobrunner.api.roles import MAY_OVERRIDE, RUN_WITH_OVERRIDES
 from jobrunner.api.shapes import SET_POLICY, TEST_PERMISSIONS
 from jobrunner.api.v1.answers import answer, missing
@@ -24,6 +23,7 @@ from jobrunner.core.problems import Problems
 from jobrunner.core.records import NO_POLICY_ETAG, Policy, Scope
 from jobrunner.errors import Conflict, InvalidSpec, NotFound
 from jobrunner.service.parts import Parts
+from jobrunner.service.places import Places
 
 VERSIONS = (0, 1, 3)
 CONDITIONS_SINCE = 3

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.documents import Document, filled
 from jobrunner.core.params import page_after, page_size, page_token
 from jobrunner.ports import Page
 from jobrunner.service.parts import Parts
+from jobrunner.service.places import Places, region
 
 LIST = ("filter", "pageSize", "pageToken", "extraLocationTypes", "includeUnrevealedLocations")
 REGION = "cloud.googleapis.com/region"

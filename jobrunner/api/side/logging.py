@@ -11,7 +11,6 @@ import json
 import re
 from collections.abc import Sequence
 
-from jobrunner.api.places import Places
 from jobrunner.api.shapes import LIST_ENTRIES
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
@@ -22,6 +21,7 @@ from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
 from jobrunner.service.entries import Position, Search, Wanted
 from jobrunner.service.parts import Parts
+from jobrunner.service.places import Places
 
 DEFAULT_PAGE = 50
 MAX_PROJECTS = 100

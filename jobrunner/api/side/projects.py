@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from jobrunner.api.places import Places
 from jobrunner.api.v1.answers import answer
 from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.documents import Document, Node
@@ -13,6 +12,7 @@ from jobrunner.core.params import invalid
 from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
 from jobrunner.service.parts import Parts
+from jobrunner.service.places import Places
 
 _API = re.compile(r"[a-z0-9]([-a-z0-9.]{0,100}[a-z0-9])?")
 _OLD_LOCATIONS = {"us-central1": "us-central", "europe-west1": "europe-west"}

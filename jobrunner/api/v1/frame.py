@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import listed
 from jobrunner.api.v2.ledger import Ledger
 from jobrunner.calls import Answer, Call, Handler, Method, Role
@@ -15,6 +14,7 @@ from jobrunner.core.records import Scope
 from jobrunner.core.selectors import Selector, parse_selector
 from jobrunner.service.listing import Listed, Listing, Place
 from jobrunner.service.parts import Parts
+from jobrunner.service.places import Places, region
 
 T = TypeVar("T")
 

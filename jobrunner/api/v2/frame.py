@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from jobrunner.api.places import Places, region
 from jobrunner.api.v1.answers import array, encoded, missing
 from jobrunner.api.v2.names import etag
 from jobrunner.calls import Answer, Call
@@ -15,6 +14,7 @@ from jobrunner.core.records import Execution, Job, Scope
 from jobrunner.errors import Conflict, JobrunnerError, NotFound
 from jobrunner.service.listing import Listing, Place
 from jobrunner.service.parts import Parts
+from jobrunner.service.places import Places, region
 
 ANY = "-"
 """In a path: every location, every job, every execution."""
