@@ -13,7 +13,8 @@ MOST_BYTES = 4 * 1024**2
 
 class Remembered(Generic[T]):
     """Shows a value as ``show`` does; a value that was shown before is known by its identity, which
-    the store keeps for what has not changed. For what is asked for again and again only."""
+    the store keeps for what has not changed. So ``show`` must depend on the value alone. For what
+    is asked for again and again only."""
 
     def __init__(self, show: Callable[[T], bytes], *, most: int = MOST_BYTES) -> None:
         self._show = show
