@@ -163,10 +163,17 @@ class Server:
             return faces.store_away(executor.facts().get("store"), self._options)
 
         house = faces.make_house(self._options, parts, doors, note, ready)
-        http = await faces.open_http(methods, house, self._listener, self._options)
-        grpc = await faces.open_grpc(methods, house, self._tls, self._options)
-        executor.start()
+        # Before the first answer: who waits for this server has the key of the one before, and has
+        # to find the new one when that is refused.
         self._file = self._announce(key)
+        try:
+            http = await faces.open_http(methods, house, self._listener, self._options)
+            grpc = await faces.open_grpc(methods, house, self._tls, self._options)
+        except BaseException:
+            if self._file is not None:
+                serverfile.remove(settings.home, self._file)
+            raise
+        executor.start()
         self._in_background("house-keeping", self._keep_house())
         self._in_background("notes", self._write_notes(audit, tokens, commit))
         self._in_background("address", self._stay_announced(key))

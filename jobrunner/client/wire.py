@@ -133,7 +133,18 @@ class Wire:
                 continue
             if status == 200:
                 return answer
+            if status == 401 and self._has_another():
+                continue
             raise refusal(status, answer)
+
+    def _has_another(self) -> bool:
+        """Whether the home has another server by now, with another key, maybe at the same address.
+        One that does not know the key has carried nothing out."""
+        found = self._find()
+        if found is None or found == self._endpoint:
+            return False
+        self._endpoint = found
+        return True
 
     def _exchange(self, path: str, body: bytes) -> tuple[int, bytes]:
         connection = self._connected()

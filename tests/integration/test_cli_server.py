@@ -22,6 +22,7 @@ from tests.support.commands import (
     started,
     until,
 )
+from tests.support.fixtures import free_port
 from tests.support.serving import announced, serving
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -185,6 +186,22 @@ def test_following_outlives_a_killed_server_and_misses_no_byte(tmp_path: Path) -
                     assert out.decode().splitlines() == mine.splitlines()
                     assert err.decode().count("[0] err") == 300
     assert len(document("executions", "describe", name)["tasks"][0]["attempts"]) == 1
+
+
+def test_following_goes_on_with_the_next_server_on_the_same_port(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    port = ("--port", str(free_port()))
+    with serving(*port) as first:
+        make_job(waiting_for(go))
+        name = ok("jobs", "execute", "j", "--async").strip()
+        with started("executions", "logs", name, "--follow") as following:
+            assert line_of(following) == "one"
+            first.terminate()
+            first.wait()
+            with serving(*port):
+                go.touch()
+                followed, said = following.communicate(timeout=90)
+    assert (following.returncode, followed) == (0, b"two\n"), said
 
 
 def test_a_killed_servers_file_is_ignored() -> None:

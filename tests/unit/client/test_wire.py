@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -25,11 +26,13 @@ SCOPE = Scope()
 
 
 class Peer(HTTPServer):
-    """Answers every call with ``body``; notes who asked over which connection."""
+    """Answers every call with ``body``, if it bears the token ``known`` where there is one; notes
+    who asked over which connection."""
 
     def __init__(self, body: bytes = b"[]", status: int = 200) -> None:
         self.body = body
         self.status = status
+        self.known: str | None = None
         self.tokens: list[str | None] = []
         self.clients: list[int] = []
         super().__init__(("127.0.0.1", 0), Answering)
@@ -47,10 +50,13 @@ class Answering(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.tokens.append(self.headers["Authorization"])
         self.server.clients.append(self.client_address[1])
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(self.server.body)))
+        status, body = self.server.status, self.server.body
+        if self.server.known not in (None, (self.headers["Authorization"] or "")[7:]):
+            status, body = 401, b'{"error": {"message": "who are you"}}'
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(self.server.body)
+        self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -101,6 +107,22 @@ def test_a_server_that_was_started_again_is_found_where_it_is_now(peer: Peer) ->
         wire = Wire(lambda: places.pop() if places else peer.endpoint, sleep=lambda seconds: None)
         assert listing(wire) == []
     assert peer.tokens == ["Bearer key"]
+    closed(wire)
+
+
+def test_a_server_that_took_the_place_of_another_is_asked_with_its_own_key(peer: Peer) -> None:
+    before = replace(peer.endpoint, token="old", pid=2)
+    peer.known = "key"
+    found = [before]
+    wire = Wire(lambda: found[0])
+    with pytest.raises(Refused, match="who are you"):
+        listing(wire)
+    closed(wire)
+    assert len(peer.tokens) == 1
+    found[0] = peer.endpoint
+    assert wire.endpoint == before
+    assert listing(wire) == []
+    assert peer.tokens[1:] == ["Bearer old", "Bearer key"]
     closed(wire)
 
 
