@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 
 from jobrunner.api.v1.answers import encoded, missing
-from jobrunner.api.v2.durations import read_duration
 from jobrunner.api.v2.frame import Frame
 from jobrunner.api.v2.ledger import UNTIL_STARTED, Ledger
 from jobrunner.api.v2.names import location
@@ -15,6 +14,7 @@ from jobrunner.api.v2.refusing import invalid
 from jobrunner.calls import Answer, Call
 from jobrunner.core import params
 from jobrunner.core.documents import Document, Node
+from jobrunner.core.durations import read_duration
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Operation, Scope
 from jobrunner.errors import NotFound

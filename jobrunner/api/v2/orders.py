@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from jobrunner.api.v2.containers import read_env
-from jobrunner.api.v2.durations import read_duration
 from jobrunner.api.v2.refusing import invalid
 from jobrunner.core.documents import Node
+from jobrunner.core.durations import read_duration
 from jobrunner.core.problems import Problems
 from jobrunner.core.spec import ContainerOverride, Overrides
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from jobrunner.api.v1.annotations import compact
 from jobrunner.api.v2.containers import read_container, read_volume
-from jobrunner.api.v2.durations import read_duration
 from jobrunner.api.v2.enums import EGRESS, EXECUTION_ENVIRONMENT, LAUNCH_STAGE
 from jobrunner.api.v2.keys import ACCELERATOR, BASE_IMAGES
 from jobrunner.api.v2.refusing import JOB, all_of, invalid, refuse
 from jobrunner.core.documents import Node
+from jobrunner.core.durations import read_duration
 from jobrunner.core.fields import v2_path
 from jobrunner.core.label_rules import GOOGLE_NAMESPACES
 from jobrunner.core.problems import Problems

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from jobrunner.api.v2.durations import duration
 from jobrunner.api.v2.enums import EGRESS, EXECUTION_ENVIRONMENT, LAUNCH_STAGE, MEDIUM, OLD_EGRESS
 from jobrunner.api.v2.keys import ACCELERATOR, BASE_IMAGES, CLOUD_SQL
 from jobrunner.core.documents import Document, filled
+from jobrunner.core.durations import duration
 from jobrunner.core.label_rules import GOOGLE_NAMESPACES
 from jobrunner.core.names import CLOUD_SQL_VOLUME
 from jobrunner.core.spec import (

@@ -1,4 +1,4 @@
-"""Durations of v2: ``"600s"``, with up to nine digits of fraction."""
+"""Durations as Google's APIs write them: ``"600s"``, with up to nine digits of fraction."""
 
 from __future__ import annotations
 
