@@ -2,4 +2,8 @@
 
 from jobrunner.plugins import Plugin
 
-plugin = Plugin(name="triggers", routes=("triggers.api.keys:methods",))
+plugin = Plugin(
+    name="triggers",
+    routes=("triggers.api.keys:methods", "triggers.app:delivery_routes"),
+    loops=("triggers.app:dispatch",),
+)

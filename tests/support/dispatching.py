@@ -12,7 +12,7 @@ from jobrunner.lib.clock import FakeClock
 from jobrunner.lib.database import connect
 from tests.support.deliveries import NOW
 from tests.support.stores import an_execution
-from triggers.core.records import Delivery, HttpTarget, JobTarget, PubsubTarget
+from triggers.core.records import Delivery
 from triggers.core.verdict import Answer, Outcome, RunEnd
 from triggers.ports import DeliveryStore, Sent
 from triggers.service.dispatch import Dispatcher, DispatchSettings
@@ -42,7 +42,8 @@ class FakeSender:
             answer = answers.pop(0)
             if isinstance(answer, Exception):
                 raise answer
-            return Sent(answer, b"said")
+            run = answer.execution if isinstance(answer, RunEnd) else None
+            return Sent(answer, b"said", run)
         assert delivery.uid not in self.waiting, "on the wire twice"
         future = asyncio.get_running_loop().create_future()
         self.waiting[delivery.uid] = future
@@ -113,7 +114,7 @@ class Bench:
         sender = self.sender
         return Dispatcher(
             self.store,
-            {HttpTarget: sender, JobTarget: sender, PubsubTarget: sender},
+            sender,
             commit_at_once,
             self.runner,
             self.clock,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import JobrunnerError, NotFound
 from jobrunner.lib.identity import is_gone
 from jobrunner.ports import Clock, Commit, Runner
-from triggers.core.records import Delivery, Ruling, SourceKind, Target
+from triggers.core.records import Delivery, Ruling, SourceKind
 from triggers.core.retry import push_pause
 from triggers.core.states import DeliveryState
 from triggers.core.verdict import Break, Broken, RunEnd
@@ -68,12 +68,13 @@ class _Turn:
 
 
 class Dispatcher:
-    """One per runner. ``senders`` by the class of target. ``draw`` gives numbers from 0 up to 1."""
+    """One per runner. ``sender`` is for all kinds of targets. ``draw`` gives numbers from 0 to 1,
+    ``gone`` says of a runner's name that it surely does not live any more."""
 
     def __init__(
         self,
         store: DeliveryStore,
-        senders: Mapping[type[Target], Sender],
+        sender: Sender,
         commit: Commit,
         runner: Runner,
         clock: Clock,
@@ -84,7 +85,7 @@ class Dispatcher:
         gone: Callable[[str], bool] = is_gone,
     ) -> None:
         self._store = store
-        self._senders = senders
+        self._sender = sender
         self._commit = commit
         self._runner = runner
         self._clock = clock
@@ -104,6 +105,10 @@ class Dispatcher:
     def look(self) -> None:
         """Something was opened, withdrawn or replayed."""
         self._news.set()
+
+    async def close(self) -> None:
+        """Closes the connections; nothing is sent any more."""
+        await self._sender.close()
 
     @property
     def in_flight(self) -> int:
@@ -209,26 +214,20 @@ class Dispatcher:
             # This process stood still since the claim: somebody else may have it by now.
             self._land(flight, moves.unsent(delivery, self._clock.now()))
             return
-        sender = self._senders.get(type(delivery.target))
-        if sender is None:
-            kind = type(delivery.target).__name__
-            sent = Sent(Broken(Break.UNUSABLE, f"this server cannot call a target of kind {kind}"))
-        else:
-            try:
-                sent = await sender.send(delivery, moves.number_of(delivery))
-            except Exception as bug:
-                log.exception("The call of delivery %s broke", delivery.uid)
-                sent = Sent(Broken(Break.PROTOCOL, f"the call broke: {type(bug).__name__}"))
+        try:
+            sent = await self._sender.send(delivery, moves.number_of(delivery))
+        except Exception as bug:
+            log.exception("The call of delivery %s broke", delivery.uid)
+            sent = Sent(Broken(Break.PROTOCOL, f"the call broke: {type(bug).__name__}"))
         self._land(flight, self._judged(delivery, sent))
 
     def _judged(self, delivery: Delivery, sent: Sent) -> Move:
         outcome, now = sent.outcome, self._clock.now()
         if isinstance(outcome, RunEnd) and moves.still_runs(delivery, outcome):
-            return moves.followed(delivery, outcome.execution)
+            uid = sent.execution or outcome.execution
+            return moves.followed(delivery, uid, outcome.execution)
         verdict = moves.verdict_of(delivery, outcome)
         pause = self._pause(delivery, verdict.ruling is Ruling.ACCEPT)
-        if isinstance(outcome, RunEnd) and sent.execution is None:
-            sent = Sent(outcome, sent.excerpt, outcome.execution)
         return moves.ended(delivery, sent, verdict, now, jitter=self._draw(), pause=pause)
 
     def _pause(self, delivery: Delivery, accepted: bool) -> float:
@@ -276,7 +275,8 @@ class Dispatcher:
                 await asyncio.sleep(FAULT_SECONDS)
                 continue
             if execution.state in SETTLED_EXECUTIONS:
-                return self._judged(delivery, Sent(RunEnd(uid, execution.state)))
+                end = RunEnd(execution.name, execution.state)
+                return self._judged(delivery, Sent(end, execution=uid))
 
     # ------------------------------------------------------------ waiting and going down
 

@@ -46,9 +46,10 @@ def verdict_of(delivery: Delivery, outcome: Outcome) -> Verdict:
     return judge(delivery.source, outcome)
 
 
-def followed(delivery: Delivery, execution: str) -> Move:
-    """The execution is stored and runs: neither a lease nor a slot is held any more."""
-    reason = f"execution {execution} runs"
+def followed(delivery: Delivery, execution: str, name: str) -> Move:
+    """The execution (its uid and name) is stored and runs: neither a lease nor a slot is held any
+    more."""
+    reason = f"execution {name} runs"
     return _move(delivery, Event.FOLLOWING, delivery, 0.0, execution=execution, reason=reason)
 
 

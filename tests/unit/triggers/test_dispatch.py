@@ -23,7 +23,6 @@ from triggers.core.states import DeliveryState as State
 from triggers.core.verdict import Answer, Break, Broken
 from triggers.ports import Claims, DeliveryFilter
 from triggers.service import moves
-from triggers.service.dispatch import Dispatcher
 
 RETRY = ScheduleRetry(retry_count=2, min_backoff=5.0, max_backoff=60.0)
 JOB = JobTarget("job", ack=Ack.ON_SUCCESS)
@@ -89,18 +88,6 @@ async def test_a_sender_that_breaks_costs_one_attempt_and_nobody_else(
     assert bench.store.get(one.uid).reason.startswith("the call broke: RuntimeError")
     assert bench.store.get(other.uid).state is State.DELIVERED
     assert "broke" in caplog.text
-
-
-async def test_a_target_that_nobody_can_call_is_a_dead_letter_that_says_so() -> None:
-    bench = Bench()
-    one = bench.store.open(a_delivery())
-    dispatcher = Dispatcher(
-        bench.store, {}, bench.dispatcher._commit, bench.runner, bench.clock, "x"
-    )
-    await bench.turns(dispatcher)
-    found = bench.store.get(one.uid)
-    assert found.state is State.DEAD
-    assert "cannot call a target of kind HttpTarget" in found.reason
 
 
 async def test_no_more_is_on_the_wire_than_allowed_in_all_and_to_each_target() -> None:
@@ -439,7 +426,7 @@ def test_every_move_gives_the_lease_up_and_says_why() -> None:
         a_delivery(), state=State.SENDING, lease_owner="x", lease_until=NOW, last_attempt_at=NOW
     )
     for move in (
-        moves.followed(sending, "e"),
+        moves.followed(sending, "uid", "e"),
         moves.lost(sending, NOW),
         moves.unsent(sending, NOW),
         moves.withdrawn(sending, NOW, ""),

@@ -81,8 +81,7 @@ class World:
         self.names += 1
         name = f"runner {self.names}"
         machine = Machine(name, self.bench.another(name))
-        wire = Wire(self, machine)
-        machine.dispatcher._senders = {HttpTarget: wire, JobTarget: wire}
+        machine.dispatcher._sender = Wire(self, machine)
         self.machines.append(machine)
 
     def open(self, source: int, order: int, host: int) -> None:

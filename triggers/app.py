@@ -1,0 +1,99 @@
+"""Puts the trigger layer of one server together: the only file that names its concrete parts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jobrunner.calls import Method
+from jobrunner.errors import UsageError
+from jobrunner.service.parts import Ground
+from triggers.api.deliveries import delivery_methods
+from triggers.ports import DeliveryStore
+from triggers.senders.options import from_environment
+from triggers.senders.sending import make_senders
+from triggers.service.deliveries import Deliveries
+from triggers.service.dispatch import Dispatcher, DispatchSettings
+from triggers.service.keeping import Keeping, KeepingTimes
+from triggers.store import open_deliveries
+
+IN_FLIGHT, PER_TARGET = "JOBRUNNER_DELIVERIES", "JOBRUNNER_DELIVERIES_PER_TARGET"
+MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """What the routes and loops of one server share."""
+
+    store: DeliveryStore
+    deliveries: Deliveries
+    dispatcher: Dispatcher
+
+
+_layers: dict[int, tuple[Ground, Layer]] = {}
+
+
+def layer_of(ground: Ground) -> Layer:
+    """Made when it is first asked for. Raises StoreFault, and UsageError for a bad environment."""
+    known = _layers.get(id(ground))
+    if known is None:
+        known = _layers[id(ground)] = ground, _make(ground)
+    return known[1]
+
+
+def _make(ground: Ground) -> Layer:
+    parts = ground.parts
+    settings = dispatch_settings(os.environ)
+    options = from_environment(os.environ)
+    store = open_deliveries(ground.database)
+    dispatcher = Dispatcher(
+        store,
+        make_senders(ground, options),
+        parts.commit,
+        parts.runner,
+        parts.clock,
+        ground.owner,
+        settings,
+    )
+    return Layer(store, Deliveries(store, parts.clock, parts.ids, parts.default), dispatcher)
+
+
+def delivery_routes(ground: Ground) -> Sequence[Method]:
+    layer = layer_of(ground)
+    return delivery_methods(layer.deliveries, ground.parts.commit, layer.dispatcher.look)
+
+
+async def dispatch(ground: Ground) -> None:
+    """Sends deliveries, and removes old ones, until it is cancelled."""
+    layer, parts = layer_of(ground), ground.parts
+    keeping = Keeping(layer.store, parts.commit, parts.clock, KeepingTimes())
+    house = asyncio.ensure_future(keeping.run())
+    try:
+        await layer.dispatcher.run()
+    finally:
+        house.cancel()
+        _layers.pop(id(ground), None)
+        with contextlib.suppress(asyncio.CancelledError):
+            await layer.dispatcher.close()
+
+
+def dispatch_settings(env: Mapping[str, str]) -> DispatchSettings:
+    """From ``JOBRUNNER_DELIVERIES`` and ``JOBRUNNER_DELIVERIES_PER_TARGET``; raises UsageError
+    naming the variable and the allowed form."""
+    default = DispatchSettings()
+    return DispatchSettings(
+        in_flight=_number(env, IN_FLIGHT, default.in_flight),
+        per_target=_number(env, PER_TARGET, default.per_target),
+    )
+
+
+def _number(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    if not text.isdecimal() or not text.isascii() or not 1 <= int(text[:9]) <= MOST:
+        raise UsageError(f"{name}: '{text[:40]}' is not a whole number from 1 to {MOST}")
+    return int(text)
