@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from jobrunner.core.records import Scope
+from jobrunner.core.records import Execution, Scope
 from jobrunner.lib.clock import FakeClock
 from jobrunner.lib.ids import CountedIds
 from jobrunner.store import open_store
@@ -113,3 +113,20 @@ class World:
             settled_at=self.clock.now(),
         )
         assert self.deliveries.record([Move(before, event, after)]) == [True]
+
+
+class IdleRunner:
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+    async def settled(self, uid: str, *, within: float | None) -> Execution:
+        raise NotImplementedError
+
+    def accepts(self) -> bool:
+        return True
+
+    def trouble(self, uid: str) -> str | None:
+        return None

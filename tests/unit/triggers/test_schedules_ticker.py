@@ -6,9 +6,8 @@ from typing import TypeVar
 
 import pytest
 
-from jobrunner.core.records import Execution
 from jobrunner.errors import StoreFault
-from tests.support.schedules import START, WHERE, World
+from tests.support.schedules import START, WHERE, IdleRunner, World
 from triggers.core.records import Overlap
 from triggers.core.states import OccurrenceState as O
 from triggers.service.schedules_turns import Turns
@@ -34,23 +33,6 @@ class FakeAlarm:
 
     def stop(self) -> None:
         self.stopped = True
-
-
-class IdleRunner:
-    def __init__(self) -> None:
-        self.looks = 0
-
-    def look(self) -> None:
-        self.looks += 1
-
-    async def settled(self, uid: str, *, within: float | None) -> Execution:
-        raise NotImplementedError
-
-    def accepts(self) -> bool:
-        return True
-
-    def trouble(self, uid: str) -> str | None:
-        return None
 
 
 class Clockwork:

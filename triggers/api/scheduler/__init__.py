@@ -1,0 +1,1 @@
+"""The Cloud Scheduler API v1: its jobs are our schedules."""

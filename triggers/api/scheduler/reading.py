@@ -1,0 +1,219 @@
+"""Jobs of the Scheduler API as schedules: a whole document, or the parts of one that a mask names.
+Pure. Everything that is wrong is found and named by its path."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from base64 import b64decode
+from copy import deepcopy
+from dataclasses import replace
+
+from jobrunner.core.documents import Document, Node
+from jobrunner.core.durations import read_duration
+from jobrunner.core.params import invalid
+from jobrunner.core.problems import Problems
+from jobrunner.errors import InvalidSpec
+from triggers.api.scheduler.names import HTTP_METHODS, method_name
+from triggers.api.scheduler.writing import written
+from triggers.core.records import (
+    HttpTarget,
+    OAuthToken,
+    OidcToken,
+    Schedule,
+    ScheduleRetry,
+)
+from triggers.core.zones import DEFAULT_ZONE
+
+OUTPUT = (
+    "name", "userUpdateTime", "state", "status", "scheduleTime", "lastAttemptTime", "satisfiesPzs",
+)  # fmt: skip
+TARGETS = ("httpTarget", "pubsubTarget", "appEngineHttpTarget")
+_TOKENS = ("oidcToken", "oauthToken")
+_WRITABLE = (
+    "description", "schedule", "timeZone", "attemptDeadline", "retryConfig", *TARGETS,
+)  # fmt: skip
+_PATH = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)*")
+_DEFAULTS = ScheduleRetry()
+_SERVERS = frozenset({"user-agent", "host", "content-length"})
+"""Headers that are computed, whatever the caller wrote."""
+
+
+def new_schedule(base: Schedule, body: object) -> Schedule:
+    """``base`` has project, region and name; everything else is read. Raises InvalidSpec."""
+    problems = Problems()
+    node = Node(body, "", problems)
+    if not node.present:
+        problems.add("job", "it is missing; allowed: a job")
+    target, deadline = _target(node, problems), read_duration(node, "attemptDeadline")
+    if deadline is not None and deadline != 0:
+        target = replace(target, deadline=deadline)
+    if not node.text("schedule"):
+        problems.add("schedule", "it is missing; allowed: unix-cron or English")
+    schedule = replace(
+        base,
+        description=node.text("description"),
+        expression=node.text("schedule"),
+        time_zone=node.text("timeZone") or DEFAULT_ZONE,
+        target=target,
+        retry=_retry(node.node("retryConfig")),
+    )
+    node.skip(*OUTPUT)
+    node.end()
+    if problems.violations:
+        raise InvalidSpec(problems.violations)
+    return schedule
+
+
+def patched(old: Schedule, body: object, mask: str) -> Schedule:
+    """``old`` with what ``mask`` names taken from ``body``; with an empty mask, with what the body
+    has. What else the body says does not count. Raises InvalidSpec."""
+    if not isinstance(body, dict):
+        raise invalid("job", "it is missing; allowed: a job")
+    paths = _paths(mask) or [key for key in body if key in _WRITABLE]
+    document = deepcopy(written(old))
+    for path in paths:
+        _lay(document, body, path)
+    new = new_schedule(old, document)
+    if not any(path[0] in TARGETS or path == ["attemptDeadline"] for path in map(_parts, paths)):
+        new = replace(new, target=old.target)
+    elif isinstance(old.target, HttpTarget) and isinstance(new.target, HttpTarget):
+        kept = {
+            name: getattr(old.target, name)
+            for name in ("follow_redirects", "response_cap", "verify_tls", "proxy")
+        }
+        new = replace(new, target=replace(new.target, **kept))
+    if not any(path.startswith("retryConfig") for path in paths):
+        new = replace(new, retry=old.retry)
+    return new
+
+
+def _paths(mask: str) -> list[str]:
+    found = []
+    for text in filter(None, (one.strip() for one in mask.split(","))):
+        path = ".".join(_camel(part) for part in text.split("."))
+        root = path.partition(".")[0]
+        if not _PATH.fullmatch(text) or root not in (*_WRITABLE, *OUTPUT):
+            allowed = f"allowed: paths of {', '.join(_WRITABLE)}"
+            raise invalid("updateMask", f"'{text[:60]}' is not a field of a job; {allowed}")
+        if root in _WRITABLE:
+            found.append(path)
+    return found
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _parts(path: str) -> list[str]:
+    return path.split(".")
+
+
+def _lay(document: Document, body: Document, path: str) -> None:
+    """Puts what ``body`` has at ``path`` into the document, or takes it out where it has nothing;
+    what excludes it goes."""
+    parts = _parts(path)
+    _exclude(document, parts[0], TARGETS)
+    for part in parts[:-1]:
+        inner = document.get(part)
+        if not isinstance(inner, dict):
+            inner = document[part] = {}
+        found = body.get(part)
+        document, body = inner, found if isinstance(found, dict) else {}
+        if part == "httpTarget":
+            _exclude(document, parts[1], _TOKENS)
+    value = body.get(parts[-1])
+    if value is None:
+        document.pop(parts[-1], None)
+    else:
+        document[parts[-1]] = deepcopy(value)
+
+
+def _exclude(document: Document, chosen: str, group: tuple[str, ...]) -> None:
+    if chosen in group:
+        for other in group:
+            if other != chosen:
+                document.pop(other, None)
+
+
+# -------------------------------------------------------------------------------- targets
+
+
+def _target(node: Node, problems: Problems) -> HttpTarget:
+    given = [key for key in TARGETS if node.has(key)]
+    if len(given) != 1:
+        found = f"{' and '.join(given)} are set" if given else "there is none"
+        problems.add("target", f"{found}; allowed: exactly one, httpTarget")
+    for key in given:
+        if key != "httpTarget":
+            problems.add(key, "it is not supported by this server; allowed: httpTarget")
+    return _http(node.node("httpTarget"), problems)
+
+
+def _http(node: Node, problems: Problems) -> HttpTarget:
+    method = method_name(node.raw("httpMethod") or 0)
+    if method is None:
+        allowed = ", ".join(list(HTTP_METHODS)[1:])
+        node.wrong(node.at("httpMethod"), node.raw("httpMethod"), f"a method; allowed: {allowed}")
+    headers = node.text_map("headers")
+    target = HttpTarget(
+        url=node.text("uri"),
+        method=method or "POST",
+        headers=tuple((k, v) for k, v in headers.items() if k.lower() not in _SERVERS),
+        body=_bytes(node, "body"),
+        token=_token(node, problems),
+    )
+    if node.present:
+        node.end()
+    return target
+
+
+def _token(node: Node, problems: Problems) -> OidcToken | OAuthToken | None:
+    oidc, oauth = node.node("oidcToken"), node.node("oauthToken")
+    if oidc.present and oauth.present:
+        problems.add(node.at("oidcToken"), "oauthToken is set too; allowed: one of both")
+    token: OidcToken | OAuthToken | None = None
+    for one in (oidc, oauth):
+        if not one.present:
+            continue
+        account = one.text("serviceAccountEmail")
+        if not account:
+            problems.add(one.at("serviceAccountEmail"), "it is missing")
+        if one is oidc:
+            token = OidcToken(account, one.text("audience"))
+        else:
+            token = OAuthToken(account, one.text("scope") or OAuthToken("").scope)
+        one.end()
+    return token
+
+
+def _retry(node: Node) -> ScheduleRetry:
+    def seconds(key: str, default: float) -> float:
+        found = read_duration(node, key)
+        return default if found is None else found
+
+    def count(key: str, default: int) -> int:
+        found = node.whole(key)
+        return default if found is None else found
+
+    policy = ScheduleRetry(
+        retry_count=count("retryCount", _DEFAULTS.retry_count),
+        max_retry_duration=seconds("maxRetryDuration", _DEFAULTS.max_retry_duration),
+        min_backoff=seconds("minBackoffDuration", _DEFAULTS.min_backoff),
+        max_backoff=seconds("maxBackoffDuration", _DEFAULTS.max_backoff),
+        max_doublings=count("maxDoublings", _DEFAULTS.max_doublings),
+    )
+    node.end()
+    return policy
+
+
+def _bytes(node: Node, key: str) -> bytes:
+    """Base64 in either alphabet, with or without padding."""
+    text = node.text(key).rstrip("=")
+    try:
+        plain = text.replace("-", "+").replace("_", "/")
+        return b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        node.wrong(node.at(key), node.raw(key), "base64")
+        return b""
