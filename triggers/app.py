@@ -12,13 +12,17 @@ from jobrunner.calls import Method
 from jobrunner.errors import UsageError
 from jobrunner.service.parts import Ground
 from triggers.api.deliveries import delivery_methods
+from triggers.api.scheduler.methods import scheduler_methods
 from triggers.ports import DeliveryStore
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
 from triggers.service.keeping import Keeping, KeepingTimes
-from triggers.store import open_deliveries
+from triggers.service.schedules import Schedules
+from triggers.service.schedules_turns import Turns
+from triggers.sources.ticker import SchedulerAlarm, Ticker
+from triggers.store import open_deliveries, open_schedules
 
 IN_FLIGHT, PER_TARGET = "JOBRUNNER_DELIVERIES", "JOBRUNNER_DELIVERIES_PER_TARGET"
 MOST = 10_000
@@ -31,6 +35,8 @@ class Layer:
     store: DeliveryStore
     deliveries: Deliveries
     dispatcher: Dispatcher
+    schedules: Schedules
+    ticker: Ticker
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -58,12 +64,32 @@ def _make(ground: Ground) -> Layer:
         ground.owner,
         settings,
     )
-    return Layer(store, Deliveries(store, parts.clock, parts.ids, parts.default), dispatcher)
+    deliveries = Deliveries(store, parts.clock, parts.ids, parts.default)
+    jobs, clock = parts.service.store, parts.clock
+    schedules = Schedules(open_schedules(ground.database), store, jobs, clock, parts.ids)
+    turns = Turns(schedules, parts.commit, parts.runner, clock, dispatcher.look)
+    ticker = Ticker(turns.tick, SchedulerAlarm())
+    return Layer(store, deliveries, dispatcher, schedules, ticker)
 
 
 def delivery_routes(ground: Ground) -> Sequence[Method]:
     layer = layer_of(ground)
     return delivery_methods(layer.deliveries, ground.parts.commit, layer.dispatcher.look)
+
+
+def schedule_routes(ground: Ground) -> Sequence[Method]:
+    layer = layer_of(ground)
+
+    def changed() -> None:
+        layer.ticker.look()
+        layer.dispatcher.look()
+
+    return scheduler_methods(layer.schedules, ground.parts, changed)
+
+
+async def tick(ground: Ground) -> None:
+    """Opens what schedules have due, until it is cancelled."""
+    await layer_of(ground).ticker.run()
 
 
 async def dispatch(ground: Ground) -> None:

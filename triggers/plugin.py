@@ -4,6 +4,10 @@ from jobrunner.plugins import Plugin
 
 plugin = Plugin(
     name="triggers",
-    routes=("triggers.api.keys:methods", "triggers.app:delivery_routes"),
-    loops=("triggers.app:dispatch",),
+    routes=(
+        "triggers.api.keys:methods",
+        "triggers.app:delivery_routes",
+        "triggers.app:schedule_routes",
+    ),
+    loops=("triggers.app:dispatch", "triggers.app:tick"),
 )
