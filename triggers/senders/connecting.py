@@ -1,25 +1,25 @@
 """Connections of the HTTP sender: where they may lead, how they are secured, how long they live.
 
-aiohttp is imported here and in :mod:`triggers.senders.http`, when the first call is made.
+Imports aiohttp, as :mod:`triggers.senders.http` does.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from multidict import CIMultiDict
 
 from triggers.senders.reach import Reach, literal
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
-    from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
 
 IDLE_SECONDS = 1.5
@@ -34,7 +34,7 @@ LONGEST_LINE = 16 * 1024
 
 
 REUSED: ContextVar[bool] = ContextVar("reused", default=False)
-"""Whether the last request of this task went over a connection that had served before."""
+"""Set before a request, and still set after it if no new connection was made for it."""
 
 
 class ForbiddenAddress(OSError):
@@ -79,39 +79,41 @@ def refused(reach: Reach, host: str, spelled: str) -> str | None:
     return reach.of_address(host, address)
 
 
+class Request(aiohttp.ClientRequest):
+    """Has the headers that it is given, and none but the computed ones beside them."""
+
+    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
+        self._skip_auto_headers = _SKIPPED
+
+
+_SKIPPED: CIMultiDict[None] = CIMultiDict({"Content-Type": None})
+
+
 class Connector(aiohttp.TCPConnector):
-    """Tells by :data:`REUSED` which connections are used again."""
+    """Tells by :data:`REUSED` which connections are new."""
 
-    def __init__(self, reach: Reach) -> None:
-        super().__init__(
-            resolver=GuardedResolver(reach),
-            limit=MOST_CONNECTIONS,
-            keepalive_timeout=IDLE_SECONDS,
-        )
-        self._served: WeakSet[ResponseHandler] = WeakSet()
-
-    async def connect(
+    async def _create_connection(
         self,
         req: aiohttp.ClientRequest,
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - the name that aiohttp gives it
-    ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        handler = connection.protocol
-        assert handler is not None
-        REUSED.set(handler in self._served)
-        self._served.add(handler)
-        return connection
+    ) -> ResponseHandler:
+        REUSED.set(False)
+        return await super()._create_connection(req, traces, timeout)
 
 
 def make_session(reach: Reach) -> aiohttp.ClientSession:
     """A pool of connections. No cookies, nothing from the environment, no headers of its own, no
     limit of time: that is the caller's."""
     return aiohttp.ClientSession(
-        connector=Connector(reach),
+        connector=Connector(
+            resolver=GuardedResolver(reach),
+            limit=MOST_CONNECTIONS,
+            keepalive_timeout=IDLE_SECONDS,
+        ),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        request_class=Request,
         auto_decompress=False,
         trust_env=False,
         read_bufsize=READ_AT_ONCE,

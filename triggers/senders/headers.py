@@ -30,9 +30,10 @@ _OURS = frozenset({
 })  # fmt: skip
 _RESERVED = ("x-google-", "x-appengine-")
 _FIXED = {
-    SourceKind.SCHEDULE: ("x-cloudscheduler",),
-    SourceKind.QUEUE: ("x-cloudtasks-",),
+    SourceKind.SCHEDULE: ("x-cloudscheduler", *_RESERVED),
+    SourceKind.QUEUE: ("x-cloudtasks-", *_RESERVED),
 }
+_SCHEDULE_TIME = SCHEDULE_TIME.lower()
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
@@ -61,11 +62,11 @@ def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
         for name, value in delivery.payload.headers:
             if _sendable(name, value):
                 sent[name.lower()] = (name, value)
-    schedule_time = sent.get(SCHEDULE_TIME.lower())
-    fixed = _FIXED.get(delivery.source, ())
-    for name in [name for name in sent if _dropped(name, fixed)]:
+    brought = sent.get(_SCHEDULE_TIME)
+    fixed = _FIXED.get(delivery.source, _RESERVED)
+    for name in [name for name in sent if name in _OURS or name.startswith(fixed)]:
         del sent[name]
-    for name, value in _prescribed(delivery, schedule_time):
+    for name, value in _prescribed(delivery, brought):
         sent[name.lower()] = (name, value)
     typed = "content-type" in sent or delivery.source is not SourceKind.SCHEDULE
     if not typed and body_of(delivery, target):
@@ -134,7 +135,3 @@ def _short(name: str) -> str:
 
 def _sendable(name: str, value: str) -> bool:
     return bool(_TOKEN.fullmatch(name)) and bool(_VALUE.fullmatch(value))
-
-
-def _dropped(name: str, fixed: tuple[str, ...]) -> bool:
-    return name in _OURS or name.startswith(_RESERVED) or name.startswith(fixed)

@@ -3,6 +3,8 @@ beginning of the answer, all within one deadline.
 
 Whatever goes wrong on the way is a :class:`Broken` that says what. Nothing is ever raised but the
 cancellation of the caller.
+
+Imports aiohttp, which takes 0.1 s: whoever needs no HTTP call does not import this.
 """
 
 from __future__ import annotations
@@ -10,32 +12,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import ssl
 import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from typing import Protocol
+
+import aiohttp
+from aiohttp.http_exceptions import (
+    ContentLengthError,
+    PayloadEncodingError,
+    TransferEncodingError,
+)
+from yarl import URL
 
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import Clock
 from triggers.core.records import Delivery, HttpTarget, OAuthToken, OidcToken, SourceKind
 from triggers.core.verdict import Answer, Break, Broken, follows_redirects
 from triggers.ports import Sent
+from triggers.senders.connecting import REUSED, ForbiddenAddress, Trust, cause_of, make_session
 from triggers.senders.headers import UnusableHeader, body_of, default_audience, headers_of
 from triggers.senders.options import SenderOptions
-
-if TYPE_CHECKING:
-    import ssl
-
-    import aiohttp
-    from yarl import URL
-
-    from triggers.senders.connecting import Trust
+from triggers.senders.reach import Reach
 
 EXCERPT = 4096
 """Bytes of an answer that are kept."""
 MOST_REDIRECTS = 10
 MOST_STALE = 3
 """Connections that a server had closed, met one after the other."""
+_STALE = (
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ClientConnectionResetError,
+)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
 
@@ -65,7 +76,7 @@ class HttpSender:
         self._options = options
         self._bearers = bearers
         self._clock = clock
-        self._trust: Trust | None = None
+        self._trust = Trust(options.ca_file)
         self._direct: aiohttp.ClientSession | None = None
         self._proxied: aiohttp.ClientSession | None = None
 
@@ -153,15 +164,11 @@ class HttpSender:
     ) -> aiohttp.ClientResponse:
         """A server may close a connection that it thinks idle while the next request is on its way
         to it. That says nothing about the request, and it is made again."""
-        from aiohttp import ClientConnectionResetError, ClientOSError, ServerDisconnectedError
-
-        from triggers.senders.connecting import REUSED
-
         session, proxy = self._way(url, target)
         secured = self._tls(target.verify_tls) if url.scheme == "https" else True
         stale = 0
         while True:
-            REUSED.set(False)
+            REUSED.set(True)
             try:
                 return await session.request(
                     method,
@@ -172,7 +179,7 @@ class HttpSender:
                     ssl=secured,
                     proxy=proxy,
                 )
-            except (ServerDisconnectedError, ClientOSError, ClientConnectionResetError):
+            except _STALE:
                 stale += 1
                 if not REUSED.get() or stale > MOST_STALE:
                     raise
@@ -180,9 +187,6 @@ class HttpSender:
     def _way(self, url: URL, target: HttpTarget) -> tuple[aiohttp.ClientSession, URL | None]:
         """The pool of connections to use, and the proxy. The owner's own proxy may be anywhere;
         one that a target names is as suspect as the target."""
-        from triggers.senders.connecting import make_session
-        from triggers.senders.reach import Reach
-
         reach, spelled = self._options.reach, target.proxy or self._options.proxy
         proxy = _read_url(spelled) if spelled else None
         if not reach.idle:
@@ -200,10 +204,6 @@ class HttpSender:
         return self._direct, proxy
 
     def _tls(self, verify: bool) -> ssl.SSLContext:
-        if self._trust is None:
-            from triggers.senders.connecting import Trust
-
-            self._trust = Trust(self._options.ca_file)
         try:
             return self._trust.context(verify)
         except OSError as error:
@@ -239,11 +239,6 @@ class HttpSender:
     # ------------------------------------------------------------ what went wrong
 
     def _read(self, error: Exception) -> Broken:
-        import aiohttp
-        from aiohttp.http_exceptions import PayloadEncodingError
-
-        from triggers.senders.connecting import ForbiddenAddress, cause_of
-
         refusal = cause_of(error, ForbiddenAddress)
         if refusal is not None:
             return Broken(Break.FORBIDDEN, str(refusal))
@@ -297,12 +292,12 @@ _SPELLED = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*
 def _spelled(text: str) -> URL:
     """What is a URL already is sent letter for letter: a signature may hang on it. Anything else is
     brought into form. Raises ValueError."""
-    from yarl import URL
-
     return URL(text, encoded=bool(_SPELLED.fullmatch(text))).with_fragment(None)
 
 
+@lru_cache(maxsize=1024)
 def _read_url(text: str) -> URL:
+    """Of a target. Most deliveries go where one before them went."""
     try:
         url = _spelled(text)
         if url.scheme in ("http", "https") and url.raw_host and url.port:
@@ -333,8 +328,6 @@ def _plain(excerpt: bytes, coding: str) -> bytes:
 
 
 def _cut_short(error: Exception) -> bool:
-    from aiohttp.http_exceptions import ContentLengthError, TransferEncodingError
-
     if isinstance(error, ContentLengthError):
         return True
     return isinstance(error, TransferEncodingError) and "Not enough data" in str(error)

@@ -7,7 +7,6 @@ from triggers.core.records import Delivery, HttpTarget, JobTarget
 from triggers.core.runurls import Own, own_of, read_run_url
 from triggers.core.verdict import Break, Broken
 from triggers.ports import Sender, Sent
-from triggers.senders.http import Bearers, HttpSender
 from triggers.senders.job import JobSender
 from triggers.senders.keyring import Keyring
 from triggers.senders.options import SenderOptions, TokenKind
@@ -18,7 +17,7 @@ class Senders:
     """:class:`triggers.ports.Sender` for every kind of target. A URL that starts a job is not
     called; the job is started here."""
 
-    def __init__(self, http: HttpSender, job: JobSender, own: Own | None) -> None:
+    def __init__(self, http: Sender, job: JobSender, own: Own | None) -> None:
         self._http = http
         self._job = job
         self._own = own
@@ -42,7 +41,9 @@ class Senders:
 
 
 def make_senders(ground: Ground, options: SenderOptions) -> Sender:
-    """For the loop that ``ground.parts`` live in."""
+    """For the loop that ``ground.parts`` live in. Imports aiohttp (0.1 s)."""
+    from triggers.senders.http import Bearers, HttpSender
+
     clock = ground.parts.clock
     bearers: Bearers
     if options.tokens is TokenKind.GOOGLE:

@@ -89,7 +89,7 @@ class Nobody:
 
 
 def senders(control: Control) -> Senders:
-    return Senders(Nobody(), JobSender(control.parts), Own(8686))  # type: ignore[arg-type]
+    return Senders(Nobody(), JobSender(control.parts), Own(8686))
 
 
 # ---------------------------------------------------------------- job targets
