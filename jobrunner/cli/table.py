@@ -14,6 +14,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tasks": ("jobrunner.cli.tasks:tasks", "See the tasks of an execution and their output."),
     "serve": ("jobrunner.cli.serve:serve", "Serve the API, and drive what it starts."),
     "schedules": ("triggers.cli.schedules:schedules", "See what is due when, and why."),
+    "deliveries": (
+        "triggers.cli.deliveries:deliveries",
+        "See what was sent where, send by hand, replay dead letters.",
+    ),
     "apply": ("jobrunner.cli.apply:apply", "Create or replace jobs from YAML files."),
     "gcloud": ("jobrunner.cli.gcloud:gcloud", "Run the stock gcloud against the server."),
     "doctor": ("jobrunner.cli.doctor:doctor", "Check this machine, and say what is missing."),
