@@ -1,0 +1,73 @@
+"""``jobrunner deliveries`` as people type it, with a server and without one."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.support.commands import PROGRAM
+from tests.support.receiver import eventually, receiving
+from tests.support.served import served
+
+
+def run(*words: str, code: int = 0, stdin: bytes = b"") -> str:
+    done = subprocess.run([*PROGRAM, "deliveries", *words], input=stdin, capture_output=True)
+    said = done.stderr.decode()
+    assert done.returncode == code, f"{done.returncode}: {said}"
+    assert "Traceback" not in said
+    return done.stdout.decode() + said
+
+
+def states() -> list[str]:
+    return [one["state"] for one in json.loads(run("list", "--format", "json"))]
+
+
+def test_what_is_opened_without_a_server_waits_and_is_sent_when_one_runs(home: Path) -> None:
+    with receiving() as receiver:
+        said = run("send", f"{receiver.url}/a", "--data-file", "-", "--key", "k", stdin=b"\x00hi")
+        assert "It waits for a server" in said
+        assert run("send", f"{receiver.url}/a", "--key", "k").split()[0] == said.split()[0]
+        assert states() == ["PENDING"]
+        with served(home):
+            eventually(lambda: states() == ["DELIVERED"])
+        assert receiver.bodies["/a"] == b"\x00hi"
+        assert receiver.began["/a"] == 1
+        described = run("describe", said.split()[0])
+        assert "Reason:    HTTP 200" in described
+        assert "said" in described
+
+
+def test_dead_letters_are_listed_replayed_and_purged_through_the_server(home: Path) -> None:
+    with receiving() as receiver, served(home) as server:
+        receiver.answer = lambda path, count: 400 if count == 1 else 200
+        uid = run("send", f"{receiver.url}/b", "--header", "X-A: b").split()[0]
+        eventually(lambda: states() == ["DEAD"])
+        assert receiver.headers["/b"]["X-A"] == "b"
+        assert "HTTP 400; no retries" in run("list", "--state", "dead")
+        assert "1 would be replayed" in run("replay", "--state", "dead", "--dry-run")
+        assert uid in run("replay", uid)
+        eventually(lambda: states() == ["DELIVERED", "DEAD"])
+        assert "replayed already" in run("replay", uid, code=4)
+        assert "0 are replayed; 1 were before" in run("replay", "--state", "dead")
+        counted = json.loads(run("count", "--format", "json"))
+        assert counted == {"counts": {"DELIVERED": 1, "DEAD": 1}, "total": 2}
+        assert "1 would be removed" in run("purge", "--dry-run")
+        assert "1 were removed" in run("purge", "--quiet")
+        waiting = run("send", f"{receiver.url}/c", "--delay", "1h").split()[0]
+        assert "Withdrew" in run("cancel", waiting)
+        assert "has settled" in run("cancel", waiting, code=4)
+        assert "no delivery 'x'" in run("describe", "x", code=3)
+        assert "httpTarget.uri" in run("send", "ftp://x", code=2)
+        assert "Traceback" not in server.said()
+
+
+def test_a_command_line_that_cannot_be_meant_is_refused(home: Path) -> None:
+    assert "Name a URL" in run("send", code=2)
+    assert "--data does not go" in run("send", "--job", "x", "--data", "y", code=2)
+    assert "with --job only" in run("send", "http://x", "--acknowledge", "start", code=2)
+    assert "exclude each other" in run(
+        "send", "http://x", "--data", "a", "--data-file", "-", code=2
+    )
+    assert "NAME: VALUE" in run("send", "http://x", "--header", "y", code=2)
+    assert "give a filter" in run("replay", code=2)
+    assert "not both" in run("replay", "x", "--state", "dead", code=2)
+    assert "PENDING has not settled" in run("purge", "--state", "pending", code=2)
