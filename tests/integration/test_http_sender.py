@@ -5,10 +5,12 @@ import datetime as dt
 import gzip
 import socket
 import ssl
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -226,6 +228,44 @@ async def test_a_token_is_made_for_the_target_and_wins_over_a_header_of_the_user
         "Bearer sa@x~mine",
         f"Bearer sa@x~{server.url}",
     ]
+
+
+async def test_a_user_in_the_url_is_told_to_the_target_unless_there_is_a_token() -> None:
+    async with served() as server:
+        target = HttpTarget(f"http://ada:secret@127.0.0.1:{server.port}/")
+        await send(target)
+        await send(replace(target, token=OidcToken("sa@x", "aud")))
+    assert [request.headers["Authorization"] for request in server.requests] == [
+        "Basic YWRhOnNlY3JldA==",
+        "Bearer sa@x~aud",
+    ]
+
+
+async def test_look_ups_that_hang_keep_nobody_from_looking_up_another_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    free, look_up = threading.Event(), socket.getaddrinfo
+
+    def slow(host: str, *args: Any, **more: Any) -> Any:
+        if host.startswith("slow"):
+            free.wait(20)
+            raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+        return look_up(host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    async with served() as server:
+        sender = HttpSender(SenderOptions(), Tokens(), SystemClock())
+        hanging = [
+            asyncio.ensure_future(sender.send(delivery(HttpTarget(f"http://slow{n}.example/")), 1))
+            for n in range(12)
+        ]
+        await asyncio.sleep(0)
+        good = await sender.send(delivery(HttpTarget(f"http://localhost:{server.port}/")), 1)
+        assert good.outcome == Answer(200)
+        free.set()
+        ends = {one.outcome.why for one in await asyncio.gather(*hanging)}  # type: ignore[union-attr]
+        assert ends == {Break.CONNECT}
+        await sender.close()
 
 
 async def test_without_a_token_nothing_is_sent() -> None:

@@ -5,15 +5,16 @@ Imports aiohttp, as :mod:`triggers.senders.http` does.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from multidict import CIMultiDict
 
 from triggers.senders.reach import Reach, literal
@@ -27,6 +28,8 @@ IDLE_SECONDS = 1.5
 request that crosses such a close on the wire is lost, and it may be the only one."""
 MOST_CONNECTIONS = 1024
 """Beyond what any dispatcher has in flight: waiting here would eat the deadline."""
+LOOK_UPS = 32
+"""Names that are looked up at once."""
 READ_AT_ONCE = 16 * 1024
 MOST_HEADERS = 128
 LONGEST_LINE = 16 * 1024
@@ -47,13 +50,16 @@ class GuardedResolver(AbstractResolver):
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        self._system = ThreadedResolver()
+        # Threads of its own: a look-up that hangs for half a minute must not keep others from the
+        # few that a loop has by default.
+        self._threads = ThreadPoolExecutor(LOOK_UPS, "look-up")
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         asked = "localhost" if host.lower().rstrip(".").endswith(".localhost") else host
-        found = await self._system.resolve(asked, port, family)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._threads, _look_up, asked, port, family)
         if self._reach.idle:
             return found
         allowed = []
@@ -68,7 +74,27 @@ class GuardedResolver(AbstractResolver):
         return allowed
 
     async def close(self) -> None:
-        await self._system.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    """Blocks. Raises OSError."""
+    flags = socket.AI_ADDRCONFIG
+    found: list[ResolveResult] = []
+    for kind, _, proto, _, address in socket.getaddrinfo(
+        host, port, family=family, type=socket.SOCK_STREAM, flags=flags
+    ):
+        spelled, number = str(address[0]), int(address[1])
+        if kind == socket.AF_INET6 and len(address) == 4 and address[3]:
+            # A link-local address means nothing without its interface.
+            spelled, _ = socket.getnameinfo(address, socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        found.append(
+            ResolveResult(
+                hostname=host, host=spelled, port=number, family=kind, proto=proto, flags=numeric
+            )
+        )
+    return found
 
 
 def refused(reach: Reach, host: str, spelled: str) -> str | None:

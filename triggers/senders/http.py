@@ -165,6 +165,9 @@ class HttpSender:
         """A server may close a connection that it thinks idle while the next request is on its way
         to it. That says nothing about the request, and it is made again."""
         session, proxy = self._way(url, target)
+        if url.raw_user is not None and any(name.lower() == "authorization" for name in headers):
+            # There can be one only, and the user's name in the URL is the weaker wish.
+            url = url.with_user(None)
         secured = self._tls(target.verify_tls) if url.scheme == "https" else True
         stale = 0
         while True:
