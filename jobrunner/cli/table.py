@@ -13,7 +13,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "tasks": ("jobrunner.cli.tasks:tasks", "See the tasks of an execution and their output."),
     "serve": ("jobrunner.cli.serve:serve", "Serve the API, and drive what it starts."),
-    "schedules": ("triggers.cli.schedules:schedules", "See what is due when, and why."),
+    "schedules": (
+        "triggers.cli.schedules:schedules",
+        "Start jobs and call services by the clock.",
+    ),
     "deliveries": (
         "triggers.cli.deliveries:deliveries",
         "See what was sent where, send by hand, replay dead letters.",

@@ -1,74 +1,366 @@
-"""``jobrunner schedules``: what is due when, and why."""
+"""``jobrunner schedules``: what is due when, and why; and schedules that are kept.
+
+They are kept in the home itself, beside a server or without one; a server fires them, and sees
+within a second what was changed.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from jobrunner.cli.base import Group, format_option
-from jobrunner.cli.params import Parsed, whole
-from jobrunner.core.timestamps import parse_time
+from jobrunner.cli.asking import delete_all, quiet_option
+from jobrunner.cli.base import (
+    Group,
+    State,
+    UsageProblem,
+    format_option,
+    may_have_server,
+    read_format,
+    with_state,
+)
+from jobrunner.cli.params import DURATION, whole
+from triggers.cli.schedules_flags import (
+    HTTP,
+    INSTANT,
+    JOB,
+    POLICY,
+    SCHEDULE,
+    given,
+    names_of,
+    options,
+)
 
 if TYPE_CHECKING:
-    from triggers.core.explain import Explained
+    from jobrunner.core.records import Scope
     from triggers.core.occurrences import Timing
+    from triggers.core.records import Schedule
+    from triggers.ports import Armed
+    from triggers.service.schedules import Schedules
 
-INSTANT = Parsed("time", lambda text: parse_time(text.strip()))
+T = TypeVar("T")
 MOST = 10_000
+HISTORY = 10
+"""Occurrences that describe shows."""
+
+schedule_options = options(SCHEDULE)
+from_option = click.option(
+    "--from", "start", type=INSTANT, metavar="INSTANT", help="After that  [default: now]."
+)
+name_argument = click.argument("name", metavar="SCHEDULE")
+optional_name = click.argument("name", metavar="SCHEDULE", required=False)
 
 
-def expression_options(function: Any) -> Any:
-    """An expression, and how it is read."""
-    for option in reversed(
-        (
-            click.option(
-                "--schedule", "expression", metavar="EXPR", help="'*/5 * * * *', or in English."
-            ),
-            click.option(
-                "--time-zone", metavar="ZONE", help="Of the expression  [default: Etc/UTC]."
-            ),
-            click.option(
-                "--gap",
-                type=click.Choice(["run", "skip"]),
-                help="What happens to a time that the clocks jump over.",
-            ),
-            click.option(
-                "--repeat",
-                type=click.Choice(["first", "both"]),
-                help="What happens to a time that the clocks show twice.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The schedules of a home. ``commit`` runs a work in one transaction."""
+
+    service: Schedules
+    commit: Callable[[Callable[[], Any]], Any]
+    jobs: Any
+
+    def armed(self, scope: Scope, name: str) -> Armed:
+        return self.service.find(scope, name)
+
+
+@contextmanager
+def home_of(state: State) -> Iterator[Home]:
+    from triggers.service.schedules import Schedules
+    from triggers.store import open_deliveries, open_schedules
+
+    with state.app() as app:
+        store: Any = app.store
+        deliveries = open_deliveries(store.database)
+        schedules = open_schedules(store.database)
+        service = Schedules(schedules, deliveries, store, app.clock, app.ids)
+
+        def commit(work: Callable[[], T]) -> T:
+            [answer] = store.group([work])
+            if isinstance(answer, Exception):
+                raise answer
+            found: T = answer
+            return found
+
+        yield Home(service, commit, app.service.jobs)
+
+
+def hint_of_server(state: State) -> None:
+    if not may_have_server(state.settings().home):
+        click.echo("Nothing fires while no server runs: jobrunner serve", err=True)
 
 
 @click.group(cls=Group)
 def schedules() -> None:
-    """See what is due when, and why."""
+    """Start jobs and call services by the clock; see what is due when, and why."""
+
+
+# ------------------------------------------------------------------------ making and changing
+
+
+@schedules.group(cls=Group)
+def create() -> None:
+    """Make a schedule that calls a service or executes a job."""
+
+
+@create.command(
+    "http",
+    examples=(
+        "jobrunner schedules create http ping --schedule '*/5 * * * *' "
+        "--uri https://example.com/ping --http-method get",
+    ),
+)
+@name_argument
+@options(SCHEDULE, HTTP, POLICY)
+@with_state
+def create_http(state: State, name: str, **flags: Any) -> None:
+    """Make a schedule that calls a URL."""
+    from triggers.cli.schedules_flags import http_target
+    from triggers.core.records import HttpTarget
+
+    _needs(flags, "expression", "--schedule")
+    _needs(flags, "uri", "--uri")
+    _create(state, name, http_target(HttpTarget(""), flags), flags)
+
+
+@create.command(
+    "job",
+    examples=(
+        "jobrunner schedules create job nightly --schedule '0 3 * * *' "
+        "--time-zone Europe/Berlin --job report --overlap forbid",
+    ),
+)
+@name_argument
+@options(SCHEDULE, JOB, POLICY)
+@with_state
+def create_job(state: State, name: str, **flags: Any) -> None:
+    """Make a schedule that executes a job."""
+    from triggers.cli.schedules_flags import job_target
+    from triggers.core.records import JobTarget
+
+    _needs(flags, "expression", "--schedule")
+    _needs(flags, "job", "--job")
+    scope = state.scope()
+    target = JobTarget("", scope.project, scope.region)
+    _create(state, name, job_target(target, flags), flags)
+
+
+def _create(state: State, name: str, target: Any, flags: dict[str, Any]) -> None:
+    from triggers.cli.schedules_flags import with_settings
+    from triggers.core.records import JobTarget, Schedule
+
+    scope = state.scope()
+    base = Schedule("", scope.project, scope.region, name, "", target)
+    wanted = with_settings(base, flags)
+    with home_of(state) as home:
+        if isinstance(target, JobTarget):
+            home.jobs.get(scope, target.job)
+        armed = home.commit(lambda: home.service.create(wanted))
+    click.echo(f"Schedule '{name}' was created{_next_text(armed)}.", err=True)
+    hint_of_server(state)
+
+
+@schedules.command(
+    examples=("jobrunner schedules update nightly --schedule '30 2 * * *' --missed-runs all",)
+)
+@name_argument
+@options(SCHEDULE, HTTP, JOB, POLICY)
+@with_state
+def update(state: State, name: str, **flags: Any) -> None:
+    """Change what is named, and leave the rest as it is."""
+    from dataclasses import replace
+
+    from triggers.cli.schedules_flags import http_target, job_target, with_settings
+    from triggers.core.records import HttpTarget, JobTarget
+
+    named = given(flags)
+    if not named:
+        raise UsageProblem("There is nothing to change.", hint="See: schedules update --help")
+    of_http = named & names_of(HTTP)
+    of_job = named & names_of(JOB)
+    scope = state.scope()
+
+    def change(old: Schedule) -> Schedule:
+        target = old.target
+        if isinstance(target, HttpTarget):
+            _only(of_job, "calls a URL")
+            target = http_target(target, flags)
+        elif isinstance(target, JobTarget):
+            _only(of_http, "executes a job")
+            target = job_target(target, flags)
+        return with_settings(replace(old, target=target), flags)
+
+    with home_of(state) as home:
+        if flags["job"] is not None:
+            home.jobs.get(scope, flags["job"])
+        armed = home.commit(lambda: home.service.update(scope, name, change))
+    click.echo(f"Schedule '{name}' was changed{_next_text(armed)}.", err=True)
+
+
+def _only(flags: set[str], what: str) -> None:
+    if flags:
+        names = ", ".join(sorted(f"--{one.replace('_', '-')}" for one in flags))
+        raise UsageProblem(f"{names}: not for this schedule, which {what}.")
+
+
+def _needs(flags: dict[str, Any], name: str, option: str) -> None:
+    if flags[name] is None:
+        raise UsageProblem(f"{option} is required.")
+
+
+def _next_text(armed: Armed) -> str:
+    from jobrunner.cli.words import time_text
+
+    return "" if armed.next_at is None else f"; it is due next at {time_text(armed.next_at)}"
+
+
+# ------------------------------------------------------------------------ looking
+
+
+@schedules.command("list", examples=("jobrunner schedules list --format json",))
+@read_format
+@with_state
+def list_(state: State, form: str) -> None:
+    """List schedules by name."""
+    from jobrunner.cli.output import emit
+    from triggers.cli.schedules_views import schedule_document, schedules_table
+
+    with home_of(state) as home:
+        rows = [home.service.seen(armed) for armed in home.service.store.listing(*state.scope())]
+    if not rows and form == "table":
+        click.echo("No schedules.", err=True)
+        return
+    emit(form, lambda: [schedule_document(row) for row in rows], lambda: schedules_table(rows))
+
+
+@schedules.command(examples=("jobrunner schedules describe nightly",))
+@name_argument
+@read_format
+@with_state
+def describe(state: State, name: str, form: str) -> None:
+    """Show a schedule and what came of it lately."""
+    from jobrunner.cli.output import emit
+    from triggers.cli.schedules_views import schedule_document, schedule_text
+
+    with home_of(state) as home:
+        seen = home.service.seen(home.armed(state.scope(), name))
+        history = home.service.store.history(seen.schedule.uid, limit=HISTORY)
+    emit(form, lambda: schedule_document(seen), lambda: schedule_text(seen, history))
+
+
+# ------------------------------------------------------------------------ acting
+
+
+@schedules.command(examples=("jobrunner schedules delete nightly --quiet",))
+@click.argument("names", metavar="SCHEDULE...", nargs=-1, required=True)
+@quiet_option
+@with_state
+def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
+    """Delete schedules with their history. What runs goes on."""
+    scope = state.scope()
+    with home_of(state) as home:
+        delete_all(
+            "schedule",
+            "its history",
+            names,
+            look=lambda name: home.armed(scope, name),
+            delete=lambda name: home.commit(lambda: home.service.delete(scope, name)),
+            quiet=quiet,
+        )
+
+
+@schedules.command(examples=("jobrunner schedules pause nightly",))
+@name_argument
+@with_state
+def pause(state: State, name: str) -> None:
+    """Stop firing. Nothing is made up for later."""
+    with home_of(state) as home:
+        home.commit(lambda: home.service.pause(state.scope(), name))
+    click.echo(f"Schedule '{name}' is paused.", err=True)
+
+
+@schedules.command(examples=("jobrunner schedules resume nightly",))
+@name_argument
+@with_state
+def resume(state: State, name: str) -> None:
+    """Fire again."""
+    with home_of(state) as home:
+        armed = home.commit(lambda: home.service.resume(state.scope(), name))
+    click.echo(f"Schedule '{name}' is enabled{_next_text(armed)}.", err=True)
+
+
+@schedules.command(examples=("jobrunner schedules run nightly",))
+@name_argument
+@with_state
+def run(state: State, name: str) -> None:
+    """Fire now, whatever the clock says. Counts for overlap."""
+    with home_of(state) as home:
+        home.commit(lambda: home.service.run(state.scope(), name))
+    click.echo(f"Schedule '{name}' was run.", err=True)
+    hint_of_server(state)
+
+
+@schedules.command(
+    examples=(
+        "jobrunner schedules backfill nightly --from 2026-01-01T00:00:00Z "
+        "--to 2026-01-08T00:00:00Z --dry-run",
+    )
+)
+@name_argument
+@click.option("--from", "start", type=INSTANT, metavar="INSTANT", required=True, help="From then.")
+@click.option("--to", "end", type=INSTANT, metavar="INSTANT", required=True, help="Up to then.")
+@click.option("--id", metavar="ID", help="The same one opens nothing twice  [default: a new one].")
+@click.option("--dry-run", is_flag=True, help="Only print the instants.")
+@with_state
+def backfill(
+    state: State, name: str, start: float, end: float, id: str | None, dry_run: bool
+) -> None:
+    """Open what was due in a range, both ends included."""
+    from triggers.core.zones import offset_text, zone_of
+
+    scope = state.scope()
+    with home_of(state) as home:
+        zone = zone_of(home.armed(scope, name).schedule.time_zone)
+        ours = id or f"backfill-{int(time.time())}"
+        if dry_run:
+            plan = home.service.planned(scope, name, ours, start, end)
+        else:
+            plan = home.commit(lambda: home.service.backfill(scope, name, ours, start, end))
+    sys.stdout.writelines(f"{offset_text(key.nominal, zone)}\n" for key in plan.keys)
+    said = "would be opened" if dry_run else "were opened"
+    click.echo(f"{len(plan.keys)} occurrences {said} as '{ours}'.", err=True)
+
+
+# ------------------------------------------------------------------------ telling
 
 
 @schedules.command(
     "next",
     examples=(
+        "jobrunner schedules next nightly",
         "jobrunner schedules next --schedule '0 9 * * MON-FRI' --time-zone Europe/Berlin",
         "jobrunner schedules next --schedule 'every 5 minutes' --from 2026-03-08T00:00:00Z",
     ),
 )
-@expression_options
+@optional_name
+@schedule_options
+@from_option
 @click.option(
-    "--from", "start", type=INSTANT, metavar="INSTANT", help="Strictly after that  [default: now]."
+    "--count", type=whole(1, MOST), metavar="N", default="5", show_default=True, help="How many."
 )
-@click.option("--count", type=whole(1, MOST), metavar="N", default="5", show_default=True,
-              help="How many.")  # fmt: skip
 @format_option("text", "json", "yaml")
-def next_(start: float | None, count: int, form: str, **reading: str | None) -> None:
+@with_state
+def next_(
+    state: State, name: str | None, start: float | None, count: int, form: str, **reading: Any
+) -> None:
     """Print the instants that are next, one on each line, in the zone of the schedule.
 
-    An interval ("every 5 minutes") counts from INSTANT.
+    An interval ("every 5 minutes") of a bare expression counts from INSTANT.
     """
     from itertools import islice
 
@@ -77,7 +369,7 @@ def next_(start: float | None, count: int, form: str, **reading: str | None) -> 
     from triggers.core.zones import offset_text
 
     after = time.time() if start is None else start
-    when = timing_of_options(after, reading)
+    _, when = _asked(state, name, after, reading)
     due = (moment.at for moment in moments(when, after) if moment.kind.fires)
     instants = [offset_text(at, when.zone) for at in islice(due, count)]
     if form == "text":
@@ -88,39 +380,55 @@ def next_(start: float | None, count: int, form: str, **reading: str | None) -> 
 
 @schedules.command(
     examples=(
+        "jobrunner schedules explain nightly --from 2026-03-07T00:00:00Z --run-time 2h",
+        "jobrunner schedules explain nightly --from 2026-03-07T00:00:00Z --history",
         "jobrunner schedules explain --schedule '30 2 * * *' --time-zone America/New_York "
         "--from 2026-03-07T00:00:00Z --to 2026-03-10T00:00:00Z",
     )
 )
-@expression_options
-@click.option(
-    "--from", "start", type=INSTANT, metavar="INSTANT", help="After that  [default: now]."
-)
+@optional_name
+@schedule_options
+@from_option
 @click.option("--to", "end", type=INSTANT, metavar="INSTANT", help="Up to that.")
-@click.option("--count", type=whole(1, MOST), metavar="N",
-              help="How many  [default: 5; with --to: all].")  # fmt: skip
-@format_option("table", "json", "yaml")
+@click.option(
+    "--count", type=whole(1, MOST), metavar="N", help="How many  [default: 5; with --to: all]."
+)
+@click.option("--run-time", type=DURATION, metavar="DURATION", help="How long a run would last.")
+@click.option("--history", is_flag=True, help="Set it against what happened  [--to: now].")
+@read_format
+@with_state
 def explain(
-    start: float | None, end: float | None, count: int | None, form: str, **reading: str | None
+    state: State,
+    name: str | None,
+    start: float | None,
+    end: float | None,
+    count: int | None,
+    run_time: float | None,
+    history: bool,
+    form: str,
+    **reading: Any,
 ) -> None:
-    """Say in plain words when an expression is due, and why each moment is as it is."""
+    """Say in plain words when something is due, and why each moment is as it is."""
     from math import inf
 
     from jobrunner.cli.output import emit
+    from triggers.cli.schedules_views import fire_document, fires_table
     from triggers.core.explain import explain
-    from triggers.core.records import JobTarget, Schedule
     from triggers.core.words import describe
 
+    if history:
+        _history(state, name, start, end, form)
+        return
     after = time.time() if start is None else start
-    when = timing_of_options(after, reading)
-    some = Schedule("", "", "", "", str(reading["expression"]), JobTarget(""))
+    schedule, when = _asked(state, name, after, reading)
     most = count or (5 if end is None else MOST)
-    rows = explain(some, when, after, inf if end is None else end, count=most)
+    last = inf if end is None else end
+    rows = explain(schedule, when, after, last, count=most, run_seconds=run_time)
     words = describe(when.pattern)
     emit(
         form,
         lambda: {
-            "schedule": reading["expression"],
+            "schedule": schedule.expression,
             "timeZone": str(when.zone),
             "words": words,
             "gap": str(when.gap),
@@ -131,41 +439,41 @@ def explain(
     )
 
 
-def timing_of_options(anchor: float, reading: dict[str, str | None]) -> Timing:
-    """Raises InvalidSpec, and a usage error without an expression."""
-    from triggers.core.occurrences import timing
-    from triggers.core.records import Gap, Repeat
+def _history(
+    state: State, name: str | None, start: float | None, end: float | None, form: str
+) -> None:
+    from math import floor
 
+    from jobrunner.cli.output import emit
+    from triggers.cli.schedules_views import compared_document, compared_table
+
+    if name is None:
+        raise UsageProblem("--history needs the name of a schedule.")
+    with home_of(state) as home:
+        schedule = home.armed(state.scope(), name).schedule
+        # A run by hand is told by the second in which it was asked for.
+        first = floor(schedule.created_at) - 1 if start is None else start
+        rows = home.service.compared(schedule, first, time.time() if end is None else end)
+    emit(form, lambda: [compared_document(row) for row in rows], lambda: compared_table(rows))
+
+
+def _asked(
+    state: State, name: str | None, anchor: float, reading: dict[str, Any]
+) -> tuple[Schedule, Timing]:
+    """A schedule by its name, with what the options change, or of a bare expression. Raises
+    InvalidSpec, and a usage error for neither."""
+    from triggers.cli.schedules_flags import with_settings
+    from triggers.core.occurrences import timing_of
+    from triggers.core.records import JobTarget, Schedule
+
+    if name is not None:
+        with home_of(state) as home:
+            schedule = with_settings(home.armed(state.scope(), name).schedule, reading)
+        return schedule, timing_of(schedule)
     if reading["expression"] is None:
-        raise click.UsageError("--schedule is required.", ctx=click.get_current_context())
-    gap, repeat = reading["gap"], reading["repeat"]
-    return timing(
-        reading["expression"],
-        reading["time_zone"] or "",
-        gap=Gap(gap) if gap else None,
-        repeat=Repeat(repeat) if repeat else None,
-        anchor=anchor,
-    )
-
-
-def fire_document(row: Explained) -> dict[str, object]:
-    from jobrunner.cli.words import rfc3339
-
-    return {
-        "scheduled": row.local,
-        "wall": row.wall,
-        "runs": row.runs,
-        "state": str(row.state),
-        "dueAt": rfc3339(row.due_at),
-        "opensAt": rfc3339(row.opens_at),
-        "reasons": list(row.reasons),
-    }
-
-
-def fires_table(rows: list[Explained]) -> str:
-    from jobrunner.cli.output import table
-
-    return table(
-        ["SCHEDULED", "RUNS", "WHY"],
-        [[row.local, "yes" if row.runs else "no", "; ".join(row.reasons)] for row in rows],
-    )
+        raise click.UsageError(
+            "--schedule or the name of a schedule is required.", ctx=click.get_current_context()
+        )
+    bare = Schedule("", "", "", "", "", JobTarget(""), time_zone="", anchor=anchor)
+    schedule = with_settings(bare, reading)
+    return schedule, timing_of(schedule)

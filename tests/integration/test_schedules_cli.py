@@ -1,0 +1,168 @@
+"""Schedules from the command line, on a home without a server and beside one."""
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.commands import jobrunner
+from tests.support.serving import serving
+
+pytestmark = pytest.mark.usefixtures("home")
+PATIENCE = 30.0
+YEARLY = ("--schedule", "0 0 1 1 *")
+
+
+def ok(*words: str) -> str:
+    run = jobrunner("schedules", *words)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def shown(name: str) -> dict[str, object]:
+    found = json.loads(ok("describe", name, "--format", "json"))
+    assert isinstance(found, dict)
+    return found
+
+
+class Sink(http.server.BaseHTTPRequestHandler):
+    seen: list[tuple[str, dict[str, str], bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        type(self).seen.append((self.path, dict(self.headers), body))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None: ...
+
+
+@pytest.fixture
+def sink() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
+    class Own(Sink):
+        seen: list[tuple[str, dict[str, str], bytes]] = []  # noqa: RUF012
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Own) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", Own.seen
+        server.shutdown()
+        thread.join()
+
+
+def until(true: object) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not true():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_schedule_is_made_shown_changed_and_removed() -> None:
+    made = jobrunner(
+        "schedules", "create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/x",
+        "--headers", "A=b,C=d", "--max-retry-attempts", "2", "--overlap", "forbid",
+        "--time-zone", "Europe/Berlin", "--start", "2020-01-01T00:00:00Z",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert "Schedule 'ping' was created; it is due next at" in made.stderr
+    assert "Nothing fires while no server runs" in made.stderr
+    found = shown("ping")
+    assert found["httpTarget"]["headers"] == {  # type: ignore[index]
+        "A": "b",
+        "C": "d",
+        "User-Agent": "Google-Cloud-Scheduler",
+    }
+    assert (found["overlap"], found["timeZone"]) == ("forbid", "Europe/Berlin")
+    ok("update", "ping", "--missed-runs", "skip", "--uri", "http://127.0.0.1:9/y")
+    changed = shown("ping")
+    assert changed["missedRuns"] == "skip"
+    assert changed["httpTarget"]["headers"] == found["httpTarget"]["headers"]  # type: ignore[index]
+    assert "http://127.0.0.1:9/y" in ok("list")
+    assert ok("next", "ping", "--from", "2026-06-01T00:00:00Z", "--count", "1") == (
+        "2027-01-01T00:00:00+01:00\n"
+    )
+    ok("delete", "ping", "--quiet")
+    assert jobrunner("schedules", "describe", "ping").returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("create", "http", "x", "--uri", "http://x"), 2, "--schedule is required"),
+        (("create", "http", "x", *YEARLY), 2, "--uri is required"),
+        (("create", "job", "x", *YEARLY, "--job", "nothing"), 3, "no job named 'nothing'"),
+        (("create", "http", "x", *YEARLY, "--uri", "x"), 2, "must start with 'http://'"),
+        (("create", "http", "a b", *YEARLY, "--uri", "http://x"), 2, "is not a name"),
+        (("update", "x"), 2, "nothing to change"),
+        (("update", "x", "--jitter", "1s"), 3, "'x' does not exist"),
+        (("explain", "--history"), 2, "--history needs the name"),
+        (("next",), 2, "--schedule or the name of a schedule is required"),
+    ],
+)
+def test_what_is_wrong_is_said(words: tuple[str, ...], code: int, says: str) -> None:
+    run = jobrunner("schedules", *words)
+    assert (run.returncode, says in run.stderr) == (code, True), run.stderr
+
+
+def test_pausing_twice_is_refused() -> None:
+    ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/")
+    ok("pause", "ping")
+    assert jobrunner("schedules", "pause", "ping").returncode == 4
+    assert shown("ping")["nextAt"] is None
+    ok("resume", "ping")
+    assert shown("ping")["state"] == "ENABLED"
+
+
+def test_a_backfill_is_shown_first_and_opens_each_moment_once() -> None:
+    ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/", "--overlap", "allow")
+    range_ = ("--from", "2020-01-01T00:00:00Z", "--to", "2022-01-01T00:00:00Z")
+    assert len(ok("backfill", "ping", *range_, "--dry-run").splitlines()) == 3
+    assert "2020" not in ok("describe", "ping")
+    for _ in range(2):
+        ok("backfill", "ping", *range_, "--id", "b1")
+    assert ok("describe", "ping").count("backfill b1") == 3
+
+
+def test_what_is_run_by_hand_is_called_by_the_server(
+    sink: tuple[str, list[tuple[str, dict[str, str], bytes]]],
+) -> None:
+    url, seen = sink
+    with serving():
+        ok("create", "http", "ping", *YEARLY, "--uri", f"{url}/a", "--message-body", "hello")
+        ok("run", "ping")
+        until(lambda: seen)
+        [(path, headers, body)] = seen
+        assert (path, body) == ("/a", b"hello")
+        assert headers["X-CloudScheduler-JobName"] == "ping"
+        until(lambda: shown("ping")["status"] == {})
+        until(lambda: "CLOSED" in ok("describe", "ping"))
+        history = ok("explain", "ping", "--history")
+    assert "run by hand" in history
+
+
+def test_a_job_is_executed_and_overlap_is_kept_to_its_end() -> None:
+    with serving():
+        made = jobrunner("jobs", "create", "slow", "--command", "sleep", "--args", "600")
+        assert made.returncode == 0, made.stderr
+        ok("create", "job", "nightly", *YEARLY, "--job", "slow", "--overlap", "forbid")
+        ok("run", "nightly")
+        until(lambda: len(executions()) == 1)
+        again = jobrunner("schedules", "run", "nightly")
+        assert again.returncode == 4
+        assert "1 open of this schedule, limit 1" in again.stderr
+        [execution] = executions()
+        assert jobrunner("executions", "cancel", execution).returncode == 0
+        until(lambda: "CLOSED" in ok("describe", "nightly"))
+        ok("run", "nightly")
+        until(lambda: len(executions()) == 2)
+        for name in executions():
+            jobrunner("executions", "cancel", name)
+
+
+def executions() -> list[str]:
+    listed = jobrunner("executions", "list", "--format", "json")
+    assert listed.returncode == 0, listed.stderr
+    return [one["name"] for one in json.loads(listed.stdout)]
