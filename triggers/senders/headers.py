@@ -36,7 +36,7 @@ _FIXED = {
 _SCHEDULE_TIME = SCHEDULE_TIME.lower()
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\ud7ff\ue000-\U0010ffff]*")
 
 
 class UnusableHeader(ValueError):
