@@ -114,6 +114,7 @@ class Server:
         self._background: list[asyncio.Task[None]] = []
         self._backends = Backends(app.backend)
         self._file: ServerFile | None = None
+        self._unwritable: str | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
@@ -160,7 +161,8 @@ class Server:
         def ready() -> str | None:
             if not executor.accepts():
                 return "the server is going down"
-            return faces.store_away(executor.facts().get("store"), self._options)
+            away = executor.facts().get("store") or self._unwritable
+            return faces.store_away(away, self._options)
 
         house = faces.make_house(self._options, parts, doors, note, ready)
         # Before the first answer: who waits for this server has the key of the one before, and has
@@ -276,13 +278,18 @@ class Server:
         except JobrunnerError as error:
             log.debug("What earlier runners left on %s is not known: %s", backend.name, error)
 
-    @staticmethod
-    async def _write_notes(audit: Audit, tokens: Authenticator, commit: GroupCommit) -> None:
+    async def _write_notes(self, audit: Audit, tokens: Authenticator, commit: GroupCommit) -> None:
+        """Notes that cannot be written stay, so a store that can only be read (its disk is full) is
+        known until it can be written again."""
         while True:
             await asyncio.sleep(NOTES_SECONDS)
-            with contextlib.suppress(JobrunnerError):
+            try:
                 await audit.write(commit)
                 await tokens.write(commit)
+            except JobrunnerError as error:
+                self._unwritable = error.message
+            else:
+                self._unwritable = None
 
 
 async def _as_coroutine(loop: plugged.Loop, ground: Ground) -> None:

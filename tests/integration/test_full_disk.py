@@ -4,6 +4,8 @@ import contextlib
 import os
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,8 @@ from jobrunner.core.records import AttemptKey, Scope
 from jobrunner.errors import StoreFault
 from jobrunner.ports import Turn
 from jobrunner.settings import Settings
-from tests.support.commands import jobrunner
+from tests.support.commands import jobrunner, until
+from tests.support.served import PLACE, Answered, Served, served
 from tests.support.stores import NOW, TTL, a_job, an_execution, settled
 
 MIB = 1024 * 1024
@@ -148,3 +151,27 @@ def test_a_group_on_a_disk_that_fills_up_is_stored_whole_or_not_at_all(small_dis
         (home / "reserve").unlink()
         assert creating(stored) == [None] * 8
         assert len(store.job_names(Scope())) == 8 * (stored + 1)
+
+
+def test_a_server_whose_disk_is_full_is_not_ready_until_there_is_room(small_disk: Path) -> None:
+    with served(small_disk / "home") as server:
+        server.create("j", "true")
+        fill(small_disk)
+        with pytest.raises(Answered, match="The disk is full"):
+            server.create("k", "true")
+        until(lambda: not ready(server))
+        assert server.call("GET", f"{PLACE}/jobs/j")["name"].endswith("/j")
+        (small_disk / "filler").unlink()
+        until(lambda: ready(server))
+        server.create("k", "true")
+
+
+def ready(server: Served) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz"):
+            return True
+    except urllib.error.HTTPError as error:
+        said = error.read().decode()
+        error.close()
+    assert "The disk is full" in said
+    return False
