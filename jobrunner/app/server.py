@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import secrets
 import socket
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -146,7 +145,7 @@ class Server:
         )
         audit = Audit(app.store, app.clock)
         tokens = Authenticator(app.store, app.clock)
-        key = secrets.token_urlsafe(32)
+        key = serverfile.kept_key(settings.home) or serverfile.new_key()
         doors = Doors(tokens, settings.user, key, self._options.insecure)
         assert isinstance(app.store, SqlStore)
         ground = Ground(parts, app.store.database, app.owner, settings.home, self._endpoint())

@@ -4,8 +4,8 @@ Written by the server when it listens and removed when it ends; readable by its 
 the key opens every door. What a killed server leaves behind is told from a living one by the
 identity of its process.
 
-gcloud reads a key from a file that holds nothing else. Where there is one, each server puts its own
-into it, so that a shell whose gcloud was once pointed here outlives the server.
+gcloud reads a key from a file that holds nothing else. Where there is one, the next server takes on
+that key or puts its own there, so that what was once pointed here outlives the server.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
+import string
 from dataclasses import asdict, dataclass, field
 
 from jobrunner.lib.identity import is_gone, of_this_boot
@@ -21,6 +23,9 @@ from jobrunner.lib.identity import is_gone, of_this_boot
 NAME = "server.json"
 GCLOUD_DIR = "gcloud"
 KEY_NAME = "access-token"
+KEY_BYTES = 32
+KEY_LENGTH = 43
+KEY_LETTERS = frozenset(string.ascii_letters + string.digits + "-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,28 @@ def write(home: str, entry: ServerFile) -> None:
     write_private(path_in(home), json.dumps(asdict(entry)))
     if os.path.isdir(os.path.join(home, GCLOUD_DIR)):
         write_private(key_path_in(home), entry.key)
+
+
+def kept_key(home: str) -> str | None:
+    """The key that gcloud was given, for the next server to take on: a gcloud that waits for an
+    execution has read it and will not read it again. ``None`` where there is none, or one that
+    others could have read or written, or that is no key of ours."""
+    try:
+        with open(key_path_in(home), encoding="ascii") as file:
+            about = os.fstat(file.fileno())
+            key = file.read(KEY_LENGTH + 1)
+    except (OSError, ValueError):
+        return None
+    private = about.st_uid == os.geteuid() and not about.st_mode & 0o077
+    return key if private and _is_key(key) else None
+
+
+def new_key() -> str:
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
+def _is_key(text: str) -> bool:
+    return len(text) == KEY_LENGTH and set(text) <= KEY_LETTERS
 
 
 def write_private(path: str, text: str) -> None:

@@ -45,3 +45,24 @@ def test_a_process_of_another_boot_or_that_is_gone_is_no_living_server() -> None
     assert not entry(mine.replace(f"({boot}", "(00000000")).live()
     assert not entry(mine.replace(f"pid {os.getpid()} ", "pid 4194301 ")).live()
     assert not entry("nobody").live()
+
+
+def test_the_key_that_gcloud_was_given_is_kept_for_the_next_server(tmp_path: Path) -> None:
+    home = str(tmp_path)
+    assert serverfile.kept_key(home) is None
+    (tmp_path / "gcloud").mkdir()
+    key = serverfile.new_key()
+    serverfile.write(home, ServerFile("http://127.0.0.1:1", 1, runner_name("x"), "1", key))
+    assert serverfile.kept_key(home) == key
+
+
+def test_a_key_that_others_may_know_or_that_is_none_is_not_kept(tmp_path: Path) -> None:
+    file = tmp_path / "gcloud" / "access-token"
+    file.parent.mkdir()
+    for text in ("", "jrt_" + "a" * 43, "a" * 42, "a" * 42 + "\n", "a" * 42 + "\u00e9"):
+        serverfile.write_private(str(file), text)
+        assert serverfile.kept_key(str(tmp_path)) is None, text
+    serverfile.write_private(str(file), serverfile.new_key())
+    assert serverfile.kept_key(str(tmp_path)) is not None
+    file.chmod(0o640)
+    assert serverfile.kept_key(str(tmp_path)) is None
