@@ -150,8 +150,8 @@ class DeliveryStore(Protocol):
         ...
 
     def heartbeat(self, owner: str, uids: Collection[str], *, until: float) -> Sequence[Delivery]:
-        """Extends the leases of ``uids``, as far as ``owner`` holds them. Returns what it holds by
-        the store and does not name: claimed in a commit whose answer was lost."""
+        """Extends the leases of ``uids``, as far as ``owner`` holds them. Returns all that it
+        holds, more or less than it names: a claim whose answer was lost, a lease that ran out."""
         ...
 
     def forsaken(self, *, now: float, owner: str, limit: int = 256) -> Sequence[Delivery]:

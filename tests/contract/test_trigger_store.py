@@ -426,11 +426,12 @@ def test_a_lease_lasts_as_long_as_its_heart_beats(deliveries: DeliveryStore) -> 
     assert deliveries.forsaken(now=NOW + 14, owner="other") == []
     assert deliveries.forsaken(now=NOW + 15, owner="other") == [one]
     assert deliveries.forsaken(now=NOW + 15, owner="runner") == [], "its own are in its hands"
-    assert deliveries.heartbeat("runner", {one.uid}, until=NOW + 20) == []
+    kept = deliveries.heartbeat("runner", {one.uid}, until=NOW + 20)
+    assert kept == [replace(one, lease_until=NOW + 20)]
     assert deliveries.forsaken(now=NOW + 19, owner="other") == []
     assert deliveries.heartbeat("other", {one.uid}, until=NOW + 90) == []
     assert deliveries.get(one.uid).lease_until == NOW + 20
-    assert deliveries.heartbeat("runner", {one.uid}, until=NOW + 18) == []
+    assert deliveries.heartbeat("runner", {one.uid}, until=NOW + 18) == kept
     assert deliveries.get(one.uid).lease_until == NOW + 20, "the end of a lease never moves back"
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,8 @@ class _Turn:
     written: list[bool]
     claims: Claims
     following: Sequence[Delivery]
+    stale: Collection[str]
+    """Uids of what this runner has on the wire and does not hold any more."""
 
 
 class Dispatcher:
@@ -157,6 +159,8 @@ class Dispatcher:
                 self._follow(move.after)
         for delivery in done.following:
             self._follow(delivery)
+        for uid in done.stale:
+            self._break_off(uid)
         for delivery in done.claims.taken:
             self._launch(delivery)
         return done.claims.next_at
@@ -167,10 +171,14 @@ class Dispatcher:
         """May be called again after a collision, so it changes nothing here."""
         store, settings = self._store, self._settings
         changes = list(taking)
+        stale: set[str] = set()
         if beating:
             # What has landed since this turn began is in nobody's hands but is no loss.
             landed = {move.before.uid for move in [*taking, *self._moves]}
-            changes += self._lost(now, landed)
+            held = self._extend(now, landed)
+            stale = self._flying.keys() - {delivery.uid for delivery in held}
+            mine = self._flying.keys() | landed
+            changes += self._lost(now, [one for one in held if one.uid not in mine])
         written = list(store.record(changes)) if changes else []
         busy: dict[str, int] = {}
         for flight in self._flying.values():
@@ -184,15 +192,19 @@ class Dispatcher:
             per_place=settings.per_target,
             busy=busy,
         )
-        return _Turn(changes, written, claims, store.following() if sweeping else ())
+        following = store.following() if sweeping else ()
+        return _Turn(changes, written, claims, following, stale)
 
-    def _lost(self, now: float, landed: set[str]) -> list[Move]:
-        """Extends the leases, and finds what nobody will bring to an end."""
-        store = self._store
-        mine = set(self._flying) | landed
+    def _extend(self, now: float, landed: set[str]) -> Sequence[Delivery]:
+        """Extends the leases; returns what this runner holds by the store."""
         until = now + self._settings.lease
-        unheld = list(store.heartbeat(self._owner, mine, until=until))
-        unheld += store.forsaken(now=now, owner=self._owner)
+        return self._store.heartbeat(self._owner, self._flying.keys() | landed, until=until)
+
+    def _lost(self, now: float, unknown: list[Delivery]) -> list[Move]:
+        """What nobody will bring to an end: the ``unknown``, which this runner holds by the store
+        and does not know of, what runners held that are gone, and what has become too old."""
+        store = self._store
+        unheld = [*unknown, *store.forsaken(now=now, owner=self._owner)]
         for holder in store.holders():
             if holder != self._owner and self._gone(holder):
                 unheld += store.held_by(holder)
@@ -204,9 +216,16 @@ class Dispatcher:
     # ------------------------------------------------------------ sending
 
     def _launch(self, delivery: Delivery) -> None:
+        self._break_off(delivery.uid)
         flight = _Flight(delivery, place_of(delivery.target))
         self._flying[delivery.uid] = flight
         flight.task = _begin(self._send(flight))
+
+    def _break_off(self, uid: str) -> None:
+        """The lease is gone, or the delivery was withdrawn: what comes back is of no use."""
+        flight = self._flying.pop(uid, None)
+        if flight is not None and flight.task is not None:
+            flight.task.cancel()
 
     async def _send(self, flight: _Flight) -> None:
         delivery = flight.delivery
@@ -241,7 +260,8 @@ class Dispatcher:
         return pause
 
     def _land(self, flight: _Flight, move: Move) -> None:
-        self._flying.pop(flight.delivery.uid, None)
+        if self._flying.get(flight.delivery.uid) is flight:
+            del self._flying[flight.delivery.uid]
         self._moves.append(move)
         self._news.set()
 

@@ -192,7 +192,7 @@ def heartbeat(
 ) -> Sequence[Delivery]:
     if uids:
         session.executemany(_EXTEND, [(until, uid, owner, until) for uid in sorted(uids)])
-    return [one for one in held_by(session, owner) if one.uid not in uids]
+    return held_by(session, owner)
 
 
 def held_by(session: Session, owner: str) -> Sequence[Delivery]:

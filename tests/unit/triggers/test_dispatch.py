@@ -377,6 +377,41 @@ async def test_a_withdrawn_delivery_stays_withdrawn_whatever_the_answer() -> Non
     assert (found.state, found.reason) == (State.CANCELLED, "withdrawn by me")
 
 
+async def test_a_call_that_was_withdrawn_is_broken_off_with_the_next_heartbeat() -> None:
+    bench = Bench(in_flight=1)
+    one = bench.store.open(a_delivery("1"))
+    await bench.turns()
+    bench.store.record([moves.withdrawn(bench.store.get(one.uid), NOW, "me")])
+    bench.clock.advance(5)
+    await bench.turns()
+    assert bench.sender.waiting == {}
+    bench.store.open(a_delivery("2"))
+    await bench.turns()
+    assert keys(bench) == ["1", "2"]
+
+
+async def test_a_runner_that_lost_its_lease_and_holds_the_same_again_writes_the_later_end() -> None:
+    bench = Bench()
+    one = bench.store.open(a_delivery(retry=RETRY))
+    await bench.turns()
+    stale = bench.sender.waiting.pop(one.uid)
+    bench.clock.advance(TTL)
+    bench.sender.answers["1"] = [Answer(500)]
+    await bench.turns(bench.another("successor"))
+    bench.clock.advance(5)
+    await bench.turns()
+    assert stale.cancelled()
+    assert list(bench.sender.waiting) == [one.uid]
+    bench.clock.advance(5)
+    await bench.turns()
+    assert bench.store.get(one.uid).unknown == 1
+    bench.sender.finish(one.uid)
+    await breathe()
+    await bench.turns()
+    found = bench.store.get(one.uid)
+    assert (found.state, found.attempts, found.unknown) == (State.DELIVERED, 2, 1)
+
+
 async def test_what_is_too_old_is_dropped_unsent() -> None:
     bench = Bench()
     push = PushRetry(retention=600.0)

@@ -53,7 +53,11 @@ class Wire:
         self.machine = machine
 
     async def send(self, delivery: Delivery, number: int) -> Sent:
-        self.world.starts(self.machine, delivery)
+        # What is raised here the dispatcher takes for a broken call.
+        try:
+            self.world.starts(self.machine, delivery)
+        except AssertionError as broken:
+            self.world.broken.append(broken)
         future: asyncio.Future[Sent] = asyncio.get_running_loop().create_future()
         self.machine.wire[delivery.uid] = Call(delivery, future)
         try:
@@ -72,6 +76,7 @@ class World:
         self.settled: dict[str, Delivery] = {}
         self.names = 0
         self.runs = 0
+        self.broken: list[AssertionError] = []
         for _ in range(2):
             self.boot()
 
@@ -84,7 +89,11 @@ class World:
         machine.dispatcher._sender = Wire(self, machine)
         self.machines.append(machine)
 
-    def open(self, source: int, order: int, host: int) -> None:
+    def open(self, count: int, source: int, order: int, host: int) -> None:
+        for _ in range(count):
+            self.open_one(source, order, host)
+
+    def open_one(self, source: int, order: int, host: int) -> None:
         key = str(len(self.opened))
         target: HttpTarget | JobTarget = HttpTarget(f"http://h{host}.example.com/")
         if host == 2:
@@ -139,6 +148,12 @@ class World:
         await breathe()
         self.boot()
 
+    async def freeze(self, which: int) -> None:
+        """All but one stand still for longer than a lease."""
+        self.bench.clock.advance(16.0)
+        await self.turn(which)
+        await self.turn(which)
+
     def withdraw(self, which: int) -> None:
         if self.opened:
             found = self.bench.store.get(self.opened[which % len(self.opened)].uid)
@@ -165,6 +180,8 @@ class World:
                 assert found.state in SETTLED_DELIVERIES, "overtook an earlier one of its key"
 
     def check(self) -> None:
+        for broken in self.broken:
+            raise broken
         for machine in self.machines:
             assert len(machine.wire) <= IN_FLIGHT
             places = Counter(place_of(call.delivery.target) for call in machine.wire.values())
@@ -203,13 +220,14 @@ class World:
 N = st.integers(0, 30)
 SMALL = st.integers(0, 2)
 STEP = st.one_of(
-    st.tuples(st.just("open"), SMALL, SMALL, SMALL),
+    st.tuples(st.just("open"), st.integers(1, 5), st.integers(0, 1), SMALL, SMALL),
     st.tuples(st.just("turn"), N),
     st.tuples(st.just("turn"), N),
     st.tuples(st.just("answer"), N, N),
     st.tuples(st.just("end_a_run"), N, N),
     st.tuples(st.just("advance"), st.sampled_from([0.5, 1.0, 4.0, 6.0, 16.0])),
     st.tuples(st.just("kill"), N),
+    st.tuples(st.just("freeze"), N),
     st.tuples(st.just("withdraw"), N),
 )
 
