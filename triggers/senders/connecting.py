@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 1.5
 """How long an unused connection is kept. Common servers close theirs after 2 to 5 seconds; a
 request that crosses such a close on the wire is lost, and it may be the only one."""
-MOST_CONNECTIONS = 1024
-"""Beyond what any dispatcher has in flight: waiting here would eat the deadline."""
+MOST_CONNECTIONS = 10_000
+"""What a dispatcher may have in flight at most: waiting for one here would eat the deadline."""
 LOOK_UPS = 32
 """Names that are looked up at once."""
 READ_AT_ONCE = 16 * 1024

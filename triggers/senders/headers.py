@@ -7,14 +7,12 @@ prescribes. Pure.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 from jobrunner.core.timestamps import format_time
 from triggers.core.records import Delivery, Headers, HttpTarget, OccurrenceKey, SourceKind
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
-"""A source that knows the zone of a schedule brings this one itself; else it is in UTC."""
+"""The source of a schedule, which knows its zone, brings this one; without it, it is in UTC."""
 
 _PUSH: Headers = (
     ("Accept", "application/json"),
@@ -80,12 +78,6 @@ def default_audience(source: SourceKind, url: str) -> str:
         match = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", url)
         return match[0] if match else url
     return url
-
-
-def schedule_time(instant: float, zone: str = "UTC") -> str:
-    """A scheduled instant as the header spells it: with the offset of the schedule's zone."""
-    local = datetime.fromtimestamp(instant, UTC).astimezone(ZoneInfo(zone))
-    return local.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _prescribed(delivery: Delivery, scheduled: tuple[str, str] | None) -> Headers:
