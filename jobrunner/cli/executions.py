@@ -37,12 +37,18 @@ def drive_and_tell(
     app: Opened, execution: Execution, drive: Any, *, logs: bool, quiet: bool
 ) -> int:
     """Drives with an audience, says the summary, returns the exit code."""
+    from jobrunner.cli.guard import say
     from jobrunner.cli.live.drive import exit_code, say_summary, standard_screen, watched
     from jobrunner.cli.live.sinks import NoSink, PrefixSink
 
     screen = standard_screen()
     sink = PrefixSink(screen) if logs else NoSink()
-    end = watched(app, execution, drive, sink=sink, screen=screen, talk=not quiet)
+    try:
+        end = watched(app, execution, drive, sink=sink, screen=screen, talk=not quiet)
+    except KeyboardInterrupt:
+        if app.through_server and app.interrupted:
+            say(f"{execution.name} is left to the server, which ends it.")
+        raise
     ended = end.execution
     code = exit_code(ended, interrupted=app.interrupted)
     if not quiet or code or end.fault:

@@ -107,6 +107,7 @@ def test_a_second_signal_leaves_the_rest_to_the_server() -> None:
             _, err = process.communicate(timeout=60)
             assert process.returncode == 130
             assert b"Traceback" not in err
+            assert f"{name} is left to the server, which ends it.".encode() in err
             assert alive(pid)
         assert jobrunner("executions", "wait", name).returncode == 1
         assert not alive(pid)
