@@ -49,8 +49,8 @@ def check_async(app: Opened) -> None:
         return
     raise Refused(
         "--async needs a server that drives the execution, and none is running on this home.",
-        hint="Leave --async away: the command then stays until the end. "
-        "In a shell, '&' puts it into the background.",
+        hint="Start one: jobrunner serve. Or leave --async away: the command then stays until the "
+        "end. In a shell, '&' puts it into the background.",
     )
 
 
