@@ -1,6 +1,7 @@
 """What installed plug-ins bring to a server: tables of methods and background loops.
 
-A plug-in that breaks costs itself and nothing else.
+A plug-in that breaks costs itself and nothing else. One that says what a person has to change (a
+setting that cannot be read) keeps the server from starting, as a setting of our own would.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from jobrunner.calls import Method
+from jobrunner.errors import UsageError
 from jobrunner.plugins import ENTRY_POINT_GROUP, Plugin
 from jobrunner.service.parts import Ground
 
@@ -36,11 +38,13 @@ def plugins() -> list[Plugin]:
 
 
 def methods_of(found: Sequence[Plugin], ground: Ground) -> list[Method]:
-    """Each of ``routes`` is a function ``Ground → methods``."""
+    """Each of ``routes`` is a function ``Ground → methods``. Raises UsageError as those do."""
     table: list[Method] = []
     for plugin, make in _targets(found, "routes"):
         try:
             table += make(ground)
+        except UsageError:
+            raise
         except Exception:
             log.exception("The methods of the plug-in %s cannot be made", plugin)
     return table

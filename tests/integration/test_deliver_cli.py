@@ -4,7 +4,10 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support.commands import PROGRAM
+from tests.support.fixtures import free_port
 from tests.support.receiver import eventually, receiving
 from tests.support.served import served
 
@@ -71,3 +74,14 @@ def test_a_command_line_that_cannot_be_meant_is_refused(home: Path) -> None:
     assert "give a filter" in run("replay", code=2)
     assert "not both" in run("replay", "x", "--state", "dead", code=2)
     assert "PENDING has not settled" in run("purge", "--state", "pending", code=2)
+
+
+def test_a_server_whose_bounds_cannot_be_read_does_not_start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBRUNNER_DELIVERIES", "many")
+    words = [*PROGRAM, "serve", "--port", str(free_port())]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: JOBRUNNER_DELIVERIES: 'many' is not a whole number")
+    assert "Traceback" not in done.stderr

@@ -345,7 +345,7 @@ def _body(flags: Document) -> str | None:
 @click.argument("names", metavar="DELIVERY...", nargs=-1, required=True)
 @with_state
 def cancel(state: State, names: tuple[str, ...]) -> None:
-    """Withdraw deliveries that have not settled. A call on the wire is broken off within seconds."""
+    """Withdraw deliveries that have not settled. A call on the wire is broken off soon."""
     from triggers.cli.desk import desk_of
 
     user = state.settings().user
