@@ -36,6 +36,8 @@ OPENING = ("run", "rerun")
 LONGEST_WAIT = 25.0
 """Seconds that one call of ``settled`` waits at most; the client asks again."""
 
+SUMMARY = "For the command line of the same version; not a public API."
+
 
 def methods(parts: Parts) -> Sequence[Method]:
     """The table. The error of a call is in Google's envelope, with the whole of it beside."""
@@ -47,7 +49,7 @@ def methods(parts: Parts) -> Sequence[Method]:
             handler=_answering(_handler(parts, operation)),
             role=operation.role,
             changes=operation.changes,
-            summary="For the command line of the same version; not a public API.",
+            summary=SUMMARY,
             about=_about(operation.name),
         )
         for operation in OPERATIONS.values()
@@ -58,7 +60,7 @@ def methods(parts: Parts) -> Sequence[Method]:
         return Answer(encode_answer(About(__version__, PROTOCOL, parts.runner.accepts())))
 
     path = f"{PATH}about"
-    return [*table, Method("jobrunner.about", "POST", path, about, Role.VIEWER)]
+    return [*table, Method("jobrunner.about", "POST", path, about, Role.VIEWER, summary=SUMMARY)]
 
 
 def _handler(parts: Parts, operation: Operation) -> Handler:
