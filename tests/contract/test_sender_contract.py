@@ -36,7 +36,7 @@ SCOPE = Scope()
 
 @dataclass
 class Case:
-    """A sender, a target that accepts, and one that does not."""
+    """A sender, a target that accepts, one that does not, and one that cannot be called."""
 
     sender: Sender
     good: Target
@@ -60,9 +60,7 @@ def job(control: Control, url: str, home: str) -> Case:
 def every(control: Control, url: str, home: str) -> Case:
     ground = Ground(control.parts, None, "o", home, "http://127.0.0.1:1")  # type: ignore[arg-type]
     sender = make_senders(ground, SenderOptions())
-    return Case(
-        sender, JobTarget("j"), HttpTarget(f"{url}/no"), PubsubTarget("projects/p/topics/t")
-    )
+    return Case(sender, JobTarget("j"), HttpTarget(f"{url}/no"), HttpTarget("nonsense"))
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,6 +103,11 @@ def delivery(target: Target) -> Delivery:
     )
 
 
+@pytest.fixture(autouse=True)
+def nobody_at_google(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "127.0.0.1:1")
+
+
 each = pytest.mark.parametrize("make", [http, job, every])
 
 
@@ -116,7 +119,7 @@ async def test_an_answer_is_an_outcome_whether_it_is_yes_or_no(make: Open, tmp_p
 
 
 @each
-async def test_a_target_of_another_kind_is_unusable_and_no_exception(
+async def test_a_target_that_cannot_be_called_is_unusable_and_no_exception(
     make: Open, tmp_path: Path
 ) -> None:
     async with opened(make, tmp_path) as case:

@@ -10,6 +10,7 @@ from triggers.ports import Sender, Sent
 from triggers.senders.job import JobSender
 from triggers.senders.keyring import Keyring
 from triggers.senders.options import SenderOptions, TokenKind
+from triggers.senders.pubsub import PubsubSender
 from triggers.senders.tokens import LocalTokens
 
 
@@ -17,8 +18,12 @@ class Senders:
     """:class:`triggers.ports.Sender` for every kind of target. A URL that starts a job is not
     called; the job is started here."""
 
-    def __init__(self, http: Sender, job: JobSender, own: Own | None) -> None:
+    def __init__(
+        self, http: Sender, job: JobSender, own: Own | None, topic: Sender | None = None
+    ) -> None:
+        """Without ``topic`` nothing is published."""
         self._http = http
+        self._topic = topic
         self._job = job
         self._own = own
 
@@ -33,11 +38,15 @@ class Senders:
             return await self._http.send(delivery, number)
         if isinstance(target, JobTarget):
             return await self._job.send(delivery, number)
+        if self._topic is not None:
+            return await self._topic.send(delivery, number)
         return Sent(Broken(Break.UNUSABLE, "nothing here publishes to a topic"))
 
     async def close(self) -> None:
         await self._http.close()
         await self._job.close()
+        if self._topic is not None:
+            await self._topic.close()
 
 
 def make_senders(ground: Ground, options: SenderOptions) -> Sender:
@@ -53,4 +62,4 @@ def make_senders(ground: Ground, options: SenderOptions) -> Sender:
     else:
         bearers = LocalTokens(Keyring(ground.home, clock), options.issuer or ground.url, clock)
     http = HttpSender(options, bearers, clock)
-    return Senders(http, JobSender(ground.parts), own_of(ground.url))
+    return Senders(http, JobSender(ground.parts), own_of(ground.url), PubsubSender())
