@@ -249,3 +249,24 @@ def test_old_occurrences_are_removed_and_open_ones_stay(schedules: ScheduleStore
     schedules.open(occurrence(300, state=OccurrenceState.MISSED, settled_at=NOW + 1))
     assert schedules.prune(NOW + 1) == 1
     assert [one.key.nominal for one in schedules.history("uid-of-nightly")] == [300, 100]
+
+
+def test_replays_of_a_schedule_that_have_not_settled_are_found(
+    schedules: ScheduleStore, deliveries: DeliveryStore
+) -> None:
+    made = armed()
+    target = HttpTarget("http://x/")
+    for uid, name, parent in (
+        ("first", "nightly", None),
+        ("replay", "nightly", "first"),
+        ("other", "other", "somebody"),
+    ):
+        delivery = Delivery(
+            uid, *WHERE, SourceKind.SCHEDULE, name, uid, target, ScheduleRetry(), parent=parent
+        )
+        deliveries.open(delivery)
+    assert schedules.replays(made.schedule) == ["replay"]
+    before = deliveries.get("replay")
+    after = replace(before, state=DeliveryState.CANCELLED, settled_at=NOW)
+    deliveries.record([Move(before, DeliveryEvent.WITHDRAWN, after)])
+    assert schedules.replays(made.schedule) == []

@@ -9,7 +9,7 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound, UsageError
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
-from triggers.core.records import Occurrence, OccurrenceKey, Schedule, SourceKind
+from triggers.core.records import Occurrence, OccurrenceKey, Schedule
 from triggers.core.states import SETTLED_OCCURRENCES, OccurrenceState
 from triggers.ports import Armed, Ended
 from triggers.store.rows import columns, marks
@@ -56,7 +56,10 @@ _MOVE = (
     "UPDATE occurrences SET state = ?, reason = ?, delivery = ?, opened_at = ?, settled_at = ?"
     f" WHERE {_KEY} AND state = ?"
 )
-_LIVE = f"{_OCCURRENCES} WHERE schedule = ? AND state = '{{}}' ORDER BY nominal, backfill"
+# With = SQLite would read the whole history of the schedule instead of the few that are open.
+_LIVE = (
+    f"{_OCCURRENCES} WHERE state = '{{}}' AND schedule BETWEEN ? AND ? ORDER BY nominal, backfill"
+)
 _LATEST = (
     f"{_OCCURRENCES} WHERE schedule = ? AND delivery IS NOT NULL"
     " ORDER BY nominal DESC, backfill DESC LIMIT 1"
@@ -69,10 +72,10 @@ _ENDED = (
     " ORDER BY o.schedule, o.nominal, o.backfill LIMIT ?"
 )
 _WAITING = "SELECT DISTINCT schedule FROM occurrences WHERE state = 'WAITING'"
-# There are few replays, and an index of them: the lane is kept out of the planner's sight.
+# There are few replays, and an index of their parents, which this comparison lets SQLite use.
 _REPLAYS = (
-    "SELECT uid FROM deliveries WHERE parent IS NOT NULL AND settled_at IS NULL"
-    " AND lane || '' = ? ORDER BY position"
+    "SELECT position, uid FROM deliveries WHERE parent > '' AND settled_at IS NULL"
+    " AND project = ? AND region = ? AND source = 'schedule' AND source_name = ?"
 )
 _PRUNE = "DELETE FROM occurrences WHERE settled_at IS NOT NULL AND settled_at < ?"
 
@@ -171,9 +174,8 @@ class SqlSchedules:
 
     def live(self, uid: str, state: OccurrenceState) -> Sequence[Occurrence]:
         sql = _LIVE.format(state.value)
-        return [
-            occurrence_of(row) for row in self._read(lambda s: s.execute(sql, (uid,)).fetchall())
-        ]
+        rows = self._read(lambda s: s.execute(sql, (uid, uid)).fetchall())
+        return [occurrence_of(row) for row in rows]
 
     def latest(self, uid: str) -> Occurrence | None:
         row = self._read(lambda s: s.execute(_LATEST, (uid,)).fetchone())
@@ -211,9 +213,9 @@ class SqlSchedules:
         return [row[0] for row in self._read(lambda s: s.execute(_WAITING).fetchall())]
 
     def replays(self, schedule: Schedule) -> Sequence[str]:
-        where = (schedule.project, schedule.region, SourceKind.SCHEDULE.value, schedule.name)
-        params = ("/".join(where),)
-        return [row[0] for row in self._read(lambda s: s.execute(_REPLAYS, params).fetchall())]
+        params = (schedule.project, schedule.region, schedule.name)
+        rows = self._read(lambda s: s.execute(_REPLAYS, params).fetchall())
+        return [uid for _, uid in sorted(rows)]
 
     def prune(self, settled_before: float) -> int:
         return self._write(lambda s: s.execute(_PRUNE, (settled_before,)).rowcount)

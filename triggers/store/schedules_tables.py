@@ -33,8 +33,10 @@ class OccurrenceRow(Base, table=True):
 
     __tablename__ = "occurrences"
     __table_args__ = (
-        Index("ix_occurrences_open", "schedule", "nominal", **_where("state = 'OPEN'")),
-        Index("ix_occurrences_waiting", "schedule", "nominal", **_where("state = 'WAITING'")),
+        Index("ix_occurrences_open", "state", "schedule", "nominal", **_where("state = 'OPEN'")),
+        Index(
+            "ix_occurrences_waiting", "state", "schedule", "nominal", **_where("state = 'WAITING'")
+        ),
         Index("ix_occurrences_settled", "settled_at", **_where("settled_at IS NOT NULL")),
         # Found by their key only, so on SQLite they live in its tree.
         {"sqlite_with_rowid": False},

@@ -98,8 +98,8 @@ CREATE TABLE occurrences (
     CONSTRAINT fk_occurrences_schedule FOREIGN KEY(schedule) REFERENCES schedules (uid) ON DELETE CASCADE
 )
  WITHOUT ROWID;
-CREATE INDEX ix_occurrences_open ON occurrences (schedule, nominal) WHERE state = 'OPEN';
-CREATE INDEX ix_occurrences_waiting ON occurrences (schedule, nominal) WHERE state = 'WAITING';
+CREATE INDEX ix_occurrences_open ON occurrences (state, schedule, nominal) WHERE state = 'OPEN';
+CREATE INDEX ix_occurrences_waiting ON occurrences (state, schedule, nominal) WHERE state = 'WAITING';
 CREATE INDEX ix_occurrences_settled ON occurrences (settled_at) WHERE settled_at IS NOT NULL;
 INSERT INTO triggers_version VALUES ('0002');
 COMMIT;

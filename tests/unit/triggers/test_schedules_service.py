@@ -317,3 +317,16 @@ def test_a_finished_run_of_a_job_that_failed_counts_as_a_failure(world: World) -
     world.end(world.rows()[0], run=run.uid)
     world.settle()
     assert world.service.find(WHERE, "nightly").schedule.state is ScheduleState.DISABLED
+
+
+def test_a_replay_counts_for_overlap(world: World) -> None:
+    world.create(overlap=Overlap.FORBID)
+    world.minutes(1)
+    world.end(world.rows()[0], D.DEAD)
+    letter = world.sent()[0]
+    replay = replace(
+        letter, uid="replay", key="replay", parent=letter.uid, state=D.PENDING, settled_at=None
+    )
+    world.deliveries.open(replay)
+    world.minutes(1)
+    assert world.states() == [O.CLOSED, O.SKIPPED]

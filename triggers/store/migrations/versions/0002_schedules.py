@@ -55,6 +55,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("schedule", "nominal", "backfill", name=op.f("pk_occurrences")),
         sqlite_with_rowid=False,
     )
-    index("ix_occurrences_open", "occurrences", ["schedule", "nominal"], "state = 'OPEN'")
-    index("ix_occurrences_waiting", "occurrences", ["schedule", "nominal"], "state = 'WAITING'")
+    index("ix_occurrences_open", "occurrences", ["state", "schedule", "nominal"], "state = 'OPEN'")
+    index(
+        "ix_occurrences_waiting",
+        "occurrences",
+        ["state", "schedule", "nominal"],
+        "state = 'WAITING'",
+    )
     index("ix_occurrences_settled", "occurrences", ["settled_at"], "settled_at IS NOT NULL")
