@@ -733,6 +733,35 @@ async def test_a_denied_address_is_never_connected_to(host: str) -> None:
         assert server.connections == 0
 
 
+async def test_of_the_addresses_of_a_name_only_allowed_ones_are_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    addresses = ["127.0.0.1", "127.0.0.2"]
+
+    def both(host: str, port: int, *args: Any, **more: Any) -> Any:
+        asked.append(host)
+        kind = (socket.AF_INET, socket.SOCK_STREAM, 6, "")
+        return [(*kind, (address, port)) for address in addresses]
+
+    async with served() as denied:
+        other = await asyncio.start_server(_ok, "127.0.0.2", denied.port)
+        monkeypatch.setattr(socket, "getaddrinfo", both)
+        target = HttpTarget(f"http://two.example:{denied.port}/")
+        assert (await send(target, options=reach(deny="127.0.0.1"))).outcome == Answer(200)
+        # Asked again, the name leads elsewhere, and only there.
+        addresses.pop()
+        assert (await broken(target, reach(deny="127.0.0.1"))).why is Break.FORBIDDEN
+        other.close()
+    assert asked == ["two.example", "two.example"], "nobody looks it up once more to connect"
+    assert denied.connections == 0
+
+
+async def _ok(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await saying(OK)(reader, writer)
+    writer.close()
+
+
 async def test_a_mapped_address_is_the_one_that_it_stands_for() -> None:
     async with served() as server:
         target = HttpTarget(f"http://[::ffff:127.0.0.1]:{server.port}/")
