@@ -44,4 +44,4 @@ def test_no_call_that_the_openapi_document_allows_breaks_the_server(home: Path) 
         namespace = f"{server.url}/apis/run.googleapis.com/v1/namespaces/local"
         for kind in ("jobs", "executions", "tasks"):
             assert "items" in json.loads(get(f"{namespace}/{kind}?limit=100")) or kind == "jobs"
-    assert "Traceback" not in (home / "serve.out").read_text()
+    assert "Traceback" not in server.log.read_text()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import pytest
 from google.api import launch_stage_pb2
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import RefreshError
 from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
+from google.oauth2.credentials import Credentials
 from google.protobuf import duration_pb2
 
 from tests.wire.running import Running, serving
@@ -25,11 +24,34 @@ PARENT = "projects/local/locations/us-central1"
 PATIENCE = 60.0
 
 
-class Clients(NamedTuple):
-    jobs: run_v2.JobsClient
-    executions: run_v2.ExecutionsClient
-    tasks: run_v2.TasksClient
-    transport: str
+class Clients:
+    """The three clients over one transport; ``token`` is sent where there is one."""
+
+    def __init__(self, server: Running, transport: str, token: str | None = None) -> None:
+        self._server, self.transport, self._token = server, transport, token
+        self.jobs = self._make(run_v2.JobsClient)
+        self.executions = self._make(run_v2.ExecutionsClient)
+        self.tasks = self._make(run_v2.TasksClient)
+
+    def _make(self, kind: Any) -> Any:
+        if self.transport == "rest":
+            credentials = Credentials(token=self._token) if self._token else AnonymousCredentials()
+            options = {"api_endpoint": self._server.url}
+            return kind(transport="rest", credentials=credentials, client_options=options)
+        address = f"127.0.0.1:{self._server.grpc_port}"
+        if self._token is None:
+            channel = grpc.insecure_channel(address)
+        else:
+            token = grpc.access_token_call_credentials(self._token)
+            credentials = grpc.composite_channel_credentials(
+                grpc.local_channel_credentials(), token
+            )
+            channel = grpc.secure_channel(address, credentials)
+        return kind(transport=kind.get_transport_class("grpc")(channel=channel))
+
+    def close(self) -> None:
+        for client in (self.jobs, self.executions, self.tasks):
+            client.transport.close()
 
     def name(self, job: str) -> str:
         """A job's full name; each transport has jobs of its own on the shared server."""
@@ -50,35 +72,19 @@ def a_job(command: str, *, tasks: int = 1, retries: int = 0, **fields: Any) -> r
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Running]:
-    home = Path(tempfile.mkdtemp(prefix="jr-", dir="/tmp"))
-    try:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    home = tmp_path_factory.mktemp("library") / "home"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JOBRUNNER_HOME", str(home))
         with serving(home, grpc=True) as running:
             yield running
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def over_rest(kind: Any, server: Running) -> Any:
-    return kind(
-        transport="rest",
-        credentials=AnonymousCredentials(),
-        client_options={"api_endpoint": server.url},
-    )
 
 
 @pytest.fixture(params=["rest", "grpc"])
 def clients(request: pytest.FixtureRequest, server: Running) -> Iterator[Clients]:
-    kinds = (run_v2.JobsClient, run_v2.ExecutionsClient, run_v2.TasksClient)
-    if request.param == "rest":
-        with warnings.catch_warnings():
-            # What the libraries say of their own future is none of ours.
-            warnings.simplefilter("ignore")
-            yield Clients(*(over_rest(kind, server) for kind in kinds), "rest")
-        return
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
-        made = (kind(transport=kind.get_transport_class("grpc")(channel=channel)) for kind in kinds)
-        yield Clients(*made, "grpc")
+    found = Clients(server, request.param)
+    yield found
+    found.close()
 
 
 def state_of(conditions: Any, kind: str) -> str:
@@ -142,6 +148,19 @@ def test_lists_come_page_by_page(clients: Clients) -> None:
     assert set(names) <= {job.name for job in everywhere}
     empty = clients.jobs.list_jobs(parent="projects/local/locations/us-west1")
     assert list(empty) == []
+    # A project of its own: exact pages, and executions and tasks of all of its jobs.
+    where = f"projects/pages-{clients.transport}/locations/us-central1"
+    wanted = [f"page{number}" for number in range(5)]
+    for one in wanted:
+        clients.jobs.create_job(parent=where, job=a_job("true"), job_id=one)
+    request = run_v2.ListJobsRequest(parent=where, page_size=2)
+    exact = [[job.name for job in page.jobs] for page in clients.jobs.list_jobs(request).pages]
+    assert [len(page) for page in exact] == [2, 2, 1]
+    assert [name.rsplit("/", 1)[1] for page in exact for name in page] == wanted
+    ran = clients.jobs.run_job(name=f"{where}/jobs/page0").result(PATIENCE)
+    (listed,) = clients.executions.list_executions(parent=f"{where}/jobs/-")
+    assert listed.name == ran.name
+    assert len(list(clients.tasks.list_tasks(parent=f"{where}/jobs/-/executions/-"))) == 1
 
 
 def test_a_run_ends_with_its_execution(clients: Clients) -> None:
@@ -262,6 +281,10 @@ def test_what_is_only_validated_is_not_written(clients: Clients) -> None:
     assert clients.jobs.update_job(upsert).result(PATIENCE).generation == 1
     with pytest.raises(exceptions.Conflict, match="already exists"):
         clients.create("dry", "true")
+    there = clients.name("dry")
+    clients.jobs.delete_job(run_v2.DeleteJobRequest(name=there, validate_only=True))
+    clients.jobs.run_job(run_v2.RunJobRequest(name=there, validate_only=True))
+    assert clients.jobs.get_job(name=there).execution_count == 0
 
 
 def test_operations_are_read_listed_awaited_and_forgotten(clients: Clients) -> None:
@@ -287,3 +310,42 @@ def test_operations_are_read_listed_awaited_and_forgotten(clients: Clients) -> N
 def test_a_name_that_cannot_be_printed_is_refused(clients: Clients) -> None:
     with pytest.raises(exceptions.BadRequest, match="cannot be printed"):
         clients.jobs.get_job(name=f"{PARENT}/jobs/a\x01b")
+
+
+def test_policies_are_kept_with_a_version(clients: Clients) -> None:
+    resource = clients.create("shared", "true").name
+    empty = clients.jobs.get_iam_policy(iam_policy_pb2.GetIamPolicyRequest(resource=resource))
+    binding = policy_pb2.Binding(role="roles/run.invoker", members=["user:ann@example.com"])
+    policy = policy_pb2.Policy(bindings=[binding], etag=empty.etag)
+    request = iam_policy_pb2.SetIamPolicyRequest(resource=resource, policy=policy)
+    stored = clients.jobs.set_iam_policy(request)
+    assert list(stored.bindings) == [binding]
+    with pytest.raises(exceptions.Conflict):
+        clients.jobs.set_iam_policy(request)
+    held = clients.jobs.test_iam_permissions(
+        iam_policy_pb2.TestIamPermissionsRequest(resource=resource, permissions=["run.jobs.run"])
+    )
+    assert list(held.permissions) == ["run.jobs.run"]
+
+
+def test_what_is_wrong_is_said_with_its_field(clients: Clients) -> None:
+    with pytest.raises(exceptions.BadRequest) as caught:
+        clients.create("wrong", "true", tasks=10001)
+    assert "10001" in caught.value.message
+    assert "job.template.taskCount" in str(caught.value.details[0])
+    with pytest.raises(exceptions.NotFound):
+        clients.jobs.run_job(name=clients.name("absent"))
+    with pytest.raises(exceptions.NotFound):
+        clients.jobs.update_job(job=a_job("true", name=clients.name("absent")))
+
+
+@pytest.mark.parametrize("transport", ["rest", "grpc"])
+def test_a_token_is_checked_whichever_way_it_comes(server: Running, transport: str) -> None:
+    with_key = Clients(server, transport, server.key)
+    assert list(with_key.jobs.list_jobs(parent="projects/none/locations/us-central1")) == []
+    with_key.close()
+    wrong = Clients(server, transport, "wrong")
+    # Over REST the library wants a fresh token at once, before it gives up.
+    with pytest.raises((exceptions.Unauthenticated, RefreshError)):
+        wrong.jobs.list_jobs(parent=PARENT)
+    wrong.close()
