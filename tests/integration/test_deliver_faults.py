@@ -14,6 +14,7 @@ from tests.integration.test_deliver import PATH
 from tests.support.fixtures import free_port
 from tests.support.receiver import Receiver, eventually, receiving
 from tests.support.served import Served, answering, start
+from triggers.service.crashpoints import POINTS
 
 COUNT = 120
 SETTINGS = {"JOBRUNNER_DELIVERIES_PER_TARGET": "24"}
@@ -105,6 +106,69 @@ def test_kill_at_random_moments_loses_nothing_and_counts_what_came_twice(
             over.set()
             place["now"].process.kill()
             place["now"].process.wait()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_server_that_dies_at_a_named_point_loses_nothing_and_starts_no_run_twice(
+    home: Path, tmp_path: Path, point: str
+) -> None:
+    port, marks = free_port(), tmp_path / "marks"
+    marks.mkdir()
+    env = {"JOBRUNNER_CRASH_AT": f"{point}:2"}
+    deaths: list[int] = []
+    serve = ("--backend", "process")
+    with receiving() as receiver:
+        receiver.answer = lambda path, count: 500 if path == "/1" and count == 1 else 200
+        server = start(home, *serve, port=port)
+        try:
+            assert answering(server), server.said()
+            server.create("job", f"mktemp {marks}/XXXXXX; sleep 0.3")
+            server.stop()
+            server = start(home, *serve, port=port, env=env)
+            assert answering(server), server.said()
+            job = {"name": "job", "acknowledgedOn": "success"}
+            bodies: list[Any] = [{"key": f"j{n}", "job": job} for n in range(3)]
+            for n in range(6):
+                retry = {"retryCount": 2, "minBackoff": "0.05s"}
+                bodies.append(
+                    {"key": f"k{n}", "http": {"url": f"{receiver.url}/{n}"}, "retry": retry}
+                )
+            for body in bodies:
+                while True:
+                    try:
+                        server.call("POST", PATH, body, timeout=5)
+                        break
+                    except (OSError, ValueError):
+                        if server.process.poll() is not None:
+                            deaths.append(server.process.returncode)
+                            server = start(home, *serve, port=port)
+                            assert answering(server), server.said()
+                        time.sleep(0.02)
+
+            def done() -> bool:
+                nonlocal server
+                if server.process.poll() is not None:
+                    deaths.append(server.process.returncode)
+                    server = start(home, *serve, port=port)
+                    assert answering(server), server.said()
+                try:
+                    found = everything(server)
+                except (OSError, ValueError):
+                    return False
+                return [one["state"] for one in found] == ["DELIVERED"] * len(bodies)
+
+            eventually(done, 60, lambda: everything(server))
+            assert deaths == [-signal.SIGKILL]
+            found = everything(server)
+            assert len(list(marks.iterdir())) == 3, "one run for each delivery"
+            for one in found:
+                if one["key"].startswith("k"):
+                    began = receiver.began[f"/{one['key'][1:]}"]
+                    most = one["attempts"] + one.get("unknownEnds", 0)
+                    assert one["attempts"] <= began <= most, one
+        finally:
+            server.process.kill()
+            server.process.wait()
 
 
 def test_a_server_that_is_stopped_leaves_what_was_on_the_wire_to_the_next_at_once(

@@ -24,6 +24,7 @@ from triggers.core.states import DeliveryState
 from triggers.core.verdict import Break, Broken, RunEnd
 from triggers.ports import Claims, DeliveryStore, Move, Sender, Sent, place_of
 from triggers.service import moves
+from triggers.service.crashpoints import crash_point
 
 POLL_SECONDS = 2.0
 """How soon something is seen that another process has opened."""
@@ -145,6 +146,8 @@ class Dispatcher:
         self._moves = []
         beating = now >= self._beat_at
         sweeping = now >= self._sweep_at
+        if taking:
+            crash_point("delivery-before-turn")
         try:
             done = await self._commit(lambda: self._work(taking, now, beating, sweeping))
         except BaseException:
@@ -154,8 +157,13 @@ class Dispatcher:
             self._beat_at = now + self._settings.beat
         if sweeping:
             self._sweep_at = now + SWEEP_SECONDS
+        if done.claims.taken:
+            crash_point("delivery-claimed")
+        if done.moves:
+            crash_point("delivery-recorded")
         for move, written in zip(done.moves, done.written, strict=True):
             if written and move.after.state is DeliveryState.FOLLOWING:
+                crash_point("delivery-followed")
                 self._follow(move.after)
         for delivery in done.following:
             self._follow(delivery)
@@ -180,6 +188,8 @@ class Dispatcher:
             mine = self._flying.keys() | landed
             changes += self._lost(now, [one for one in held if one.uid not in mine])
         written = list(store.record(changes)) if changes else []
+        if changes:
+            crash_point("delivery-in-turn")
         busy: dict[str, int] = {}
         for flight in self._flying.values():
             busy[flight.place] = busy.get(flight.place, 0) + 1
@@ -233,11 +243,13 @@ class Dispatcher:
             # This process stood still since the claim: somebody else may have it by now.
             self._land(flight, moves.unsent(delivery, self._clock.now()))
             return
+        crash_point("delivery-before-send")
         try:
             sent = await self._sender.send(delivery, moves.number_of(delivery))
         except Exception as bug:
             log.exception("The call of delivery %s broke", delivery.uid)
             sent = Sent(Broken(Break.PROTOCOL, f"the call broke: {type(bug).__name__}"))
+        crash_point("delivery-after-send")
         self._land(flight, self._judged(delivery, sent))
 
     def _judged(self, delivery: Delivery, sent: Sent) -> Move:
