@@ -132,7 +132,7 @@ class Application:
         }
         self._pages: Mapping[bytes, Callable[[], Reply]] = {
             b"/openapi.json": self._openapi,
-            b"/docs": lambda: reply.page(html_page(self._router.methods, house.version)),
+            **dict.fromkeys((b"/", b"/docs"), self._page_of_methods),
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -294,6 +294,9 @@ class Application:
     def _ready(self) -> Reply:
         why = self._house.ready()
         return reply.text(503, why) if why else reply.text(200, "ok")
+
+    def _page_of_methods(self) -> Reply:
+        return reply.page(html_page(self._router.methods, self._house.version))
 
     def _openapi(self) -> Reply:
         if not self._document:

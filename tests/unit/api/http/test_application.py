@@ -437,6 +437,11 @@ async def test_the_documents_of_the_api_need_no_token_and_may_not_be_framed() ->
     assert "default-src 'none'" in got.headers["content-security-policy"]
 
 
+async def test_a_browser_that_is_sent_to_the_server_finds_the_page_of_methods() -> None:
+    app = an_app()
+    assert (await ask(app, "GET", "/")).body == (await ask(app, "GET", "/docs")).body
+
+
 async def test_the_life_cycle_of_an_asgi_server_is_answered() -> None:
     sent: list[str] = []
     messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
