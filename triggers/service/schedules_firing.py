@@ -69,6 +69,8 @@ class Firing:
         self._deliveries = deliveries
         self._jobs = jobs
         self._ids = ids
+        # Which schedules the work at hand has paused; each work begins anew.
+        self._paused: set[str] = set()
 
     # ------------------------------------------------------------ the clock
 
@@ -79,6 +81,7 @@ class Firing:
         except NotFound:
             return
         schedule = armed.schedule
+        self._paused.discard(uid)
         try:
             when = timing_of(schedule)
         except InvalidSpec as error:
@@ -101,10 +104,9 @@ class Firing:
                     created_at=now, settled_at=now,
                 )  # fmt: skip
                 self._schedules.open(missed)
-        if found.decisions:
-            # What was found to have ended may have paused it.
-            schedule = self._schedules.get(uid).schedule
-        self._schedules.advance(uid, found.last, next_opening(schedule, when, found.last))
+        # What was found to have ended may have paused it.
+        next_at = None if uid in self._paused else next_opening(schedule, when, found.last)
+        self._schedules.advance(uid, found.last, next_at)
 
     def open_at(self, schedule: Schedule, key: OccurrenceKey, origin: Origin, now: float) -> None:
         """Of a schedule that was taken: by hand or by a backfill."""
@@ -171,7 +173,7 @@ class Firing:
         if self._schedules.occurrence(key) is not None:
             return
         answer = self._admission(schedule, now) if asks else Admission(Action.OPEN, "")
-        if origin in {Origin.DUE, Origin.CATCH_UP} and not self._enabled(schedule):
+        if origin in {Origin.DUE, Origin.CATCH_UP} and schedule.uid in self._paused:
             answer = Admission(Action.SKIP, "the schedule was paused after failures")
         words = "; ".join(text for text in (reason, answer.reason) if text)
         row = Occurrence(key, due, OccurrenceState.WAITING, origin, words, created_at=now)
@@ -187,8 +189,7 @@ class Firing:
             case Action.WAIT:
                 self._schedules.open(row)
             case Action.OPEN:
-                self._schedules.open(row)
-                self._start(schedule, when, row, now)
+                self._schedules.open(self._opened(schedule, when, row, now))
 
     def _admission(self, schedule: Schedule, now: float) -> Admission:
         policy = overlap_of(schedule)
@@ -203,13 +204,12 @@ class Firing:
             schedule.overlap_scope,
         )
 
-    def _enabled(self, schedule: Schedule) -> bool:
-        """Looking at what runs may have paused it."""
-        if overlap_of(schedule) is Overlap.ALLOW:
-            return True
-        return self._schedules.get(schedule.uid).schedule.state is ScheduleState.ENABLED
-
     def _start(self, schedule: Schedule, when: Timing, row: Occurrence, now: float) -> None:
+        opened = self._opened(schedule, when, row, now)
+        self._schedules.move(OccurrenceState.WAITING, opened)
+
+    def _opened(self, schedule: Schedule, when: Timing, row: Occurrence, now: float) -> Occurrence:
+        """As it is with its delivery, which is stored."""
         delivery = self._deliveries.open(
             Delivery(
                 uid=self._ids.uid(),
@@ -226,8 +226,7 @@ class Firing:
                 not_before=now,
             )
         )
-        opened = replace(row, state=OccurrenceState.OPEN, delivery=delivery.uid, opened_at=now)
-        self._schedules.move(OccurrenceState.WAITING, opened)
+        return replace(row, state=OccurrenceState.OPEN, delivery=delivery.uid, opened_at=now)
 
     def _leave_out(self, key: OccurrenceKey, reason: str, now: float) -> None:
         row = self._schedules.occurrence(key)
@@ -333,6 +332,7 @@ class Firing:
         enabled = after.schedule.state is ScheduleState.ENABLED
         self._schedules.put(Armed(after.schedule, armed.last, armed.next_at if enabled else None))
         if after.reason:
+            self._paused.add(armed.schedule.uid)
             log.warning("Schedule '%s' was %s.", armed.schedule.name, after.reason)
             self.drop_waiting(after.schedule, "the schedule was paused after failures", now)
 
