@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from jobrunner.api.errors import MalformedCall, PermissionDenied, Unauthenticated
+from jobrunner.api.errors import MalformedCall, Overloaded, PermissionDenied, Unauthenticated
 from jobrunner.calls import Method, Principal, Role
-from jobrunner.errors import Refused
+from jobrunner.errors import Refused, StoreFault
 
 Authenticator = Callable[[str | None, bool], Principal | None]
 """Who calls: by the bearer token, or ``None`` without one, and whether the server listens on
@@ -151,8 +151,12 @@ def bearer(header: bytes | None) -> str | None:
 
 
 def identify(authenticate: Authenticator, token: str | None, *, loopback: bool) -> Principal:
-    """Raises Unauthenticated for a stranger."""
-    principal = authenticate(token, loopback)
+    """Raises Unauthenticated for a stranger, and Overloaded while nobody can be told from one:
+    where the database is and what ails it is not for strangers."""
+    try:
+        principal = authenticate(token, loopback)
+    except StoreFault:
+        raise Overloaded("tokens cannot be looked up now: the database cannot be used") from None
     if principal is not None:
         return principal
     if token is None:

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobrunner.api.errors import CallError, MalformedCall, PermissionDenied, Unauthenticated
+from jobrunner.api.errors import (
+    CallError,
+    MalformedCall,
+    Overloaded,
+    PermissionDenied,
+    Unauthenticated,
+)
 from jobrunner.api.http.guard import (
     OwnNames,
     allow,
@@ -18,7 +24,7 @@ from jobrunner.api.http.guard import (
     own_names,
 )
 from jobrunner.calls import Answer, Call, Method, Principal, Role
-from jobrunner.errors import Refused
+from jobrunner.errors import Refused, StoreFault
 
 OURS = own_names("127.0.0.1", ["jobs.example.com"])
 
@@ -226,3 +232,12 @@ def test_a_role_may_do_what_the_ones_below_it_may(role: Role, least: Role) -> No
     assert refused.value.message == (
         "Permission 'run.jobs.run' denied on resource 'jobs/j' (or resource may not exist)."
     )
+
+
+def test_a_database_that_is_away_is_not_described_to_strangers() -> None:
+    def away(token: str | None, loopback: bool) -> Principal | None:
+        raise StoreFault("the database at db.internal cannot be reached")
+
+    with pytest.raises(Overloaded) as caught:
+        identify(away, "jrt_x", loopback=False)
+    assert "db.internal" not in caught.value.message
