@@ -46,7 +46,7 @@ class Tokens:
     def create(self, name: str, role: Role, *, lifetime: float | None = None) -> tuple[Token, str]:
         """A new token, and its text, which is nowhere else. ``lifetime`` in seconds. Raises
         InvalidSpec, or AlreadyExists if a living one has the name."""
-        _check(name, lifetime)
+        _check(name, lifetime, self._actor)
         text = PREFIX + secrets.token_urlsafe(BYTES)
         now = self._clock.now()
         token = Token(
@@ -150,7 +150,7 @@ def hashed(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _check(name: str, lifetime: float | None) -> None:
+def _check(name: str, lifetime: float | None, owner: str) -> None:
     problems = []
     if not _NAME.fullmatch(name):
         problems.append(
@@ -158,6 +158,12 @@ def _check(name: str, lifetime: float | None) -> None:
                 "NAME",
                 f"'{name}' is not a name of a token; allowed: 1 to 63 lower-case letters, digits"
                 " and hyphens, beginning with a letter and not ending with a hyphen",
+            )
+        )
+    if name == owner:
+        problems.append(
+            Violation(
+                "NAME", f"'{name}' is who owns the server; records could not tell the two apart"
             )
         )
     if lifetime is not None and lifetime <= 0:

@@ -192,3 +192,8 @@ def test_living_says_whether_anybody_could_call(tokens: Tokens, clock: HandClock
     assert tokens.living()
     clock.move(5.0)
     assert not tokens.living()
+
+
+def test_a_token_is_not_named_as_the_owner(tokens: Tokens) -> None:
+    with pytest.raises(InvalidSpec, match="'me' is who owns the server"):
+        tokens.create("me", Role.VIEWER)
