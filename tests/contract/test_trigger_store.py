@@ -319,6 +319,22 @@ def test_what_nobody_can_take_yet_is_looked_for_again_soon(deliveries: DeliveryS
     assert len(got) == 100
 
 
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_one_that_is_damaged_is_dead_and_keeps_nobody_waiting(
+    deliveries: DeliveryStore, database: Database, text: str
+) -> None:
+    for key in "abc":
+        deliveries.open(a_delivery(key, order_key=None if key == "b" else "k"))
+    database.write(
+        lambda s: s.execute("UPDATE deliveries SET target = ? WHERE key = ?", (text, "a"))
+    )
+    assert taken(deliveries) == ["uid-of-s-b"]
+    assert taken(deliveries) == ["uid-of-s-c"]
+    assert deliveries.count(DeliveryFilter()) == {State.SENDING: 2, State.DEAD: 1}
+    dead = DeliveryFilter(states=frozenset({State.DEAD}))
+    assert deliveries.purge(dead, settled_before=NOW + 1) == 1
+
+
 # ---------------------------------------------------------------- order
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Session
 from triggers.core.records import Delivery
 from triggers.ports import Claims
 from triggers.store.deliveries import SELECT
-from triggers.store.rows import DELIVERY, columns, delivery_of
+from triggers.store.recording import RELEASE
+from triggers.store.rows import DELIVERY, ORDER_KEY, columns, delivery_of
 
 WINDOW = 8
 """Rows of the window for each delivery that is wanted."""
@@ -44,6 +46,10 @@ _TAKE = (
     "UPDATE deliveries SET state = 'SENDING', lease_owner = ?, lease_until = ?,"
     " last_attempt_at = ?, first_attempt_at = COALESCE(first_attempt_at, ?)"
     f" WHERE uid = ? AND {_READY} RETURNING {columns(DELIVERY)}"
+)
+_UNREADABLE = (
+    "UPDATE deliveries SET state = 'DEAD', lease_owner = NULL, lease_until = NULL, reason = ?,"
+    " settled_at = ? WHERE uid = ?"
 )
 _NEXT = (
     f"SELECT not_before FROM deliveries WHERE {_READY} AND not_before > ?"
@@ -108,10 +114,18 @@ def claim(
             if not room.fits(place):
                 continue
             row = session.execute(_TAKE, (owner, now + ttl, now, now, uid)).fetchone()
-            if row is not None:
-                taken.append(delivery_of(row))
-                room.take(place)
-                rotation.last = lane
+            if row is None:
+                continue
+            try:
+                delivery = delivery_of(row)
+            except StoreFault as damage:
+                # One that is damaged must not keep all others waiting for ever.
+                session.execute(_UNREADABLE, (str(damage), now, uid))
+                session.execute(RELEASE, (lane, row[ORDER_KEY]))
+                continue
+            taken.append(delivery)
+            room.take(place)
+            rotation.last = lane
     row = session.execute(_NEXT, (now,)).fetchone()
     next_at = None if row is None else float(row[0])
     # Behind what was seen of a lane there may be more.

@@ -96,6 +96,8 @@ def decode_target(text: str) -> Target:
     if known is None:
         found = _decode(_target, text)
         known = found.job or found.pubsub
+        if known is None and found.http is None:
+            raise _unreadable("it names no target")
         if known is None:
             values = {one.name: getattr(found.http, one.name) for one in fields(HttpTarget)}
             token = values["token"]

@@ -20,7 +20,7 @@ _MOVE = (
     " AND attempts = ? AND unknown = ? AND run_try = ?"
 )
 _ATTEMPT = f"INSERT INTO delivery_attempts ({columns(ATTEMPT)}) VALUES ({marks(ATTEMPT)})"
-_RELEASE = (
+RELEASE = (
     "UPDATE deliveries SET waits = FALSE WHERE waits AND position ="
     " (SELECT MIN(position) FROM deliveries"
     " WHERE lane = ? AND order_key = ? AND order_key IS NOT NULL AND settled_at IS NULL)"
@@ -71,5 +71,5 @@ def _move(session: Session, move: Move) -> bool:
     if move.attempt is not None:
         session.execute(_ATTEMPT, attempt_row(move.attempt))
     if settled and before.order_key is not None:
-        session.execute(_RELEASE, (lane_of(before), before.order_key))
+        session.execute(RELEASE, (lane_of(before), before.order_key))
     return True

@@ -53,6 +53,7 @@ DELIVERY = (
     " queued_at not_before first_attempt_at last_attempt_at attempts responses unknown last_status"
     " lease_owner lease_until run_try execution parent hops reason settled_at"
 )
+ORDER_KEY = DELIVERY.split().index("order_key")
 FOUND = "lane place ages_out_at"
 """Columns beside those of the value, made from it when it is stored."""
 
