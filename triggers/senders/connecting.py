@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -171,18 +171,3 @@ class Trust:
                 context.load_verify_locations(self._ca_file)
             self._strict = context
         return self._strict
-
-
-def cause_of(error: BaseException, kind: type[Exception]) -> Any:
-    """The first error of ``kind`` among ``error`` and what it was made from; ``None`` without."""
-    seen: set[int] = set()
-    waiting: list[BaseException | None] = [error]
-    while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
-            continue
-        if isinstance(one, kind):
-            return one
-        seen.add(id(one))
-        waiting += [getattr(one, "os_error", None), one.__cause__, one.__context__]
-    return None

@@ -10,21 +10,14 @@ Imports aiohttp, which takes 0.1 s: whoever needs no HTTP call does not import t
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import ssl
 import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Protocol
 
 import aiohttp
-from aiohttp.http_exceptions import (
-    ContentLengthError,
-    PayloadEncodingError,
-    TransferEncodingError,
-)
 from yarl import URL
 
 from jobrunner.errors import JobrunnerError
@@ -32,10 +25,12 @@ from jobrunner.ports import Clock
 from triggers.core.records import Delivery, HttpTarget, OAuthToken, OidcToken, SourceKind
 from triggers.core.verdict import Answer, Break, Broken, follows_redirects
 from triggers.ports import Sent
-from triggers.senders.connecting import REUSED, ForbiddenAddress, Trust, cause_of, make_session
+from triggers.senders.connecting import REUSED, Trust, make_session
+from triggers.senders.failures import Stop, read_failure, words
 from triggers.senders.headers import UnusableHeader, body_of, default_audience, headers_of
 from triggers.senders.options import SenderOptions
 from triggers.senders.reach import Reach
+from triggers.senders.urls import becomes_get, read_url, redirected
 
 EXCERPT = 4096
 """Bytes of an answer that are kept."""
@@ -50,8 +45,6 @@ _STALE = (
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}")
 
-log = logging.getLogger(__name__)
-
 
 class Bearers(Protocol):
     """Makes the tokens that calls carry."""
@@ -59,14 +52,6 @@ class Bearers(Protocol):
     async def bearer(self, token: OidcToken | OAuthToken, audience: str) -> str:
         """Raises JobrunnerError where none can be had now."""
         ...
-
-
-class _Stop(Exception):
-    """The attempt is over; ``broken`` is how."""
-
-    def __init__(self, why: Break, message: str) -> None:
-        super().__init__(message)
-        self.broken = Broken(why, message)
 
 
 class HttpSender:
@@ -88,15 +73,15 @@ class HttpSender:
         try:
             async with limit:
                 return await self._call(delivery, target)
-        except _Stop as stop:
+        except Stop as stop:
             return Sent(stop.broken)
         except TimeoutError as error:
             if limit.expired():
                 seconds = f"{target.deadline:g} s"
                 return Sent(Broken(Break.DEADLINE, f"no complete answer within {seconds}"))
-            return Sent(Broken(Break.CONNECT, _words(error)))
+            return Sent(Broken(Break.CONNECT, words(error)))
         except Exception as error:
-            return Sent(self._read(error))
+            return Sent(read_failure(error))
 
     async def close(self) -> None:
         for session in (self._direct, self._proxied):
@@ -110,14 +95,14 @@ class HttpSender:
         try:
             headers = headers_of(delivery, target)
         except UnusableHeader as error:
-            raise _Stop(Break.UNUSABLE, str(error)) from None
+            raise Stop(Break.UNUSABLE, str(error)) from None
         if target.token is not None:
             await self._authorise(headers, target.token, delivery.source, target.url)
         method, body = target.method, body_of(delivery, target)
         if not _METHOD.fullmatch(method):
-            raise _Stop(Break.UNUSABLE, f"{method[:40]!a} is not an HTTP method")
+            raise Stop(Break.UNUSABLE, f"{method[:40]!a} is not an HTTP method")
         follow = target.follow_redirects and follows_redirects(delivery.source)
-        url = _read_url(target.url)
+        url = read_url(target.url)
         hops = 0
         while True:
             response = await self._request(url, method, headers, body, target)
@@ -130,14 +115,14 @@ class HttpSender:
                 response.release()
             hops += 1
             if hops > MOST_REDIRECTS:
-                raise _Stop(Break.REDIRECTS, f"more than {MOST_REDIRECTS} redirects")
-            there = _follow(url, location)
+                raise Stop(Break.REDIRECTS, f"more than {MOST_REDIRECTS} redirects")
+            there = redirected(url, location)
             headers = dict(headers)
             if there.origin() != url.origin():
                 # A token is for whom it was made, and for nobody that he names.
                 for name in [name for name in headers if name.lower() in _PERSONAL]:
                     del headers[name]
-            if _becomes_get(response.status, method):
+            if becomes_get(response.status, method):
                 method, body = "GET", b""
                 for name in [name for name in headers if name.lower().startswith("content-")]:
                     del headers[name]
@@ -154,7 +139,7 @@ class HttpSender:
         try:
             bearer = await self._bearers.bearer(token, audience or default_audience(source, url))
         except JobrunnerError as error:
-            raise _Stop(Break.CONNECT, f"no token: {error.message}") from None
+            raise Stop(Break.CONNECT, f"no token: {error.message}") from None
         for name in [name for name in headers if name.lower() == "authorization"]:
             del headers[name]
         headers["Authorization"] = f"Bearer {bearer}"
@@ -191,13 +176,13 @@ class HttpSender:
         """The pool of connections to use, and the proxy. The owner's own proxy may be anywhere;
         one that a target names is as suspect as the target."""
         reach, spelled = self._options.reach, target.proxy or self._options.proxy
-        proxy = _read_url(spelled) if spelled else None
+        proxy = read_url(spelled) if spelled else None
         if not reach.idle:
             reason = reach.of_host(url.raw_host or "", seen=proxy is None)
             if reason is None and target.proxy and proxy is not None:
                 reason = reach.of_host(proxy.raw_host or "")
             if reason is not None:
-                raise _Stop(Break.FORBIDDEN, reason)
+                raise Stop(Break.FORBIDDEN, reason)
         if proxy is not None and not target.proxy:
             if self._proxied is None:
                 self._proxied = make_session(Reach())
@@ -211,7 +196,7 @@ class HttpSender:
             return self._trust.context(verify)
         except OSError as error:
             path = self._options.ca_file
-            raise _Stop(Break.TLS, f"the file of authorities {path}: {_words(error)}") from None
+            raise Stop(Break.TLS, f"the file of authorities {path}: {words(error)}") from None
 
     async def _answered(self, response: aiohttp.ClientResponse, cap: int) -> Sent:
         """Reads to the end, so that the connection serves again, but not beyond ``cap``."""
@@ -239,85 +224,8 @@ class HttpSender:
         except (ValueError, OverflowError):
             return None
 
-    # ------------------------------------------------------------ what went wrong
-
-    def _read(self, error: Exception) -> Broken:
-        refusal = cause_of(error, ForbiddenAddress)
-        if refusal is not None:
-            return Broken(Break.FORBIDDEN, str(refusal))
-        match error:
-            case aiohttp.ClientSSLError():
-                return Broken(Break.TLS, _words(error.os_error))
-            case aiohttp.ClientConnectorError():
-                return Broken(Break.CONNECT, f"{error.host}:{error.port}: {_words(error.os_error)}")
-            case aiohttp.ClientHttpProxyError():
-                return Broken(Break.CONNECT, f"the proxy answers {error.status} {error.message}")
-            case aiohttp.ServerDisconnectedError():
-                return Broken(Break.RESET, "the connection was closed before an answer came")
-            case aiohttp.ClientOSError():
-                return Broken(Break.RESET, _words(error))
-            case aiohttp.ClientPayloadError():
-                coded = cause_of(error, PayloadEncodingError)
-                # An answer that stops short is a broken connection, one that is wrong is not HTTP.
-                if isinstance(coded, PayloadEncodingError) and not _cut_short(coded):
-                    return Broken(Break.PROTOCOL, f"the body of the answer: {_words(coded)}")
-                return Broken(Break.RESET, "the connection was closed within the answer")
-            case PayloadEncodingError():
-                return Broken(Break.PROTOCOL, f"the body of the answer: {_words(error)}")
-            case aiohttp.ClientResponseError():
-                return Broken(Break.PROTOCOL, _one_line(error.message) or "the answer is not HTTP")
-            case aiohttp.ClientConnectionError():
-                return Broken(Break.RESET, _words(error))
-            case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-                return Broken(Break.UNUSABLE, f"the URL cannot be called: {_words(error)}")
-            case aiohttp.ClientError():
-                return Broken(Break.PROTOCOL, _words(error))
-            case OSError():
-                return Broken(Break.CONNECT, _words(error))
-        log.error("a bug while calling a target", exc_info=error)
-        return Broken(Break.PROTOCOL, f"{type(error).__name__}: {_words(error)}")
-
 
 _PERSONAL = frozenset({"authorization", "cookie"})
-
-
-def _becomes_get(status: int, method: str) -> bool:
-    """303 asks for another page; 301 and 302 do after POST, as every client has it. 307 and 308
-    repeat the request as it was."""
-    if status == 303:
-        return method not in ("GET", "HEAD")
-    return status in (301, 302) and method == "POST"
-
-
-_SPELLED = re.compile(r"(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
-
-
-def _spelled(text: str) -> URL:
-    """What is a URL already is sent letter for letter: a signature may hang on it. Anything else is
-    brought into form. Raises ValueError."""
-    return URL(text, encoded=bool(_SPELLED.fullmatch(text))).with_fragment(None)
-
-
-@lru_cache(maxsize=1024)
-def _read_url(text: str) -> URL:
-    """Of a target. Most deliveries go where one before them went."""
-    try:
-        url = _spelled(text)
-        if url.scheme in ("http", "https") and url.raw_host and url.port:
-            return url
-    except ValueError:
-        pass
-    raise _Stop(Break.UNUSABLE, f"{text[:200]!a} is not of the form http(s)://HOST[:PORT]/PATH")
-
-
-def _follow(base: URL, location: str) -> URL:
-    try:
-        there = base.join(_spelled(location))
-        if there.scheme in ("http", "https") and there.raw_host and there.port:
-            return there
-    except ValueError:
-        pass
-    raise _Stop(Break.REDIRECTS, f"a redirect to {location[:200]!a}, which cannot be followed")
 
 
 def _plain(excerpt: bytes, coding: str) -> bytes:
@@ -328,18 +236,3 @@ def _plain(excerpt: bytes, coding: str) -> bytes:
         return zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(excerpt, EXCERPT)
     except zlib.error:
         return excerpt
-
-
-def _cut_short(error: Exception) -> bool:
-    if isinstance(error, ContentLengthError):
-        return True
-    return isinstance(error, TransferEncodingError) and "Not enough data" in str(error)
-
-
-def _words(error: BaseException) -> str:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return _one_line(str(reason))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
