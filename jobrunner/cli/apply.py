@@ -22,10 +22,11 @@ from jobrunner.cli.base import Cmd, State, with_state
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @with_state
 def apply(state: State, files: tuple[str, ...], dry_run: bool) -> None:
-    """Create or replace the jobs that YAML documents describe (Cloud Run, kind Job).
+    """Create or replace what YAML documents describe: jobs (Cloud Run, kind Job) and schedules.
 
     All documents are checked before anything is written.
     """
     from jobrunner.cli.documents import apply_all, read_documents
+    from jobrunner.cli.table import KINDS
 
-    apply_all(state, read_documents(files), dry_run=dry_run)
+    apply_all(state, read_documents(files), dry_run=dry_run, others=KINDS)

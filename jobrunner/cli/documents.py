@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -112,16 +114,30 @@ def _yaml_problem(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def planned(documents: Sequence[Document]) -> list[Planned]:
-    """Every document as a checked job. Raises InvalidSpec with all that is wrong in all of them."""
+Others = Mapping[tuple[str, str], str]
+"""Kinds beside jobs, see :data:`jobrunner.cli.table.KINDS`."""
+
+
+def planned(
+    documents: Sequence[Document], others: Others = MappingProxyType({})
+) -> tuple[list[Planned], dict[str, list[Any]]]:
+    """Every document as a checked job, or as what the module of its kind makes of it, by module.
+    Raises InvalidSpec with all that is wrong in all of them."""
     from jobrunner.api.v1 import job_from_v1
 
     plans: list[Planned] = []
+    made: dict[str, list[Any]] = {}
     violations: list[Violation] = []
     several = len(documents) > 1
     for document in documents:
+        kind, version = document.content.get("kind"), document.content.get("apiVersion")
+        module = others.get((str(kind), str(version)))
         try:
-            check_kind(document.content)
+            if module is not None:
+                plan = import_module(module).plan(document.where, document.content)
+                made.setdefault(module, []).append(plan)
+                continue
+            check_kind(document.content, others)
             read = job_from_v1(document.content)
         except InvalidSpec as error:
             violations += [
@@ -130,18 +146,21 @@ def planned(documents: Sequence[Document]) -> list[Planned]:
             ]
         else:
             plans.append(Planned(document.where, read.name, read.spec))
-    names = [plan.name for plan in plans]
-    for plan in plans:
-        if names.count(plan.name) > 1:
-            violations.append(
-                Violation(f"{plan.where}: metadata.name", f"'{plan.name}' stands more than once")
-            )
+    for group in (plans, *made.values()):
+        names = [plan.name for plan in group]
+        for plan in group:
+            if names.count(plan.name) > 1:
+                violations.append(
+                    Violation(
+                        f"{plan.where}: metadata.name", f"'{plan.name}' stands more than once"
+                    )
+                )
     if violations:
         raise InvalidSpec(violations)
-    return plans
+    return plans, made
 
 
-def check_kind(content: dict[str, Any]) -> None:
+def check_kind(content: dict[str, Any], others: Others = MappingProxyType({})) -> None:
     """Refuses another kind by its name, before anything else is said about its fields."""
     version, kind = content.get("apiVersion"), content.get("kind")
     if isinstance(kind, str) and kind and (kind, version) != (KIND, API_VERSION):
@@ -150,17 +169,32 @@ def check_kind(content: dict[str, Any]) -> None:
                 Violation(
                     "kind",
                     f"{kind} ({version or 'without apiVersion'}) cannot be applied; "
-                    f"allowed: {KIND} ({API_VERSION})",
+                    f"allowed: {KIND} ({API_VERSION})"
+                    + "".join(f", {name} ({its})" for name, its in others),
                 )
             ]
         )
 
 
-def apply_all(state: State, documents: Sequence[Document], *, dry_run: bool) -> None:
-    """Creates or replaces every job; says what happened to each on standard output."""
+def apply_all(
+    state: State,
+    documents: Sequence[Document],
+    *,
+    dry_run: bool,
+    others: Others = MappingProxyType({}),
+) -> None:
+    """Creates or replaces every job, then what else there is, which may speak of the jobs; says
+    what happened to each on standard output."""
+    plans, made = planned(documents, others)
+    if plans:
+        _apply_jobs(state, plans, dry_run=dry_run)
+    for module, found in made.items():
+        import_module(module).apply(state, found, dry_run)
+
+
+def _apply_jobs(state: State, plans: Sequence[Planned], *, dry_run: bool) -> None:
     from jobrunner.core.notices import notices
 
-    plans = planned(documents)
     scope = state.scope()
     with state.opened() as app:
         for plan in plans:

@@ -37,6 +37,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Name → (where its click command is, one line of help), in the order of the front page."""
 
+KINDS: dict[tuple[str, str], str] = {
+    ("Schedule", "jobrunner.dev/v1"): "triggers.cli.schedules_apply",
+}
+"""Kind and apiVersion of the documents that 'apply' takes beside jobs → the module that reads them:
+``plan(where, content)`` gives a checked value with a name, or raises InvalidSpec;
+``apply(state, plans, dry_run)`` writes all of them and says so."""
+
 GLOBAL_OPTIONS: tuple[tuple[str, str], ...] = (
     ("--project NAME", "Project of the names [default: local; JOBRUNNER_PROJECT]."),
     ("--region NAME", "Region of the names [default: us-central1; JOBRUNNER_REGION]."),

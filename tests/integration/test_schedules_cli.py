@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -166,3 +167,83 @@ def executions() -> list[str]:
     listed = jobrunner("executions", "list", "--format", "json")
     assert listed.returncode == 0, listed.stderr
     return [one["name"] for one in json.loads(listed.stdout)]
+
+
+NIGHTLY = """\
+apiVersion: jobrunner.dev/v1
+kind: Schedule
+metadata: {name: nightly}
+spec:
+  schedule: 0 3 * * *
+  timeZone: Europe/Berlin
+  jobTarget: {job: report, args: [--full], env: {N: 1}, acknowledge: success}
+  retryConfig: {retryCount: 2}
+  overlap: forbid
+  missedRuns: all
+  missedRunsWindow: 6h
+  spread: 10m
+---
+apiVersion: run.googleapis.com/v1
+kind: Job
+metadata: {name: report}
+spec: {template: {spec: {template: {spec: {containers: [{command: ['true']}]}}}}}
+---
+apiVersion: jobrunner.dev/v1
+kind: Schedule
+metadata: {name: ping}
+spec:
+  schedule: every 5 minutes
+  attemptDeadline: 30s
+  httpTarget: {uri: 'http://127.0.0.1:9/', httpMethod: GET}
+"""
+
+
+def test_apply_takes_schedules_beside_the_jobs_that_they_start(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(NIGHTLY)
+    dry = jobrunner("apply", "-f", str(file), "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert "Schedule 'nightly' created (dry run)." in dry.stdout
+    assert "+missedRuns: all" in dry.stdout
+    assert ok("list") == ""
+    for word in ("created", "unchanged"):
+        run = jobrunner("apply", "-f", str(file))
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.splitlines() == [
+            f"Job 'report' {word}.",
+            f"Schedule 'nightly' {word}.",
+            f"Schedule 'ping' {word}.",
+        ]
+    found = shown("nightly")
+    assert found["jobTarget"] == {
+        "job": "report",
+        "project": "local",
+        "region": "us-central1",
+        "acknowledge": "success",
+        "overrides": {"args": ["--full"], "env": {"N": "1"}, "tasks": None, "taskTimeout": None},
+    }
+    assert (found["missedRunsWindow"], found["spread"]) == (21600.0, 600)
+    file.write_text(NIGHTLY.replace("overlap: forbid", "overlap: allow"))
+    assert "Schedule 'nightly' configured." in jobrunner("apply", "-f", str(file)).stdout
+    assert shown("nightly")["overlap"] == "allow"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("overlap: forbid", "overlap: never", "spec.overlap: 'never' is not one of allow, forbid"),
+        ("overlap: forbid", "overlp: forbid", "spec.overlp: Unknown name"),
+        ("0 3 * * *", "0 3 * *", "'0 3 * *' has 4 fields"),
+        ("spread: 10m", "spread: soon", "spec.spread: 'soon' is not a duration"),
+        ("name: ping", "name: nightly", "'nightly' stands more than once"),
+        ("kind: Schedule", "kind: Timer", "Timer (jobrunner.dev/v1) cannot be applied"),
+    ],
+)
+def test_a_document_that_is_wrong_changes_nothing(
+    tmp_path: Path, old: str, new: str, says: str
+) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(NIGHTLY.replace(old, new, 1))
+    run = jobrunner("apply", "-f", str(file))
+    assert (run.returncode, says in run.stderr) == (2, True), run.stderr
+    assert (ok("list"), jobrunner("jobs", "list").stdout) == ("", "")

@@ -56,7 +56,7 @@ def new_schedule(base: Schedule, body: object) -> Schedule:
         expression=node.text("schedule"),
         time_zone=node.text("timeZone") or DEFAULT_ZONE,
         target=target,
-        retry=_retry(node.node("retryConfig")),
+        retry=retry_policy(node.node("retryConfig")),
     )
     node.skip(*OUTPUT)
     node.end()
@@ -148,10 +148,10 @@ def _target(node: Node, problems: Problems) -> HttpTarget:
     for key in given:
         if key != "httpTarget":
             problems.add(key, "it is not supported by this server; allowed: httpTarget")
-    return _http(node.node("httpTarget"), problems)
+    return http_target(node.node("httpTarget"), problems)
 
 
-def _http(node: Node, problems: Problems) -> HttpTarget:
+def http_target(node: Node, problems: Problems) -> HttpTarget:
     method = method_name(node.raw("httpMethod") or 0)
     if method is None:
         allowed = ", ".join(list(HTTP_METHODS)[1:])
@@ -188,7 +188,7 @@ def _token(node: Node, problems: Problems) -> OidcToken | OAuthToken | None:
     return token
 
 
-def _retry(node: Node) -> ScheduleRetry:
+def retry_policy(node: Node) -> ScheduleRetry:
     def seconds(key: str, default: float) -> float:
         found = read_duration(node, key)
         return default if found is None else found
