@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from triggers.core.records import Ack, Delivery, DeliveryAttempt, JobTarget, Ruling
-from triggers.core.retry import Exhausted, RetryAt, after_unknown, history, next_attempt
+from triggers.core.retry import Exhausted, History, RetryAt, after_unknown, next_attempt
 from triggers.core.states import SETTLED_DELIVERIES, DeliveryEvent, step
 from triggers.core.verdict import (
     Answer,
@@ -50,24 +51,24 @@ def followed(delivery: Delivery, execution: str, name: str) -> Move:
     """The execution (its uid and name) is stored and runs: neither a lease nor a slot is held any
     more."""
     reason = f"execution {name} runs"
-    return _move(delivery, Event.FOLLOWING, delivery, 0.0, execution=execution, reason=reason)
+    return _move(delivery, Event.FOLLOWING, 0.0, reason, execution=execution)
 
 
 def ended(
     delivery: Delivery, sent: Sent, verdict: Verdict, now: float, *, jitter: float, pause: float
 ) -> Move:
     """Of a delivery that was SENDING or FOLLOWING, whose attempt has come to an end."""
-    outcome = sent.outcome
-    failed_run = isinstance(outcome, RunEnd) and verdict.ruling is not Ruling.ACCEPT
-    counted = replace(
-        delivery,
-        attempts=delivery.attempts + 1,
-        responses=delivery.responses + counts_as_response(outcome),
-        last_status=previous_response(outcome),
-        run_try=delivery.run_try + failed_run,
-        execution=sent.execution or delivery.execution,
-    )
-    accepted = verdict.ruling is Ruling.ACCEPT
+    outcome, ruling = sent.outcome, verdict.ruling
+    accepted = ruling is Ruling.ACCEPT
+    execution = sent.execution or delivery.execution
+    counted = {
+        "attempts": delivery.attempts + 1,
+        "responses": delivery.responses + counts_as_response(outcome),
+        "last_status": previous_response(outcome),
+        "execution": execution,
+    }
+    if isinstance(outcome, RunEnd) and not accepted:
+        counted["run_try"] = delivery.run_try + 1
     attempt = DeliveryAttempt(
         delivery=delivery.uid,
         number=number_of(delivery),
@@ -75,31 +76,34 @@ def ended(
         scheduled_at=delivery.not_before,
         ended_at=now,
         status=outcome.status if isinstance(outcome, Answer) else None,
-        ruling=verdict.ruling,
+        ruling=ruling,
         excerpt=sent.excerpt,
         error="" if accepted else verdict.reason,
-        execution=counted.execution,
+        execution=execution,
     )
-    if accepted:
-        move = _move(delivery, Event.ACCEPTED, counted, now, reason=verdict.reason)
-        return replace(move, attempt=attempt)
-    if verdict.ruling is Ruling.REJECT:
-        move = _move(delivery, Event.REJECTED, counted, now, reason=verdict.reason)
-        return replace(move, attempt=attempt)
+    if ruling is not Ruling.RETRY:
+        event = Event.ACCEPTED if accepted else Event.REJECTED
+        return _move(delivery, event, now, verdict.reason, attempt, **counted)
+    first = delivery.first_attempt_at
+    past = History(
+        attempts=delivery.attempts + 1,
+        first_attempt_at=now if first is None else first,
+        queued_at=delivery.queued_at,
+    )
     follows = next_attempt(
         delivery.retry,
-        history(counted, now),
+        past,
         now,
         jitter=jitter,
         retry_after=verdict.retry_after,
         pause=pause,
     )
-    return _again(delivery, Event.RETRYABLE, counted, attempt, follows, now, verdict.reason)
+    return _again(delivery, Event.RETRYABLE, attempt, follows, now, verdict.reason, counted)
 
 
 def lost(delivery: Delivery, now: float) -> Move:
     """Nobody saw the end of the attempt: whoever held it is gone, or was away for too long."""
-    counted = replace(delivery, unknown=delivery.unknown + 1)
+    unknown = delivery.unknown + 1
     why = "whoever sent it did not see its end"
     attempt = DeliveryAttempt(
         delivery=delivery.uid,
@@ -109,20 +113,19 @@ def lost(delivery: Delivery, now: float) -> Move:
         error=why,
         execution=delivery.execution,
     )
-    follows = after_unknown(counted.unknown, now)
-    return _again(delivery, Event.LEASE_EXPIRED, counted, attempt, follows, now, why)
+    follows = after_unknown(unknown, now)
+    counted = {"unknown": unknown}
+    return _again(delivery, Event.LEASE_EXPIRED, attempt, follows, now, why, counted)
 
 
 def unsent(delivery: Delivery, now: float) -> Move:
     """Claimed and given back before anything was sent; it counts as nothing."""
-    reason = "given back before it was sent"
-    return _move(delivery, Event.LEASE_EXPIRED, delivery, now, reason=reason)
+    return _move(delivery, Event.LEASE_EXPIRED, now, "given back before it was sent")
 
 
 def orphaned(delivery: Delivery, now: float) -> Move:
     """The execution that is followed is not there any more."""
     reason = f"execution {delivery.execution} was removed before its end was seen"
-    counted = replace(delivery, attempts=delivery.attempts + 1)
     attempt = DeliveryAttempt(
         delivery=delivery.uid,
         number=number_of(delivery),
@@ -133,60 +136,56 @@ def orphaned(delivery: Delivery, now: float) -> Move:
         error=reason,
         execution=delivery.execution,
     )
-    move = _move(delivery, Event.REJECTED, counted, now, reason=reason)
-    return replace(move, attempt=attempt)
+    attempts = delivery.attempts + 1
+    return _move(delivery, Event.REJECTED, now, reason, attempt, attempts=attempts)
 
 
 def aged_out(delivery: Delivery, now: float) -> Move:
     reason = "older than its source keeps what was not delivered"
-    return _move(delivery, Event.AGED_OUT, delivery, now, reason=reason)
+    return _move(delivery, Event.AGED_OUT, now, reason)
 
 
 def withdrawn(delivery: Delivery, now: float, by: str) -> Move:
     reason = f"withdrawn by {by}" if by else "withdrawn"
-    return _move(delivery, Event.WITHDRAWN, delivery, now, reason=reason)
+    return _move(delivery, Event.WITHDRAWN, now, reason)
 
 
 def _again(
-    before: Delivery,
+    delivery: Delivery,
     event: DeliveryEvent,
-    counted: Delivery,
     attempt: DeliveryAttempt,
     follows: RetryAt | Exhausted,
     now: float,
     why: str,
+    counted: dict[str, Any],
 ) -> Move:
     reason = f"{why}; {follows.reason}"
     if isinstance(follows, Exhausted):
-        move = _move(before, Event.EXHAUSTED, counted, now, reason=reason)
-        return replace(move, attempt=attempt)
-    move = _move(before, event, counted, now, not_before=follows.at, reason=reason)
-    return replace(move, attempt=replace(attempt, retry_at=follows.at))
+        return _move(delivery, Event.EXHAUSTED, now, reason, attempt, **counted)
+    attempt = replace(attempt, retry_at=follows.at)
+    return _move(delivery, event, now, reason, attempt, not_before=follows.at, **counted)
 
 
 def _move(
     before: Delivery,
     event: DeliveryEvent,
-    counted: Delivery,
     now: float,
-    *,
     reason: str,
-    not_before: float | None = None,
-    execution: str | None = None,
+    attempt: DeliveryAttempt | None = None,
+    **changes: Any,
 ) -> Move:
     """Every move gives the lease up."""
     state = step(before.state, event)
     after = replace(
-        counted,
+        before,
         state=state,
-        not_before=counted.not_before if not_before is None else not_before,
-        execution=execution or counted.execution,
         lease_owner=None,
         lease_until=None,
         reason=reason,
         settled_at=now if state in SETTLED_DELIVERIES else None,
+        **changes,
     )
-    return Move(before, event, after)
+    return Move(before, event, after, attempt)
 
 
 def _ack(delivery: Delivery) -> Ack:

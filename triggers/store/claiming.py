@@ -18,9 +18,9 @@ from triggers.store.deliveries import SELECT
 from triggers.store.recording import RELEASE
 from triggers.store.rows import DELIVERY, ORDER_KEY, columns, delivery_of
 
-WINDOW = 8
+WINDOW = 4
 """Rows of the window for each delivery that is wanted."""
-SMALLEST_WINDOW = 64
+SMALLEST_WINDOW = 32
 PROBES = 64
 """Lanes that are looked up beyond the window, at most."""
 AGAIN_SECONDS = 0.05

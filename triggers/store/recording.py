@@ -31,7 +31,15 @@ def record(session: Session, moves: Sequence[Move]) -> Sequence[bool]:
     if any(move.before.order_key is not None for move in moves):
         # Nobody may come to wait for one of these while it settles.
         session.in_turn()
-    return [_move(session, move) for move in moves]
+    written = [_move(session, move) for move in moves]
+    attempts = [
+        attempt_row(move.attempt)
+        for move, done in zip(moves, written, strict=True)
+        if done and move.attempt is not None
+    ]
+    if attempts:
+        session.executemany(_ATTEMPT, attempts)
+    return written
 
 
 def _move(session: Session, move: Move) -> bool:
@@ -68,8 +76,6 @@ def _move(session: Session, move: Move) -> bool:
     ).rowcount
     if not written:
         return False
-    if move.attempt is not None:
-        session.execute(_ATTEMPT, attempt_row(move.attempt))
     if settled and before.order_key is not None:
         session.execute(RELEASE, (lane_of(before), before.order_key))
     return True
