@@ -108,6 +108,13 @@ def test_what_is_wrong_is_said(words: tuple[str, ...], code: int, says: str) -> 
     assert (run.returncode, says in run.stderr) == (code, True), run.stderr
 
 
+def test_a_server_elsewhere_is_not_taken_for_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBRUNNER_ENDPOINT", "http://127.0.0.1:9")
+    run = jobrunner("schedules", "list")
+    assert (run.returncode, "jobrunner gcloud scheduler jobs" in run.stderr) == (4, True)
+    assert ok("next", "--schedule", "0 0 * * *", "--count", "1")
+
+
 def test_pausing_twice_is_refused() -> None:
     ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/")
     ok("pause", "ping")

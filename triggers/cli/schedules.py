@@ -6,6 +6,7 @@ within a second what was changed.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -74,6 +75,13 @@ def home_of(state: State) -> Iterator[Home]:
     from triggers.service.schedules import Schedules
     from triggers.store import open_deliveries, open_schedules
 
+    if os.environ.get("JOBRUNNER_ENDPOINT"):
+        from jobrunner.errors import Refused
+
+        raise Refused(
+            "Schedules are kept in a home; JOBRUNNER_ENDPOINT names a server.",
+            hint="Do it there, or use: jobrunner gcloud scheduler jobs",
+        )
     with state.app() as app:
         store: Any = app.store
         deliveries = open_deliveries(store.database)
