@@ -10,6 +10,7 @@ from tests.support.schedules import START, WHERE, World
 from tests.support.stores import a_job, an_execution
 from triggers.core.records import (
     CatchUp,
+    Delivery,
     HttpTarget,
     JobTarget,
     Origin,
@@ -330,3 +331,22 @@ def test_a_replay_counts_for_overlap(world: World) -> None:
     world.deliveries.open(replay)
     world.minutes(1)
     assert world.states() == [O.CLOSED, O.SKIPPED]
+
+
+def test_without_its_delivery_there_is_no_occurrence_and_it_is_opened_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create()
+    world.clock.advance(60)
+    with monkeypatch.context() as patch:
+
+        def crash(delivery: Delivery) -> Delivery:
+            raise RuntimeError("the power is gone")
+
+        patch.setattr(world.deliveries, "open", crash)
+        with pytest.raises(RuntimeError):
+            world.fire()
+    assert (world.rows(), world.sent()) == ([], [])
+    world.fire()
+    assert world.states() == [O.OPEN]
+    assert len(world.sent()) == 1
