@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from jobrunner.errors import StoreFault
 from jobrunner.ports import Clock, Commit, Runner
 from triggers.core.records import OccurrenceKey
+from triggers.ports import Ended
 from triggers.service.schedules import Schedules
 
 BATCH = 64
@@ -15,6 +16,9 @@ BATCH = 64
 KEEP_SECONDS = 31 * 86_400.0
 """How long settled occurrences are kept."""
 PRUNE_SECONDS = 3600.0
+LOOKS = 200.0
+"""Runs that go on and are looked at in a second."""
+MOST_REST_SECONDS = 10.0
 PUT_OFF_SECONDS = 60.0
 """Until a schedule is looked at again that broke the look."""
 
@@ -39,6 +43,7 @@ class Turns:
         self._clock = clock
         self._opened = opened
         self._prune_at = 0.0
+        self._look_at: dict[OccurrenceKey, float] = {}
 
     async def tick(self) -> float | None:
         """Returns when the next occurrence is due. Raises StoreFault."""
@@ -63,15 +68,34 @@ class Turns:
     async def _settle(self, now: float) -> None:
         firing = self._schedules.firing
         after: OccurrenceKey | None = None
+        running: list[OccurrenceKey] = []
         while ended := self._store.ended(after, limit=BATCH):
             after = ended[-1].occurrence.key
-            over = [one for one in ended if firing.over(one)]
+            over: list[Ended] = []
+            for one in ended:
+                key = one.occurrence.key
+                if self._rests(key, now) or not firing.over(one):
+                    running.append(key)
+                else:
+                    over.append(one)
             if over:
                 await self._commit(lambda over=over: firing.close(over, now))  # type: ignore[misc]
                 self._told()
+        self._rest(running, now)
         waiting = [uid for uid in self._store.waiting() if firing.room(uid)]
         for start in range(0, len(waiting), BATCH):
             await self._each(waiting[start : start + BATCH], lambda uid: firing.release(uid, now))
+
+    def _rests(self, key: OccurrenceKey, now: float) -> bool:
+        # A clock that was set back must not make it rest for long.
+        return now < self._look_at.get(key, 0.0) <= now + MOST_REST_SECONDS
+
+    def _rest(self, running: Sequence[OccurrenceKey], now: float) -> None:
+        """The more there are, the longer each of them rests."""
+        pause = min(len(running) / LOOKS, MOST_REST_SECONDS)
+        self._look_at = {
+            key: self._look_at[key] if self._rests(key, now) else now + pause for key in running
+        }
 
     async def _each(self, uids: Sequence[str], work: Callable[[str], None]) -> None:
         """In one commit; where one breaks, each in its own."""

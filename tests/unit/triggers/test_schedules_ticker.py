@@ -8,8 +8,10 @@ import pytest
 
 from jobrunner.errors import StoreFault
 from tests.support.schedules import START, WHERE, IdleRunner, World
-from triggers.core.records import Overlap
+from tests.support.stores import a_job, an_execution
+from triggers.core.records import JobTarget, Overlap
 from triggers.core.states import OccurrenceState as O
+from triggers.ports import Ended
 from triggers.service.schedules_turns import Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
 
@@ -120,6 +122,38 @@ def test_what_has_ended_is_closed_and_what_waits_is_opened(world: World) -> None
     world.end(world.rows()[0])
     clockwork.tick()
     assert world.states() == [O.CLOSED, O.OPEN]
+
+
+def test_of_many_runs_that_go_on_each_is_looked_at_now_and_then(world: World) -> None:
+    world.jobs.create_job(a_job("report"))
+    run = an_execution("report-1", job="report")
+    world.jobs.create_execution(run)
+    for number in range(300):
+        world.create(f"s{number}", target=JobTarget("report"))
+    clockwork = Clockwork(world)
+    world.clock.advance(60)
+    clockwork.tick()
+    for number in range(300):
+        world.end(world.rows(f"s{number}")[0], run=run.uid)
+    looks: list[Ended] = []
+    over = world.service.firing.over
+
+    def counted(one: Ended) -> bool:
+        looks.append(one)
+        return over(one)
+
+    world.service.firing.over = counted  # type: ignore[method-assign]
+    for _ in range(30):
+        clockwork.tick()
+        world.clock.advance(0.1)
+    assert 300 <= len(looks) <= 900
+    world.clock.advance(-3600)
+    clockwork.tick()
+    assert len(looks) <= 1200
+    world.jobs.delete_execution(run.uid)
+    world.clock.advance(3600)
+    clockwork.tick()
+    assert world.states("s0") == [O.CLOSED]
 
 
 def test_one_that_breaks_does_not_stop_the_others(world: World) -> None:
