@@ -120,6 +120,14 @@ def test_gcloud_makes_changes_runs_pauses_and_removes_a_job(stage: Stage) -> Non
     assert changed["httpTarget"]["httpMethod"] == "PUT"
     assert changed["timeZone"] == "Europe/Berlin"
 
+    stage.ok("jobs", "update", "http", "j1", "--oidc-service-account-email", "a@b.c")
+    changed = stage.ok(
+        "jobs", "update", "http", "j1", "--update-headers", "X-A=b", "--clear-auth-token"
+    )
+    assert changed["httpTarget"]["headers"]["Content-Type"] == "application/json"
+    assert changed["httpTarget"]["headers"]["X-A"] == "b"
+    assert "oidcToken" not in changed["httpTarget"]
+
     stage.ok("jobs", "pause", "j1")
     assert stage.ok("jobs", "describe", "j1")["state"] == "PAUSED"
     refused = stage.gcloud("jobs", "pause", "j1", "--location", "us-central1")

@@ -159,6 +159,46 @@ def test_a_mask_reaches_into_the_target_and_the_tokens_exclude_each_other(
     assert isinstance(token, OAuthToken)
 
 
+def test_headers_of_a_patch_are_added_and_none_clears_them(face: Face) -> None:
+    face.call("create", body=JOB)
+    body: dict[str, Any] = {"httpTarget": {"headers": {"X-A": "b"}}}
+    after = face.call("update", body=body, updateMask="httpTarget.headers")
+    assert after["httpTarget"]["headers"] == {
+        "Content-Type": "application/json",
+        "X-A": "b",
+        "User-Agent": "Google-Cloud-Scheduler",
+    }
+    body = {"httpTarget": {"headers": {"X-A": None}}}
+    after = face.call("update", body=body, updateMask="httpTarget.headers")
+    assert "X-A" not in after["httpTarget"]["headers"]
+    for empty in ({"httpTarget": {}}, {"httpTarget": {"headers": {}}}):
+        after = face.call("update", body=empty, updateMask="httpTarget.headers")
+        assert after["httpTarget"]["headers"] == {"User-Agent": "Google-Cloud-Scheduler"}
+
+
+def test_a_token_is_cleared_by_naming_all_of_it(face: Face) -> None:
+    face.call("create", body=JOB)
+    mask = ",".join(
+        f"httpTarget.{one}"
+        for one in (
+            "oidcToken.serviceAccountEmail",
+            "oidcToken.audience",
+            "oauthToken.serviceAccountEmail",
+            "oauthToken.scope",
+        )
+    )
+    after = face.call("update", body={"httpTarget": {"httpMethod": "POST"}}, updateMask=mask)
+    assert "oidcToken" not in after["httpTarget"]
+    assert "oauthToken" not in after["httpTarget"]
+    said = refused(
+        face,
+        "update",
+        body={"httpTarget": {"oidcToken": {"audience": "x"}}},
+        updateMask="httpTarget.oidcToken.audience",
+    )
+    assert said == (400, "httpTarget.oidcToken.serviceAccountEmail: it is missing")
+
+
 def test_what_only_we_have_outlives_a_patch(face: Face, world: World) -> None:
     world.create("j1", target=JobTarget("report"), overlap=Overlap.FORBID)
     shown = face.call("update", body={"description": "x"}, updateMask="description")

@@ -30,6 +30,7 @@ OUTPUT = (
 )  # fmt: skip
 TARGETS = ("httpTarget", "pubsubTarget", "appEngineHttpTarget")
 _TOKENS = ("oidcToken", "oauthToken")
+_MAPS = ("headers", "attributes")
 _WRITABLE = (
     "description", "schedule", "timeZone", "attemptDeadline", "retryConfig", *TARGETS,
 )  # fmt: skip
@@ -74,6 +75,7 @@ def patched(old: Schedule, body: object, mask: str) -> Schedule:
     document = deepcopy(written(old))
     for path in paths:
         _lay(document, body, path)
+    _without_empty_tokens(document, body)
     new = new_schedule(old, document)
     if not any(path[0] in TARGETS or path == ["attemptDeadline"] for path in map(_parts, paths)):
         new = replace(new, target=old.target)
@@ -121,13 +123,29 @@ def _lay(document: Document, body: Document, path: str) -> None:
             inner = document[part] = {}
         found = body.get(part)
         document, body = inner, found if isinstance(found, dict) else {}
-        if part == "httpTarget":
+        if part == "httpTarget" and body.get(parts[1]) is not None:
             _exclude(document, parts[1], _TOKENS)
-    value = body.get(parts[-1])
-    if value is None:
+    value, old = body.get(parts[-1]), document.get(parts[-1])
+    if value in (None, {}):
         document.pop(parts[-1], None)
+    elif parts[-1] in _MAPS and isinstance(value, dict) and isinstance(old, dict):
+        # Clients send what is new and what is to go (with no value), not the whole.
+        merged = {**old, **value}
+        document[parts[-1]] = {key: each for key, each in merged.items() if each is not None}
     else:
         document[parts[-1]] = deepcopy(value)
+
+
+def _without_empty_tokens(document: Document, body: Document) -> None:
+    """A token whose members were all taken out is gone."""
+    target, given = document.get("httpTarget"), body.get("httpTarget")
+    if not isinstance(target, dict):
+        return
+    for key in _TOKENS:
+        token = target.get(key)
+        named = isinstance(given, dict) and bool(given.get(key))
+        if isinstance(token, dict) and not token.get("serviceAccountEmail") and not named:
+            del target[key]
 
 
 def _exclude(document: Document, chosen: str, group: tuple[str, ...]) -> None:
