@@ -16,6 +16,7 @@ The answer is the JSON of the response message, and has no member that the messa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jobrunner.api.audit import child, http_path
 from jobrunner.api.shapes import V2_CANCEL, V2_JOB, V2_RUN, WAIT
@@ -46,7 +47,7 @@ def methods(parts: Parts) -> Sequence[Method]:
     frame = Frame(parts)
     jobs, executions = JobMethods(frame, ledger), ExecutionMethods(frame, ledger)
     operations = OperationMethods(frame, ledger)
-    return [
+    table = [
         _read("run.jobs.list", JOBS, jobs.list, f"{_RUN}Jobs/ListJobs", "Lists jobs", LIST),
         _read("run.jobs.get", JOB, jobs.get, f"{_RUN}Jobs/GetJob", "Shows a job"),
         Method(
@@ -101,6 +102,13 @@ def methods(parts: Parts) -> Sequence[Method]:
             (), WAIT,
         ),
     ]  # fmt: skip
+    # Version 1 knows the same operations by the same names.
+    older = [
+        replace(method, path=method.path.replace("/v2/", "/v1/", 1), grpc="")
+        for method in table
+        if method.path.startswith(OPERATIONS)
+    ]
+    return [*table, *older]
 
 
 def _made(call: Call) -> str:

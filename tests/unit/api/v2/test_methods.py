@@ -574,6 +574,20 @@ async def test_an_operation_is_forgotten_and_its_run_goes_on(face: Face, control
     assert control.store.get_execution_by_uid(started(control, ran)).abort is None
 
 
+async def test_version_1_knows_the_same_operations(face: Face) -> None:
+    await create(face)
+    ran = await run(face)
+    older, newer = f"/v1/{ran['name']}", f"/v2/{ran['name']}"
+    assert (await face.ask("GET", older)).body == (await face.ask("GET", newer)).body
+    listed, _, _ = ran["name"].rpartition("/")
+    assert (await face.ask("GET", f"/v1/{listed}")).body == (
+        await face.ask("GET", f"/v2/{listed}")
+    ).body
+    assert (await face.ask("POST", f"{older}:wait", {"timeout": "0s"})).status == 200
+    assert (await face.ask("DELETE", older)).body == {}
+    assert (await face.ask("GET", newer)).status == 404
+
+
 async def test_a_wait_ends_with_the_execution(face: Face, control: Control) -> None:
     await create(face)
     ran = await run(face)
@@ -626,7 +640,7 @@ def test_who_may_what() -> None:
         read = method.verb == "GET" or name == "run.operations.wait"
         role = Role.INVOKER if name in invoked else Role.VIEWER if read else Role.ADMIN
         assert (method.role, method.changes) == (role, not read), name
-        assert method.grpc
+        assert bool(method.grpc) == method.path.startswith("/v2/")
 
 
 async def test_a_removal_over_v1_is_told_to_who_waits_over_v2(control: Control) -> None:
