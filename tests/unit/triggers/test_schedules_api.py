@@ -16,7 +16,7 @@ from jobrunner.service.parts import Parts
 from jobrunner.store.logs import FileLogs
 from tests.support.schedules import WHERE, IdleRunner, World
 from triggers.api.scheduler.methods import scheduler_methods
-from triggers.core.records import JobTarget, OAuthToken, Overlap
+from triggers.core.records import JobTarget, OAuthToken, Overlap, PubsubTarget
 from triggers.core.states import DeliveryState
 
 T = TypeVar("T")
@@ -176,6 +176,21 @@ def test_headers_of_a_patch_are_added_and_none_clears_them(face: Face) -> None:
         assert after["httpTarget"]["headers"] == {"User-Agent": "Google-Cloud-Scheduler"}
 
 
+def test_a_job_can_publish_a_message(face: Face, world: World) -> None:
+    target = {"topicName": "projects/local/topics/t", "data": "aGk=", "attributes": {"a": "b"}}
+    job = {key: JOB[key] for key in ("name", "schedule")}
+    made = face.call("create", body={**job, "pubsubTarget": target})
+    assert made["pubsubTarget"] == target
+    assert ("httpTarget" in made, "attemptDeadline" in made) == (False, False)
+    body = {"pubsubTarget": {"data": "aG8="}, "retryConfig": {"maxDoublings": 5}}
+    after = face.call("update", body=body, updateMask="pubsubTarget.data")
+    assert after["pubsubTarget"] == {**target, "data": "aG8="}
+    assert face.call("run")["state"] == "ENABLED"
+    [delivery] = world.sent()
+    assert delivery.target == PubsubTarget("projects/local/topics/t", b"ho", (("a", "b"),))
+    assert delivery.payload is None
+
+
 def test_a_token_is_cleared_by_naming_all_of_it(face: Face) -> None:
     face.call("create", body=JOB)
     mask = ",".join(
@@ -235,7 +250,10 @@ def test_the_status_is_that_of_the_last_attempt(face: Face, world: World) -> Non
         ({"schedule": "* * * *"}, "schedule: '* * * *' has 4 fields"),
         ({"schedule": ""}, "schedule: it is missing"),
         ({"timeZone": "Nowhere"}, "timeZone: 'Nowhere' is not a time zone"),
-        ({"httpTarget": None}, "target: there is none; allowed: exactly one, httpTarget"),
+        (
+            {"httpTarget": None},
+            "target: there is none; allowed: exactly one, httpTarget or pubsubTarget",
+        ),
         ({"pubsubTarget": {"topicName": "t"}}, "target: httpTarget and pubsubTarget are set"),
         ({"attemptDeadline": "5s"}, "attemptDeadline: 5s is not from 15s to 1800s"),
         ({"attemptDeadline": 5}, "attemptDeadline: 5 is not a duration"),

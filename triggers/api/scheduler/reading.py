@@ -20,6 +20,7 @@ from triggers.core.records import (
     HttpTarget,
     OAuthToken,
     OidcToken,
+    PubsubTarget,
     Schedule,
     ScheduleRetry,
 )
@@ -47,7 +48,7 @@ def new_schedule(base: Schedule, body: object) -> Schedule:
     if not node.present:
         problems.add("job", "it is missing; allowed: a job")
     target, deadline = _target(node, problems), read_duration(node, "attemptDeadline")
-    if deadline is not None and deadline != 0:
+    if deadline is not None and deadline != 0 and isinstance(target, HttpTarget):
         target = replace(target, deadline=deadline)
     if not node.text("schedule"):
         problems.add("schedule", "it is missing; allowed: unix-cron or English")
@@ -158,15 +159,24 @@ def _exclude(document: Document, chosen: str, group: tuple[str, ...]) -> None:
 # -------------------------------------------------------------------------------- targets
 
 
-def _target(node: Node, problems: Problems) -> HttpTarget:
+def _target(node: Node, problems: Problems) -> HttpTarget | PubsubTarget:
     given = [key for key in TARGETS if node.has(key)]
     if len(given) != 1:
         found = f"{' and '.join(given)} are set" if given else "there is none"
-        problems.add("target", f"{found}; allowed: exactly one, httpTarget")
-    for key in given:
-        if key != "httpTarget":
-            problems.add(key, "it is not supported by this server; allowed: httpTarget")
+        problems.add("target", f"{found}; allowed: exactly one, httpTarget or pubsubTarget")
+    if "appEngineHttpTarget" in given:
+        allowed = "allowed: httpTarget or pubsubTarget"
+        problems.add("appEngineHttpTarget", f"it is not supported by this server; {allowed}")
+    if given == ["pubsubTarget"]:
+        return pubsub_target(node.node("pubsubTarget"))
     return http_target(node.node("httpTarget"), problems)
+
+
+def pubsub_target(node: Node) -> PubsubTarget:
+    attributes = tuple(node.text_map("attributes").items())
+    target = PubsubTarget(node.text("topicName"), _bytes(node, "data"), attributes)
+    node.end()
+    return target
 
 
 def http_target(node: Node, problems: Problems) -> HttpTarget:
