@@ -89,6 +89,20 @@ def test_a_schedule_is_made_shown_changed_and_removed() -> None:
     assert jobrunner("schedules", "describe", "ping").returncode == 3
 
 
+def test_a_schedule_can_publish_a_message() -> None:
+    words = ("--topic", "reports", "--message-body", "hi", "--attributes", "a=b,c=d")
+    ok("create", "pubsub", "hourly", *YEARLY, *words)
+    assert shown("hourly")["pubsubTarget"] == {
+        "topicName": "projects/local/topics/reports",
+        "data": "aGk=",
+        "attributes": {"a": "b", "c": "d"},
+    }
+    ok("update", "hourly", "--message-body", "ho")
+    assert shown("hourly")["pubsubTarget"]["data"] == "aG8="  # type: ignore[index]
+    wrong = jobrunner("schedules", "update", "hourly", "--uri", "http://x/")
+    assert (wrong.returncode, "publishes a message" in wrong.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [

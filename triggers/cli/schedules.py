@@ -28,10 +28,12 @@ from jobrunner.cli.base import (
 )
 from jobrunner.cli.params import DURATION, whole
 from triggers.cli.schedules_flags import (
+    BODY,
     HTTP,
     INSTANT,
     JOB,
     POLICY,
+    PUBSUB,
     SCHEDULE,
     given,
     names_of,
@@ -113,7 +115,7 @@ def schedules() -> None:
 
 @schedules.group(cls=Group)
 def create() -> None:
-    """Make a schedule that calls a service or executes a job."""
+    """Make a schedule that calls a service, executes a job or publishes a message."""
 
 
 @create.command(
@@ -124,7 +126,7 @@ def create() -> None:
     ),
 )
 @name_argument
-@options(SCHEDULE, HTTP, POLICY)
+@options(SCHEDULE, HTTP, BODY, POLICY)
 @with_state
 def create_http(state: State, name: str, **flags: Any) -> None:
     """Make a schedule that calls a URL."""
@@ -158,6 +160,27 @@ def create_job(state: State, name: str, **flags: Any) -> None:
     _create(state, name, job_target(target, flags), flags)
 
 
+@create.command(
+    "pubsub",
+    examples=(
+        "jobrunner schedules create pubsub hourly --schedule '0 * * * *' "
+        "--topic reports --message-body '{}'",
+    ),
+)
+@name_argument
+@options(SCHEDULE, PUBSUB, BODY, POLICY)
+@with_state
+def create_pubsub(state: State, name: str, **flags: Any) -> None:
+    """Make a schedule that publishes a message."""
+    from triggers.cli.schedules_flags import pubsub_target
+    from triggers.core.records import PubsubTarget
+
+    _needs(flags, "expression", "--schedule")
+    _needs(flags, "topic", "--topic")
+    target = pubsub_target(PubsubTarget(""), state.scope().project, flags)
+    _create(state, name, target, flags)
+
+
 def _create(state: State, name: str, target: Any, flags: dict[str, Any]) -> None:
     from triggers.cli.schedules_flags import with_settings
     from triggers.core.records import JobTarget, Schedule
@@ -177,13 +200,18 @@ def _create(state: State, name: str, target: Any, flags: dict[str, Any]) -> None
     examples=("jobrunner schedules update nightly --schedule '30 2 * * *' --missed-runs all",)
 )
 @name_argument
-@options(SCHEDULE, HTTP, JOB, POLICY)
+@options(SCHEDULE, HTTP, JOB, PUBSUB, BODY, POLICY)
 @with_state
 def update(state: State, name: str, **flags: Any) -> None:
     """Change what is named, and leave the rest as it is."""
     from dataclasses import replace
 
-    from triggers.cli.schedules_flags import http_target, job_target, with_settings
+    from triggers.cli.schedules_flags import (
+        http_target,
+        job_target,
+        pubsub_target,
+        with_settings,
+    )
     from triggers.core.records import HttpTarget, JobTarget
 
     named = given(flags)
@@ -191,16 +219,21 @@ def update(state: State, name: str, **flags: Any) -> None:
         raise UsageProblem("There is nothing to change.", hint="See: schedules update --help")
     of_http = named & names_of(HTTP)
     of_job = named & names_of(JOB)
+    of_pubsub = named & names_of(PUBSUB)
+    of_body = named & names_of(BODY)
     scope = state.scope()
 
     def change(old: Schedule) -> Schedule:
         target = old.target
         if isinstance(target, HttpTarget):
-            _only(of_job, "calls a URL")
+            _only(of_job | of_pubsub, "calls a URL")
             target = http_target(target, flags)
         elif isinstance(target, JobTarget):
-            _only(of_http, "executes a job")
+            _only(of_http | of_pubsub | of_body, "executes a job")
             target = job_target(target, flags)
+        else:
+            _only(of_http | of_job, "publishes a message")
+            target = pubsub_target(target, scope.project, flags)
         return with_settings(replace(old, target=target), flags)
 
     with home_of(state) as home:

@@ -12,7 +12,14 @@ from jobrunner.cli.params import DURATION, Parsed, whole
 from jobrunner.core.timestamps import parse_time
 
 if TYPE_CHECKING:
-    from triggers.core.records import HttpTarget, JobTarget, OAuthToken, OidcToken, Schedule
+    from triggers.core.records import (
+        HttpTarget,
+        JobTarget,
+        OAuthToken,
+        OidcToken,
+        PubsubTarget,
+        Schedule,
+    )
 
 INSTANT = Parsed("time", lambda text: parse_time(text.strip()))
 Flags = dict[str, Any]
@@ -58,12 +65,18 @@ POLICY = (
     click.option("--max-backoff", type=DURATION, metavar="DURATION", help="[default: 1h]"),
     click.option("--max-doublings", type=whole(0), metavar="N", help="[default: 5]"),
 )
+BODY = (
+    click.option("--message-body", metavar="TEXT", help="Of the request or message."),
+    click.option("--message-body-from-file", metavar="FILE", help="Of the request or message."),
+)
+PUBSUB = (
+    click.option("--topic", metavar="TOPIC", help="What is published to."),
+    click.option("--attributes", multiple=True, metavar="K=V,...", help="Of the message."),
+)
 HTTP = (
     click.option("--uri", metavar="URL", help="What is called."),
     click.option("--http-method", metavar="METHOD", help="[default: POST]"),
     click.option("--headers", multiple=True, metavar="K=V,...", help="Of the request."),
-    click.option("--message-body", metavar="TEXT", help="Of the request."),
-    click.option("--message-body-from-file", metavar="FILE", help="Of the request."),
     click.option("--oidc-service-account-email", metavar="EMAIL", help="Who an ID token is for."),
     click.option("--oidc-token-audience", metavar="TEXT", help="[default: the URL]"),
     click.option("--oauth-service-account-email", metavar="EMAIL", help="For an access token."),
@@ -160,17 +173,41 @@ def http_target(old: HttpTarget, flags: Flags) -> HttpTarget:
         changes["method"] = flags["http_method"].upper()
     if flags.get("headers"):
         changes["headers"] = tuple(_read("--headers", values.merge_dicts, flags["headers"]).items())
-    if flags.get("message_body") is not None and flags.get("message_body_from_file"):
-        raise UsageProblem("--message-body and --message-body-from-file exclude each other.")
-    if flags.get("message_body") is not None:
-        changes["body"] = flags["message_body"].encode()
-    elif flags.get("message_body_from_file"):
-        with open(flags["message_body_from_file"], "rb") as file:
-            changes["body"] = file.read()
+    body = _body(flags)
+    if body is not None:
+        changes["body"] = body
     token = _token(flags)
     if token is not None:
         changes["token"] = token
     return replace(old, **changes)
+
+
+def pubsub_target(old: PubsubTarget, project: str, flags: Flags) -> PubsubTarget:
+    """A short name of a topic is one of ``project``."""
+    from dataclasses import replace
+
+    changes: dict[str, Any] = {}
+    topic = flags.get("topic")
+    if topic:
+        changes["topic"] = topic if "/" in topic else f"projects/{project}/topics/{topic}"
+    body = _body(flags)
+    if body is not None:
+        changes["data"] = body
+    if flags.get("attributes"):
+        pairs = _read("--attributes", values.merge_dicts, flags["attributes"])
+        changes["attributes"] = tuple(pairs.items())
+    return replace(old, **changes)
+
+
+def _body(flags: Flags) -> bytes | None:
+    if flags.get("message_body") is not None and flags.get("message_body_from_file"):
+        raise UsageProblem("--message-body and --message-body-from-file exclude each other.")
+    if flags.get("message_body") is not None:
+        return str(flags["message_body"]).encode()
+    if flags.get("message_body_from_file"):
+        with open(flags["message_body_from_file"], "rb") as file:
+            return file.read()
+    return None
 
 
 def job_target(old: JobTarget, flags: Flags) -> JobTarget:
