@@ -245,3 +245,16 @@ def test_the_client_library_makes_changes_runs_and_removes_a_job(stage: Stage, c
         client.get_job(name=name)
     with pytest.raises(exceptions.BadRequest):
         client.create_job(parent=PARENT, job=scheduler.Job(name=name, schedule="x"))
+
+
+def test_gcloud_makes_and_changes_a_job_that_publishes(stage: Stage) -> None:
+    require("gcloud")
+    made = stage.ok(
+        "jobs", "create", "pubsub", "p1", "--schedule", "0 0 1 1 *", "--topic", "t",
+        "--message-body", "hi", "--attributes", "a=b",
+    )  # fmt: skip
+    target = {"topicName": "projects/local/topics/t", "data": "aGk=", "attributes": {"a": "b"}}
+    assert made["pubsubTarget"] == target
+    changed = stage.ok("jobs", "update", "pubsub", "p1", "--update-attributes", "c=d")
+    assert changed["pubsubTarget"] == {**target, "attributes": {"a": "b", "c": "d"}}
+    stage.ok("jobs", "delete", "p1")
