@@ -288,7 +288,8 @@ async def test_a_target_in_absolute_form_is_answered_for_own_names(
 async def test_a_target_without_a_path_is_the_root() -> None:
     async with a_server() as stage:
         reply = await stage.send(b"GET http://localhost?a=1 HTTP/1.1\r\n" + HOST + b"\r\n")
-        assert reply.error == (404, "NOT_FOUND")
+        root = await stage.send(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert (reply.status, reply.body) == (200, root.body)
 
 
 @pytest.mark.parametrize(
