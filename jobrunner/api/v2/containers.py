@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
+from jobrunner.api.v1.containers import read_nfs, read_probe
 from jobrunner.api.v2.enums import MEDIUM
 from jobrunner.api.v2.refusing import refuse
 from jobrunner.core.documents import Node
@@ -14,7 +13,6 @@ from jobrunner.core.spec import (
     EmptyDirVolume,
     EnvVar,
     GcsVolume,
-    NfsVolume,
     SecretItem,
     SecretRef,
     SecretVolume,
@@ -82,12 +80,6 @@ def read_port(node: Node) -> ContainerPort:
     return port
 
 
-def read_probe(node: Node, key: str) -> dict[str, object] | None:
-    probe = node.node(key)
-    value = node.raw(key)
-    return dict(value) if probe.present and isinstance(value, Mapping) else None
-
-
 def read_volume(node: Node) -> Volume:
     secret, empty_dir = node.node("secret"), node.node("emptyDir")
     gcs, nfs, cloud_sql = node.node("gcs"), node.node("nfs"), node.node("cloudSqlInstance")
@@ -135,12 +127,6 @@ def read_empty_dir(node: Node) -> EmptyDirVolume:
 
 def read_gcs(node: Node) -> GcsVolume:
     volume = GcsVolume(node.text("bucket"), node.flag("readOnly"), node.texts("mountOptions"))
-    node.end()
-    return volume
-
-
-def read_nfs(node: Node) -> NfsVolume:
-    volume = NfsVolume(node.text("server"), node.text("path"), node.flag("readOnly"))
     node.end()
     return volume
 
