@@ -8,8 +8,6 @@ or let :func:`difference` say what is missing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +16,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from jobrunner.errors import StoreFault
-from jobrunner.lib.database import Database, connect
+from jobrunner.lib.alchemy import connection, tidy
+from jobrunner.lib.database import connect
 
 HERE = Path(__file__).parent
 SNAPSHOT = HERE / "schema.sqlite.sql"
-
-_ENGINES = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}
 
 
 def upgrade(url: str, *, to: str = "head") -> None:
@@ -100,11 +95,6 @@ def _script_of(session: Any) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tidy(sql: str) -> str:
-    """The statement without the white space at the ends of its lines."""
-    return "\n".join(line.rstrip() for line in sql.strip().expandtabs(4).splitlines())
-
-
 def _literal(value: object) -> str:
     return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
 
@@ -114,23 +104,6 @@ def _config() -> Config:
     # A per cent sign in the path of the installation would be read as interpolation.
     config.set_main_option("script_location", str(HERE / "migrations").replace("%", "%%"))
     return config
-
-
-@contextmanager
-def connection(database: Database) -> Iterator[Connection]:
-    """SQLAlchemy on a second connection to ``database``, in one transaction."""
-    engine = create_engine(_ENGINES[database.kind], creator=database.dbapi, poolclass=NullPool)
-    if database.kind == "sqlite":
-        # The driver would begin too late, and a broken migration would leave half a schema.
-        @event.listens_for(engine, "begin")
-        def _begin(conn: Connection) -> None:
-            conn.exec_driver_sql("BEGIN IMMEDIATE")
-
-    try:
-        with engine.begin() as conn:
-            yield conn
-    finally:
-        engine.dispose()
 
 
 if __name__ == "__main__":

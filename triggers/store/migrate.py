@@ -7,8 +7,6 @@ migrations. Ours have a version table of their own and leave the tables of other
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +15,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 import triggers.store.schedules_tables  # noqa: F401  (its tables are among those of Base)
 from jobrunner.errors import StoreFault
+from jobrunner.lib.alchemy import connection, tidy
 from jobrunner.lib.database import Database, Session, connect
 from triggers.store.revisions import VERSION_TABLE
 from triggers.store.tables import Base
 
 HERE = Path(__file__).parent
 SNAPSHOT = HERE / "schema.sqlite.sql"
-
-_ENGINES = {"sqlite": "sqlite+pysqlite://", "postgresql": "postgresql+psycopg://"}
 
 
 def upgrade(database: Database, *, to: str = "head") -> None:
@@ -93,33 +88,11 @@ def _script_of(session: Session) -> str:
     return "\n".join(lines) + "\n"
 
 
-def tidy(sql: str) -> str:
-    """The statement without the white space at the ends of its lines."""
-    return "\n".join(line.rstrip() for line in sql.strip().expandtabs(4).splitlines())
-
-
 def _config() -> Config:
     config = Config()
     # A per cent sign in the path of the installation would be read as interpolation.
     config.set_main_option("script_location", str(HERE / "migrations").replace("%", "%%"))
     return config
-
-
-@contextmanager
-def connection(database: Database) -> Iterator[Connection]:
-    """SQLAlchemy on a second connection to ``database``, in one transaction."""
-    engine = create_engine(_ENGINES[database.kind], creator=database.dbapi, poolclass=NullPool)
-    if database.kind == "sqlite":
-        # The driver would begin too late, and a broken migration would leave half a schema.
-        @event.listens_for(engine, "begin")
-        def _begin(conn: Connection) -> None:
-            conn.exec_driver_sql("BEGIN IMMEDIATE")
-
-    try:
-        with engine.begin() as conn:
-            yield conn
-    finally:
-        engine.dispose()
 
 
 if __name__ == "__main__":
