@@ -281,11 +281,11 @@ class SqlStore:
         def together(session: Session) -> Sequence[object]:
             if len(works) > 1:
                 session.in_turn()
-            self._in_group = True
+            before, self._in_group = self._in_group, True
             try:
                 return [attempt(work) for work in works]
             finally:
-                self._in_group = False
+                self._in_group = before
 
         return self._write(together)
 
