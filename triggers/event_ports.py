@@ -1,0 +1,136 @@
+"""What subscriptions and event triggers need from the world, promised in prose.
+
+Each method of a store is one transaction, or a part of the one that is open
+(:meth:`jobrunner.ports.Store.group`). They raise StoreFault where the database fails. Instants are
+Unix seconds (float, UTC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from jobrunner.core.records import Scope
+from jobrunner.ports import Page
+from triggers.core.event_triggers import Channel, EventTrigger, ServiceAddress
+from triggers.core.subscriptions import Intake, Subscription
+
+
+class SubscriptionStore(Protocol):
+    """Keeps subscriptions; their deliveries are with the others. ``version`` in a method is the
+    ``resource_version`` that was read."""
+
+    def create(self, subscription: Subscription) -> None:
+        """Raises AlreadyExists."""
+        ...
+
+    def find(self, scope: Scope, name: str) -> Subscription | None: ...
+
+    def named(self, name: str) -> Sequence[Subscription]:
+        """Those of that name in any project and region: a push path names no more."""
+        ...
+
+    def get(self, uid: str) -> Subscription:
+        """Raises NotFound."""
+        ...
+
+    def listing(
+        self,
+        project: str | None,
+        region: str | None = None,
+        *,
+        intake: Intake | None = None,
+        page: Page | None = None,
+    ) -> Sequence[Subscription]:
+        """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def put(self, subscription: Subscription, *, version: int) -> None:
+        """Writes all but uid and name if it still has that version. Raises NotFound, Conflict."""
+        ...
+
+    def delete(self, uid: str) -> None:
+        """Nothing happens if it is not there. Its deliveries stay."""
+        ...
+
+
+class EventTriggerStore(Protocol):
+    """Keeps event triggers. ``version`` as above."""
+
+    def create(self, trigger: EventTrigger) -> None:
+        """Raises AlreadyExists."""
+        ...
+
+    def find(self, scope: Scope, name: str) -> EventTrigger | None: ...
+
+    def get(self, uid: str) -> EventTrigger:
+        """Raises NotFound."""
+        ...
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[EventTrigger]:
+        """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def awaiting(self, event_type: str, channel: str = "") -> Sequence[EventTrigger]:
+        """Those of any place whose filter of the type says exactly this, and those whose filter of
+        the type is a pattern; with the channel of that full name, or with none. By project, region
+        and name."""
+        ...
+
+    def put(self, trigger: EventTrigger, *, version: int) -> None:
+        """Writes all but uid and name if it still has that version. Raises NotFound, Conflict."""
+        ...
+
+    def delete(self, uid: str) -> None:
+        """Nothing happens if it is not there. Its deliveries stay."""
+        ...
+
+
+class ChannelStore(Protocol):
+    """Keeps channels. ``version`` as above."""
+
+    def create(self, channel: Channel) -> None:
+        """Raises AlreadyExists."""
+        ...
+
+    def find(self, scope: Scope, name: str) -> Channel | None: ...
+
+    def get(self, uid: str) -> Channel:
+        """Raises NotFound."""
+        ...
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Channel]:
+        """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def put(self, channel: Channel, *, version: int) -> None:
+        """Writes all but uid and name if it still has that version. Raises NotFound, Conflict."""
+        ...
+
+    def delete(self, uid: str) -> None:
+        """Nothing happens if it is not there."""
+        ...
+
+
+class ServiceBook(Protocol):
+    """Names of services and where they are."""
+
+    def find(self, scope: Scope, name: str) -> ServiceAddress | None: ...
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[ServiceAddress]:
+        """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def put(self, address: ServiceAddress) -> None:
+        """Adds it, or writes over the one of that name."""
+        ...
+
+    def delete(self, scope: Scope, name: str) -> bool:
+        """Says whether it was there."""
+        ...
