@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from jobrunner.core.records import Scope
 from jobrunner.ports import Page
+from triggers.core.queues import Queue
 from triggers.core.records import (
     Delivery,
     DeliveryAttempt,
@@ -302,4 +303,64 @@ class ScheduleStore(Protocol):
 
     def prune(self, settled_before: float) -> int:
         """Removes occurrences that settled before; returns how many."""
+        ...
+
+
+# ---------------------------------------------------------------- the store of queues
+
+
+class QueueStore(Protocol):
+    """Keeps queues, and the gate that each one is for the lane of its tasks: whether it is open,
+    and how fast. Each method is one transaction, or a part of the one that is open
+    (:meth:`jobrunner.ports.Store.group`). Raises StoreFault where the database fails."""
+
+    def create(self, queue: Queue) -> bool:
+        """Stores it with a full bucket unless there is one of its name; says whether it did."""
+        ...
+
+    def find(self, scope: Scope, name: str) -> Queue | None: ...
+
+    def take(self, uid: str) -> Queue:
+        """As it is now; nobody else can take or change it until the transaction ends. Raises
+        NotFound."""
+        ...
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Queue]:
+        """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def put(self, queue: Queue) -> None:
+        """Writes all but uid and name. Raises NotFound."""
+        ...
+
+    def delete(self, queue: Queue, now: float, reason: str) -> None:
+        """With all of its tasks, which are withdrawn for ``reason``."""
+        ...
+
+    def withdraw(self, queue: Queue, now: float, reason: str) -> int:
+        """All of its tasks; returns how many."""
+        ...
+
+    def depth(self, queue: Queue) -> int:
+        """Tasks that have not settled."""
+        ...
+
+    def task(self, queue: Queue, name: str) -> Delivery | None:
+        """Settled or not, as long as it is kept."""
+        ...
+
+    def tasks(self, queue: Queue, *, page: Page | None = None) -> Sequence[Delivery]:
+        """Those that have not settled, oldest first; ``page.after`` is the short id of the last
+        one before. Raises UsageError for one that is not known any more."""
+        ...
+
+    def force(self, uid: str, now: float) -> Delivery | None:
+        """Makes a PENDING task due at ``now``, past the gate, for one attempt. ``None`` if it is
+        not PENDING."""
+        ...
+
+    def rename(self, uid: str, key: str) -> None:
+        """Gives the key of a settled delivery up."""
         ...

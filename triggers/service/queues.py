@@ -1,0 +1,231 @@
+"""Use cases of queues and their tasks. Every method that writes is called inside a transaction
+(:class:`jobrunner.ports.Commit`, or :meth:`jobrunner.ports.Store.group`); whoever calls it tells
+the dispatcher to look afterwards. A task is in the queue as long as its delivery has not settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from jobrunner.core.records import Scope
+from jobrunner.errors import AlreadyExists, NotFound, Refused
+from jobrunner.ports import Clock, Ids, Page
+from triggers.core.queues import (
+    NAME_WINDOW,
+    Queue,
+    QueueState,
+    Task,
+    check_queue,
+    check_task,
+    made_up_id,
+    task_key,
+)
+from triggers.core.records import Delivery, Payload, QueueRetry, SourceKind, Target
+from triggers.core.states import SETTLED_DELIVERIES
+from triggers.ports import DeliveryStore, QueueStore
+from triggers.service import moves
+
+NO_QUEUE = (
+    "Queue does not exist. If you just created the queue, wait at least a minute for the queue to"
+    " initialize."
+)
+NOT_FOUND = "Requested entity was not found."
+GONE = (
+    "The task no longer exists, though a task with this name existed recently. The task either"
+    " successfully completed or was deleted."
+)
+QUEUE_EXISTS = "Queue already exists"
+TASK_EXISTS = "Requested entity already exists"
+TOO_RECENTLY = "The task cannot be created because a task with this name existed too recently."
+
+Change = Callable[[Queue], Queue]
+
+
+class Queues:
+    def __init__(
+        self, store: QueueStore, deliveries: DeliveryStore, clock: Clock, ids: Ids
+    ) -> None:
+        self.store = store
+        self._deliveries = deliveries
+        self._clock = clock
+        self._ids = ids
+
+    # ------------------------------------------------------------ queues
+
+    def create(self, wanted: Queue) -> Queue:
+        """``wanted`` as it is to be, but for uid, state and instants. Raises InvalidSpec and
+        AlreadyExists. A name is free again as soon as its queue is deleted."""
+        now = self._clock.now()
+        queue = replace(
+            wanted,
+            uid=self._ids.uid(),
+            state=QueueState.RUNNING,
+            created_at=now,
+            updated_at=now,
+            purged_at=None,
+            resource_version=1,
+        )
+        check_queue(queue)
+        if not self.store.create(queue):
+            raise AlreadyExists(QUEUE_EXISTS)
+        return queue
+
+    def get(self, scope: Scope, name: str) -> Queue:
+        """Raises NotFound."""
+        found = self.store.find(scope, name)
+        if found is None:
+            raise NotFound(NO_QUEUE)
+        return found
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Queue]:
+        """By project, region and name; ``page.after`` is PROJECT/REGION/NAME."""
+        return self.store.listing(project, region, page=page)
+
+    def update(self, scope: Scope, name: str, change: Change) -> Queue:
+        """``change`` makes the new one from what is there; name, state and instants stay. Raises
+        NotFound, InvalidSpec."""
+        old = self._take(scope, name)
+        wanted = replace(
+            change(old),
+            uid=old.uid,
+            project=old.project,
+            region=old.region,
+            name=old.name,
+            state=old.state,
+            created_at=old.created_at,
+            purged_at=old.purged_at,
+        )
+        check_queue(wanted)
+        return self._put(wanted)
+
+    def delete(self, scope: Scope, name: str) -> Queue:
+        """With its tasks; a call under way is broken off, a run goes on. Raises NotFound."""
+        found = self.store.find(scope, name)
+        if found is None:
+            raise NotFound(NOT_FOUND)
+        queue = self.store.take(found.uid)
+        self.store.delete(queue, self._clock.now(), "withdrawn: the queue was deleted")
+        return queue
+
+    def pause(self, scope: Scope, name: str) -> Queue:
+        """Nothing is sent any more but what is run by hand; tasks can still be added."""
+        return self._put(replace(self._take(scope, name), state=QueueState.PAUSED))
+
+    def resume(self, scope: Scope, name: str) -> Queue:
+        return self._put(replace(self._take(scope, name), state=QueueState.RUNNING))
+
+    def purge(self, scope: Scope, name: str) -> Queue:
+        """Withdraws every task that was created before now."""
+        now = self._clock.now()
+        queue = self._put(replace(self._take(scope, name), purged_at=now))
+        self.store.withdraw(queue, now, "withdrawn: the queue was purged")
+        return queue
+
+    def depth(self, queue: Queue) -> int:
+        """How many tasks it has."""
+        return self.store.depth(queue)
+
+    # ------------------------------------------------------------ tasks
+
+    def create_task(
+        self,
+        scope: Scope,
+        queue: str,
+        *,
+        target: Target,
+        name: str | None = None,
+        payload: Payload | None = None,
+        schedule_time: float | None = None,
+        retry: QueueRetry | None = None,
+    ) -> Task:
+        """``retry`` is that of the queue unless it is given. Raises NotFound for the queue,
+        InvalidSpec, and AlreadyExists for a name that a task has, or had until recently."""
+        found, now = self.get(scope, queue), self._clock.now()
+        check_task(name, target, payload, schedule_time, retry, now)
+        uid = self._ids.uid()
+        delivery = Delivery(
+            uid=uid,
+            project=found.project,
+            region=found.region,
+            source=SourceKind.QUEUE,
+            source_name=found.name,
+            key=task_key(found, name or made_up_id(uid)),
+            target=target,
+            retry=retry or found.retry,
+            payload=payload,
+            created_at=now,
+            queued_at=now,
+            not_before=now if schedule_time is None else max(now, schedule_time),
+        )
+        if name is not None:
+            known = self.store.task(found, name)
+            if known is not None:
+                self._free(known, now)
+        if self._deliveries.open(delivery).uid != uid:
+            raise AlreadyExists(TASK_EXISTS)
+        return Task(delivery)
+
+    def get_task(self, scope: Scope, queue: str, name: str) -> Task:
+        """Raises NotFound for the queue, and for a task that has settled."""
+        return self._seen(self._task(scope, queue, name))
+
+    def list_tasks(self, scope: Scope, queue: str, *, page: Page | None = None) -> Sequence[Task]:
+        """Oldest first. ``page.after`` is the short id of the last one of the page before; one
+        that has settled since serves as well as long as its name is known."""
+        found = self.get(scope, queue)
+        return [self._seen(one) for one in self.store.tasks(found, page=page)]
+
+    def delete_task(self, scope: Scope, queue: str, name: str) -> None:
+        """A call that is on its way is broken off. Raises NotFound."""
+        delivery = self._task(scope, queue, name)
+        move = moves.withdrawn(delivery, self._clock.now(), "")
+        if self._deliveries.record([move]) != [True]:
+            raise Refused(f"Task '{name}' has moved just now.", hint="Try it again.")
+
+    def run_task(self, scope: Scope, queue: str, name: str) -> Task:
+        """Sends it now, whatever the rate of the queue is and even if that is paused: this takes
+        the place of its schedule. One that is being sent right now is not sent twice. Raises
+        NotFound."""
+        delivery = self._task(scope, queue, name)
+        return self._seen(self.store.force(delivery.uid, self._clock.now()) or delivery)
+
+    # ------------------------------------------------------------ parts
+
+    def _task(self, scope: Scope, queue: str, name: str) -> Delivery:
+        found = self.get(scope, queue)
+        known = self.store.task(found, name)
+        if known is None or self._is_free(known, self._clock.now()):
+            raise NotFound(NOT_FOUND)
+        if known.state in SETTLED_DELIVERIES:
+            raise NotFound(GONE)
+        return known
+
+    def _seen(self, delivery: Delivery) -> Task:
+        if not delivery.attempts and not delivery.unknown:
+            return Task(delivery)
+        attempts = self._deliveries.attempts(delivery.uid)
+        return Task(delivery, attempts[0], attempts[-1]) if attempts else Task(delivery)
+
+    def _free(self, known: Delivery, now: float) -> None:
+        """Gives the name of a task that ended long ago to the next one."""
+        if known.state not in SETTLED_DELIVERIES:
+            raise AlreadyExists(TASK_EXISTS)
+        if not self._is_free(known, now):
+            raise AlreadyExists(TOO_RECENTLY)
+        self.store.rename(known.uid, f"{known.key}/{known.uid}")
+
+    @staticmethod
+    def _is_free(known: Delivery, now: float) -> bool:
+        return known.settled_at is not None and known.settled_at <= now - NAME_WINDOW
+
+    def _take(self, scope: Scope, name: str) -> Queue:
+        return self.store.take(self.get(scope, name).uid)
+
+    def _put(self, queue: Queue) -> Queue:
+        version = queue.resource_version + 1
+        changed = replace(queue, updated_at=self._clock.now(), resource_version=version)
+        self.store.put(changed)
+        return changed
