@@ -1,7 +1,8 @@
 """One call of an API and one method that answers it, whatever carried it: HTTP, gRPC or a plug-in.
 
-Faces carry calls, methods answer them; neither knows the other. Imports nothing of ours, so that
-every room and every plug-in may speak of them.
+Faces carry calls, methods answer them; neither knows the other. How a method is called by gRPC is
+said in a table of its own (:class:`Rpc`), which is imported only where gRPC is spoken. Imports
+nothing of ours, so that every room and every plug-in may speak of them.
 """
 
 from __future__ import annotations
@@ -91,3 +92,27 @@ class Method:
     body: str = ""
     about: Callable[[Call], str] | None = None
     open: bool = False
+
+
+Message = Any
+"""A protobuf message; its package has no types."""
+
+MessageType = Any
+"""Its class: the plain protobuf one (``Job.pb()`` where the package wraps it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rpc:
+    """The gRPC form of a method, as Google's HTTP annotation has it. A table of them is a mapping
+    by full name, ``google.cloud.run.v2.Jobs/GetJob``, the one in ``Method.grpc``.
+
+    ``name_field`` is the path of the field with the resource name (``name``, ``job.name``): it
+    fills the variables of the method's path. ``body`` is the field that is the JSON body, ``*`` for
+    everything but the name; empty: there is none. What is left are query parameters. ``response``
+    is what the JSON of the answer is read as, strictly.
+    """
+
+    request: MessageType
+    response: MessageType
+    name_field: str
+    body: str = ""

@@ -10,4 +10,5 @@ plugin = Plugin(
         "triggers.app:schedule_routes",
     ),
     loops=("triggers.app:dispatch", "triggers.app:tick"),
+    rpcs=("triggers.api.scheduler.rpcs:RPCS",),
 )

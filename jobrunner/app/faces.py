@@ -89,8 +89,9 @@ async def open_grpc(
     house: House,
     tls: Tls | None,
     options: ServeOptions,
+    tables: Sequence[str] = (),
 ) -> Serving | None:
-    """``None`` if it was not asked for."""
+    """``None`` if it was not asked for. ``tables`` are the ``rpcs`` of plug-ins."""
     if options.grpc_port is None:
         return None
     from jobrunner.api import grpc
@@ -102,6 +103,7 @@ async def open_grpc(
         authenticate=house.authenticate,
         tls=None if tls is None else grpc.Tls(tls.certificate, tls.key),
         audit=house.audit,
+        tables=tables,
     )
 
 

@@ -169,7 +169,8 @@ class Server:
         self._file = self._announce(key)
         try:
             http = await faces.open_http(methods, house, self._listener, self._options)
-            grpc = await faces.open_grpc(methods, house, self._tls, self._options)
+            rpcs = [table for plugin in found for table in plugin.rpcs]
+            grpc = await faces.open_grpc(methods, house, self._tls, self._options, rpcs)
         except BaseException:
             if self._file is not None:
                 serverfile.remove(settings.home, self._file)

@@ -19,7 +19,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import duration_pb2, field_mask_pb2
 
 from jobrunner.api.grpc import Tls, start
-from jobrunner.calls import Answer, Call, Method, Principal, Role
+from jobrunner.calls import Answer, Call, Method, Principal, Role, Rpc
 from jobrunner.errors import InvalidSpec, NotFound, Refused, Violation
 
 L = "/v2/projects/{project}/locations/{location}"
@@ -384,15 +384,70 @@ async def test_a_health_check_needs_no_token() -> None:
         assert await check(b"") == b"\x08\x01"
 
 
-async def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jobrunner.api.grpc.server", None)
-    monkeypatch.setitem(sys.modules, "google.cloud.run_v2", None)
-    monkeypatch.delitem(sys.modules, "jobrunner.api.grpc.server")
-    monkeypatch.delitem(sys.modules, "jobrunner.api.grpc.messages")
-    monkeypatch.delitem(sys.modules, "jobrunner.api.grpc.rpcs")
+def forget(monkeypatch: pytest.MonkeyPatch, *modules: str) -> None:
+    """Imported anew in this test, if at all."""
+    for module in modules:
+        monkeypatch.delitem(sys.modules, f"jobrunner.api.grpc.{module}", raising=False)
+
+
+async def test_without_grpc_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch, "server")
+    monkeypatch.setitem(sys.modules, "grpc", None)
     with pytest.raises(Refused) as caught:
         await start([], host="127.0.0.1", port=0, authenticate=anybody)
-    assert caught.value.hint == "Install it: pip install 'jobrunner[grpc]'"
+    assert caught.value.hint == "Install them: pip install 'jobrunner[grpc]'"
+
+
+async def test_without_any_messages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget(monkeypatch, "rpcs", "shared")
+    monkeypatch.setitem(sys.modules, "google.cloud.run_v2", None)
+    monkeypatch.setitem(sys.modules, "google.longrunning", None)
+    monkeypatch.setitem(sys.modules, "google.cloud.location", None)
+    with pytest.raises(Refused) as caught:
+        await start([], host="127.0.0.1", port=0, authenticate=anybody)
+    assert caught.value.hint == "Install them: pip install 'jobrunner[grpc]'"
+
+
+async def test_an_api_whose_messages_are_missing_is_left_out_and_the_rest_works(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    forget(monkeypatch, "rpcs")
+    monkeypatch.setitem(sys.modules, "google.cloud.run_v2", None)
+    name = f"{PARENT}/operations/1"
+    path = f"{L}/operations/{{operation}}"
+    operation = method("google.longrunning.Operations/GetOperation", path, Recorder({"name": name}))
+    async with channel(method(*GET, Recorder({})), operation) as there:
+        client = jobs_client(there)
+        assert (await client.get_operation(operations_pb2.GetOperationRequest(name=name))).name
+        with pytest.raises(refusals.MethodNotImplemented):
+            await client.get_job(name=NAME)
+    assert "google.cloud.run_v2 is not installed (pip install 'jobrunner[grpc]')" in caplog.text
+    assert "Not there over gRPC, only over HTTP: google.cloud.run.v2.Jobs." in caplog.text
+
+
+EXTRA = {
+    "x.v1.Things/Get": Rpc(operations_pb2.GetOperationRequest, operations_pb2.Operation, "name"),
+    "google.cloud.run.v2.Jobs/GetJob": Rpc(
+        operations_pb2.GetOperationRequest, operations_pb2.Operation, "name"
+    ),
+}
+"""What a plug-in would bring: one service of its own, and one that is taken."""
+
+
+async def test_a_table_of_a_plug_in_is_served_beside_ours(caplog: pytest.LogCaptureFixture) -> None:
+    get, job = Recorder({"name": "1"}), Recorder({"name": NAME})
+    thing = method("x.v1.Things/Get", "/v1beta3/projects/{project}/things/{thing}:show", get)
+    tables = [f"{__name__}:EXTRA", f"{__name__}:NOTHING", "no.such.module:RPCS"]
+    async with channel(thing, method(*GET, job), tables=tables) as there:
+        ask = there.unary_unary("/x.v1.Things/Get")
+        request = operations_pb2.GetOperationRequest(name="projects/p/things/t")
+        answer = await ask(request.SerializeToString())
+        assert (await jobs_client(there).get_job(name=NAME)).name == NAME
+    assert operations_pb2.Operation.FromString(answer).name == "1"
+    assert get.call.params == {"project": "p", "thing": "t"}
+    assert "GetJob stands in another table already" in caplog.text
+    assert f"{__name__}:NOTHING cannot be loaded" in caplog.text
+    assert "no.such.module:RPCS cannot be loaded" in caplog.text
 
 
 async def test_what_changes_something_is_told_to_the_audit_log() -> None:

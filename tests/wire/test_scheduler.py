@@ -70,7 +70,7 @@ def stage() -> Iterator[Stage]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with serving(home) as running:
+            with serving(home, grpc=True) as running:
                 yield Stage(running, home, f"http://127.0.0.1:{server.server_port}", seen)
         finally:
             server.shutdown()
@@ -198,12 +198,18 @@ def test_the_url_of_a_run_job_starts_an_execution(stage: Stage) -> None:
     stage.ok("jobs", "delete", "start")
 
 
-@pytest.fixture
-def client(stage: Stage) -> Any:
-    """The library, over REST."""
+@pytest.fixture(params=["rest", "grpc"])
+def client(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The library, over either transport."""
     scheduler = importlib.import_module("google.cloud.scheduler_v1")
+    if request.param == "grpc":
+        grpc = importlib.import_module("grpc")
+        transport = scheduler.CloudSchedulerClient.get_transport_class("grpc")
+        with grpc.insecure_channel(f"127.0.0.1:{stage.server.grpc_port}") as channel:
+            yield scheduler.CloudSchedulerClient(transport=transport(channel=channel))
+        return
     anonymous = importlib.import_module("google.auth.credentials").AnonymousCredentials()
-    return scheduler.CloudSchedulerClient(
+    yield scheduler.CloudSchedulerClient(
         transport="rest",
         credentials=anonymous,
         client_options={"api_endpoint": stage.server.url},
@@ -235,6 +241,7 @@ def test_the_client_library_makes_changes_runs_and_removes_a_job(stage: Stage, c
     job.description = "not masked"
     changed = client.update_job(job=job, update_mask=field_mask_pb2.FieldMask(paths=["schedule"]))
     assert (changed.schedule, changed.description) == ("0 0 2 1 *", "")
+    stage.seen.clear()
     client.run_job(name=name)
     assert stage.call_of("/lib")[2] == b"\xfb\xff"
     assert client.pause_job(name=name).state == scheduler.Job.State.PAUSED
@@ -245,6 +252,9 @@ def test_the_client_library_makes_changes_runs_and_removes_a_job(stage: Stage, c
         client.get_job(name=name)
     with pytest.raises(exceptions.BadRequest):
         client.create_job(parent=PARENT, job=scheduler.Job(name=name, schedule="x"))
+    listed = client.list_locations({"name": "projects/local"})
+    assert [one.location_id for one in listed.locations] == ["us-central1"]
+    assert client.get_location({"name": PARENT}).name == PARENT
 
 
 def test_gcloud_makes_and_changes_a_job_that_publishes(stage: Stage) -> None:

@@ -8,13 +8,16 @@ the body field is the JSON body, and what is left are query parameters under the
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from google.protobuf import json_format
 
-from jobrunner.api.grpc.rpcs import Message, MessageType, Rpc
+from jobrunner.calls import Message, MessageType, Rpc
 from jobrunner.errors import InvalidSpec, Violation
+
+_VERSION = re.compile(r"^/v[0-9]+[a-z0-9]*/")
 
 
 def call_parts(rpc: Rpc, path: str, message: Message) -> tuple[dict[str, str], Any]:
@@ -41,7 +44,7 @@ def answer_message(kind: MessageType, body: Any) -> Message:
 def path_variables(path: str, field: str, name: str) -> dict[str, str]:
     """The variables of ``path`` in the resource name: ``/v2/projects/{project}/…`` beside
     ``projects/p/…``. The name may end before the last segment of the path, a collection."""
-    wanted = path.removeprefix("/v2/").split(":")[0].split("/")
+    wanted = _VERSION.sub("", path).split(":")[0].split("/")
     while wanted and not wanted[-1].startswith("{"):
         wanted.pop()
     if not name.isprintable():

@@ -1,40 +1,16 @@
-"""The gRPC methods of Cloud Run v2: which messages they take and give, and their HTTP form.
-
-The HTTP form is the one in Google's annotations: which field holds the resource name, and which
-field is the body (``*``: everything that is not the name; empty: there is none, and the other
-fields are query parameters).
-"""
+"""The gRPC methods of Cloud Run v2: which messages they take and give, and their HTTP form."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import Any
 
 from google.cloud.run_v2 import types as run
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
-from google.protobuf import empty_pb2
 
-Message = Any
-"""A protobuf message; its package has no types."""
-
-MessageType = Any
-
-
-@dataclass(frozen=True, slots=True)
-class Rpc:
-    """``name_field`` is a path (``job.name``). ``response`` is the type of the answer."""
-
-    request: MessageType
-    response: MessageType
-    name_field: str
-    body: str = ""
-
+from jobrunner.calls import Rpc
 
 JOBS = "google.cloud.run.v2.Jobs"
 EXECUTIONS = "google.cloud.run.v2.Executions"
 TASKS = "google.cloud.run.v2.Tasks"
-OPERATIONS = "google.longrunning.Operations"
 
 _operation = operations_pb2.Operation
 
@@ -63,15 +39,5 @@ RPCS: dict[str, Rpc] = {
     f"{EXECUTIONS}/CancelExecution": Rpc(run.CancelExecutionRequest.pb(), _operation, "name", "*"),
     f"{TASKS}/GetTask": Rpc(run.GetTaskRequest.pb(), run.Task.pb(), "name"),
     f"{TASKS}/ListTasks": Rpc(run.ListTasksRequest.pb(), run.ListTasksResponse.pb(), "parent"),
-    f"{OPERATIONS}/GetOperation": Rpc(operations_pb2.GetOperationRequest, _operation, "name"),
-    f"{OPERATIONS}/ListOperations": Rpc(
-        operations_pb2.ListOperationsRequest, operations_pb2.ListOperationsResponse, "name"
-    ),
-    f"{OPERATIONS}/DeleteOperation": Rpc(
-        operations_pb2.DeleteOperationRequest, empty_pb2.Empty, "name"
-    ),
-    f"{OPERATIONS}/WaitOperation": Rpc(
-        operations_pb2.WaitOperationRequest, _operation, "name", "*"
-    ),
 }
 """By full name, as it stands in ``Method.grpc`` and, after a slash, on the wire."""

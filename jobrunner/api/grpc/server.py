@@ -21,12 +21,11 @@ from jobrunner.api.audit import NOBODY, Audit, http_path, record
 from jobrunner.api.errors import Bug, DeadlineExceeded, MalformedCall, known, status_of
 from jobrunner.api.grpc import Tls
 from jobrunner.api.grpc.messages import answer_message, call_parts
-from jobrunner.api.grpc.rpcs import RPCS, Message, Rpc
 from jobrunner.api.grpc.statuses import ending
 from jobrunner.api.http.guard import Authenticator, allow, bearer, identify
 from jobrunner.api.http.limits import DEFAULTS
 from jobrunner.api.http.request import idempotency_key
-from jobrunner.calls import Answer, Call, Method, Principal
+from jobrunner.calls import Answer, Call, Message, Method, Principal, Rpc
 from jobrunner.errors import Refused
 
 log = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
 
     def __init__(
         self,
-        methods: Sequence[Method],
+        methods: Sequence[tuple[Method, Rpc]],
         authenticate: Authenticator,
         audit: Audit,
         *,
@@ -65,13 +64,11 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
         self._limits = DEFAULTS
         self._changing: set[asyncio.Task[Answer]] = set()
         self._handlers: dict[str, Any] = {HEALTH: grpc.unary_unary_rpc_method_handler(_healthy)}
-        for method in methods:
-            if method.grpc:
-                rpc = RPCS[method.grpc]
-                self._handlers[f"/{method.grpc}"] = grpc.unary_unary_rpc_method_handler(
-                    self._carrier(rpc, method),
-                    response_serializer=rpc.response.SerializeToString,
-                )
+        for method, rpc in methods:
+            self._handlers[f"/{method.grpc}"] = grpc.unary_unary_rpc_method_handler(
+                self._carrier(rpc, method),
+                response_serializer=rpc.response.SerializeToString,
+            )
 
     def service(self, handler_call_details: Any) -> Any:
         return self._handlers.get(handler_call_details.method)

@@ -18,6 +18,8 @@ from jobrunner.service.places import Places, region
 
 LIST = ("filter", "pageSize", "pageToken", "extraLocationTypes", "includeUnrevealedLocations")
 REGION = "cloud.googleapis.com/region"
+LOCATIONS = "google.cloud.location.Locations"
+"""The gRPC service, one for all APIs."""
 AFTER_ALL = "z" * 64
 """Longer than any name of a job, and behind all of them however the database sorts."""
 
@@ -26,12 +28,15 @@ def methods(parts: Parts) -> Sequence[Method]:
     locations = _Locations(parts)
     found = []
     for version in ("v1", "v2"):
+        service = f"{LOCATIONS}/" if version == "v1" else ""
         every = f"/{version}/projects/{{project}}/locations"
         found += [
             Method("run.locations.list", "GET", every, locations.list, Role.VIEWER,
-                   summary="Lists locations", query=LIST),
+                   grpc=service and f"{service}ListLocations", summary="Lists locations",
+                   query=LIST),
             Method("run.locations.get", "GET", f"{every}/{{location}}", locations.get,
-                   Role.VIEWER, summary="Shows a location"),
+                   Role.VIEWER, grpc=service and f"{service}GetLocation",
+                   summary="Shows a location"),
         ]  # fmt: skip
     return found
 

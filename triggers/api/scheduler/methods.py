@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 LARGEST_PAGE = 500
 ANY = "-"
+SERVICE = "google.cloud.scheduler.v1.CloudScheduler"
 
 
 def scheduler_methods(
@@ -36,6 +37,7 @@ def scheduler_methods(
 
     def method(
         name: str,
+        rpc: str,
         verb: str,
         path: str,
         handler: Handler,
@@ -48,22 +50,25 @@ def scheduler_methods(
         full = f"cloudscheduler.jobs.{name}"
         return Method(
             full, verb, path, handler, role,
-            changes=changes, summary=summary, query=query, about=about,
+            changes=changes, grpc=f"{SERVICE}/{rpc}", summary=summary, query=query, about=about,
         )  # fmt: skip
 
     return [
-        method("list", "GET", every, jobs.list, Role.VIEWER, "Lists scheduled jobs",
-               ("pageSize", "pageToken", "filter")),
-        method("create", "POST", every, jobs.create, Role.ADMIN, "Creates a scheduled job",
-               about=_named),
-        method("get", "GET", one, jobs.get, Role.VIEWER, "Shows a scheduled job"),
-        method("update", "PATCH", one, jobs.patch, Role.ADMIN, "Changes a scheduled job",
-               ("updateMask",)),
-        method("delete", "DELETE", one, jobs.delete, Role.ADMIN, "Removes a scheduled job"),
-        method("pause", "POST", f"{one}:pause", jobs.pause, Role.ADMIN, "Pauses a scheduled job"),
-        method("resume", "POST", f"{one}:resume", jobs.resume, Role.ADMIN,
+        method("list", "ListJobs", "GET", every, jobs.list, Role.VIEWER,
+               "Lists scheduled jobs", ("pageSize", "pageToken", "filter")),
+        method("create", "CreateJob", "POST", every, jobs.create, Role.ADMIN,
+               "Creates a scheduled job", about=_named),
+        method("get", "GetJob", "GET", one, jobs.get, Role.VIEWER,
+               "Shows a scheduled job"),
+        method("update", "UpdateJob", "PATCH", one, jobs.patch, Role.ADMIN,
+               "Changes a scheduled job", ("updateMask",)),
+        method("delete", "DeleteJob", "DELETE", one, jobs.delete, Role.ADMIN,
+               "Removes a scheduled job"),
+        method("pause", "PauseJob", "POST", f"{one}:pause", jobs.pause, Role.ADMIN,
+               "Pauses a scheduled job"),
+        method("resume", "ResumeJob", "POST", f"{one}:resume", jobs.resume, Role.ADMIN,
                "Resumes a scheduled job"),
-        method("run", "POST", f"{one}:run", jobs.run, Role.INVOKER,
+        method("run", "RunJob", "POST", f"{one}:run", jobs.run, Role.INVOKER,
                "Runs a scheduled job now"),
     ]  # fmt: skip
 
