@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from jobrunner.cli.base import Group, State, read_format, with_state
 from jobrunner.cli.params import DURATION, whole
 
-if TYPE_CHECKING:
-    from triggers.cli.desk import Desk
-
+ROOM = "deliveries"
 STATES = ("PENDING", "SENDING", "FOLLOWING", "DELIVERED", "DEAD", "EXPIRED", "CANCELLED")
 SOURCES = ("schedule", "queue", "subscription", "event-trigger")
 Document = dict[str, Any]
@@ -97,26 +94,16 @@ def query_of(
 def list_(state: State, limit: int, form: str, **wanted: Any) -> None:
     """List deliveries, newest first."""
     from jobrunner.cli.output import emit, table
-    from triggers.cli.desk import desk_of
+    from triggers.cli.desk import desk_of, pages, path_to
 
-    with desk_of(state) as (desk, _):
-        found = list(_pages(desk, query_of(state, **wanted), limit))
+    with desk_of(state) as desk:
+        query = query_of(state, **wanted)
+        found = list(pages(desk, path_to(ROOM), ROOM, query, limit))
     if not found and form == "table":
         click.echo("There are no such deliveries.", err=True)
         return
     headers = ["DELIVERY", "STATE", "SOURCE", "TARGET", "ATTEMPTS", "CREATED", "REASON"]
     emit(form, lambda: found, lambda: table(headers, [_line(one) for one in found]))
-
-
-def _pages(desk: Desk, query: Document, limit: int) -> Iterator[Document]:
-    left, token = limit, ""
-    while left:
-        page = desk.listing({**query, "pageSize": str(min(left, 1000)), "pageToken": token})
-        yield from page["deliveries"]
-        left -= len(page["deliveries"])
-        token = page.get("nextPageToken", "")
-        if not token:
-            return
 
 
 def _line(one: Document) -> list[str]:
@@ -138,10 +125,10 @@ def _line(one: Document) -> list[str]:
 def describe(state: State, delivery: str, form: str) -> None:
     """Show one delivery with all its attempts."""
     from jobrunner.cli.output import emit
-    from triggers.cli.desk import desk_of
+    from triggers.cli.desk import desk_of, path_to
 
-    with desk_of(state) as (desk, _):
-        found = desk.describe(delivery)
+    with desk_of(state) as desk:
+        found = desk.call("GET", path_to(ROOM, delivery))
     emit(form, lambda: found, lambda: _described(found))
 
 
@@ -199,10 +186,10 @@ def _called(calls: Document) -> str:
 def count(state: State, form: str, **wanted: Any) -> None:
     """Count deliveries by their state."""
     from jobrunner.cli.output import emit, table
-    from triggers.cli.desk import desk_of
+    from triggers.cli.desk import desk_of, path_to
 
-    with desk_of(state) as (desk, _):
-        found = desk.count(query_of(state, **wanted))
+    with desk_of(state) as desk:
+        found = desk.call("GET", f"{path_to(ROOM)}:count", query=query_of(state, **wanted))
     rows = [[name, str(number)] for name, number in found["counts"].items()]
     rows.append(["total", str(found["total"])])
     emit(form, lambda: found, lambda: table(["STATE", "DELIVERIES"], rows))
@@ -251,13 +238,13 @@ def count(state: State, form: str, **wanted: Any) -> None:
 def send(state: State, url: str | None, job: str | None, form: str, **flags: Any) -> None:
     """Call a URL or start a job, durably: again and again until it is accepted or given up."""
     from jobrunner.cli.output import emit
-    from triggers.cli.desk import desk_of
+    from triggers.cli.desk import desk_of, path_to
 
     body = _order(state, url, job, flags)
-    with desk_of(state) as (desk, served):
-        found = desk.send(body)
+    with desk_of(state) as desk:
+        found = desk.call("POST", path_to(ROOM), body=body)
     emit(form, lambda: found, lambda: f"{found['uid']}\n")
-    if not served:
+    if not desk.served:
         click.echo("It waits for a server: jobrunner serve", err=True)
 
 
@@ -346,12 +333,11 @@ def _body(flags: Document) -> str | None:
 @with_state
 def cancel(state: State, names: tuple[str, ...]) -> None:
     """Withdraw deliveries that have not settled. A call on the wire is broken off soon."""
-    from triggers.cli.desk import desk_of
+    from triggers.cli.desk import desk_of, path_to
 
-    user = state.settings().user
-    with desk_of(state) as (desk, _):
+    with desk_of(state) as desk:
         for name in names:
-            desk.withdraw(name, user)
+            desk.call("POST", f"{path_to(ROOM, name)}:cancel", body={})
             click.echo(f"Withdrew delivery '{name}'.", err=True)
 
 
@@ -372,7 +358,7 @@ def replay(
 ) -> None:
     """Send dead letters again: those that are named, or those of a filter. Each at most once."""
     from jobrunner.cli.output import emit, table
-    from triggers.cli.desk import desk_of
+    from triggers.cli.desk import desk_of, path_to
 
     more = _present({"rate": rate}) | {"dryRun": dry_run}
     if names and any(wanted.values()):
@@ -385,14 +371,15 @@ def replay(
         )
     found: list[Document] = []
     before = 0
-    with desk_of(state) as (desk, served):
+    again = f"{path_to(ROOM)}:replay"
+    with desk_of(state) as desk:
         if names:
             for name in names:
-                found += desk.replay({"uid": name, **more})["replayed"]
+                found += desk.call("POST", again, body={"uid": name, **more})["replayed"]
         else:
             query = query_of(state, **wanted) | more
             while True:
-                answer = desk.replay(query)
+                answer = desk.call("POST", again, body=query)
                 found += answer["replayed"]
                 before += answer["replayedBefore"]
                 if not answer.get("more"):
@@ -404,7 +391,7 @@ def replay(
         emit(form, lambda: found, lambda: table(headers, rows))
     would = "would be replayed" if dry_run else "are replayed"
     click.echo(f"{len(found)} {would}; {before} were before.", err=True)
-    if found and not served and not dry_run:
+    if found and not desk.served and not dry_run:
         click.echo("They wait for a server: jobrunner serve", err=True)
 
 
@@ -417,11 +404,12 @@ def purge(state: State, dry_run: bool, quiet: bool, **wanted: Any) -> None:
     """Remove what has settled, with its attempts; dead letters where no state is given.
     --older-than counts from the end."""
     from jobrunner.errors import Refused
-    from triggers.cli.desk import desk_of
+    from triggers.cli.desk import desk_of, path_to
 
-    with desk_of(state) as (desk, _):
+    purging = f"{path_to(ROOM)}:purge"
+    with desk_of(state) as desk:
         query = query_of(state, **wanted)
-        count = desk.purge({**query, "dryRun": True})["deleted"]
+        count = desk.call("POST", purging, body={**query, "dryRun": True})["deleted"]
         if dry_run:
             click.echo(f"{count} would be removed.", err=True)
             return
@@ -431,7 +419,7 @@ def purge(state: State, dry_run: bool, quiet: bool, **wanted: Any) -> None:
                 raise Refused("Nothing was removed: the answer was no.")
         gone = 0
         while True:
-            answer = desk.purge(query)
+            answer = desk.call("POST", purging, body=query)
             gone += answer["deleted"]
             if not answer["more"]:
                 break

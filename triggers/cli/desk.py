@@ -1,129 +1,209 @@
-"""The deliveries of a home: through its server, or on its database where none runs."""
+"""One way to what a home keeps for triggers: the methods of our own API, called at its server, or
+on its database where none runs.
+
+A command speaks to a :class:`Desk` in the documents of the API and does not know which it has. A
+room of the API that is to have commands gets a line in ``_ROOMS``.
+"""
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
-from urllib.parse import quote, urlencode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from jobrunner.cli.base import State, may_have_server
-from jobrunner.client.finding import Endpoint
-from jobrunner.errors import NotFound, Refused, RunnerFault, UsageError
 
+if TYPE_CHECKING:
+    from jobrunner.calls import Method
+    from jobrunner.core.records import Scope
+    from jobrunner.lib.database import Database
+    from jobrunner.ports import Clock, Commit, Ids
+    from jobrunner.service import Service
+
+T = TypeVar("T")
 Document = dict[str, Any]
-PATH = "/jobrunner/v1/deliveries"
-ANSWER_SECONDS = 60.0
+
+API = "/jobrunner/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the methods of a room are made from where no server runs. ``scope`` is that of callers
+    that name none."""
+
+    database: Database
+    service: Service
+    clock: Clock
+    ids: Ids
+    scope: Scope
+    commit: Commit
 
 
 class Desk(Protocol):
-    """See :class:`triggers.service.deliveries.Deliveries`."""
+    """``served`` says whether a server answers, which will act on what is written."""
 
-    def listing(self, query: Mapping[str, Any]) -> Document: ...
-    def count(self, query: Mapping[str, Any]) -> Document: ...
-    def describe(self, uid: str) -> Document: ...
-    def send(self, body: Mapping[str, Any]) -> Document: ...
-    def withdraw(self, uid: str, by: str) -> Document: ...
-    def replay(self, body: Mapping[str, Any]) -> Document: ...
-    def purge(self, body: Mapping[str, Any]) -> Document: ...
+    @property
+    def served(self) -> bool: ...
+
+    def call(
+        self,
+        verb: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Document:
+        """What the method answers. ``path`` is encoded (:func:`path_to`). Raises what it raises,
+        and RunnerFault where a server does not answer."""
+        ...
+
+
+def path_to(collection: str, *names: str) -> str:
+    """``path_to("deliveries", uid)``: the path of one of a collection. Raises UsageError for an
+    empty name."""
+    from urllib.parse import quote
+
+    if not all(names):
+        from jobrunner.errors import UsageError
+
+        raise UsageError("A name is empty.")
+    raw = (name.encode("utf-8", "surrogateescape") for name in names)
+    return "/".join((API, collection, *(quote(name, safe="") for name in raw)))
+
+
+def pages(
+    desk: Desk, path: str, field: str, query: Mapping[str, str], most: int | None = None
+) -> Iterator[Document]:
+    """What a list holds under ``field``, page by page, up to ``most``."""
+    left, token = most, ""
+    while left is None or left > 0:
+        size = 1000 if left is None else min(left, 1000)
+        page = desk.call("GET", path, query={**query, "pageSize": str(size), "pageToken": token})
+        yield from page[field]
+        left = None if left is None else left - len(page[field])
+        token = page.get("nextPageToken", "")
+        if not token:
+            return
 
 
 @contextmanager
-def desk_of(state: State) -> Iterator[tuple[Desk, bool]]:
-    """The desk, and whether it is that of a server."""
+def desk_of(state: State) -> Iterator[Desk]:
     settings = state.settings()
     if may_have_server(settings.home):
         from jobrunner.client.finding import find_server
 
         endpoint = find_server(os.environ, settings.home)
         if endpoint is not None:
-            yield RemoteDesk(endpoint), True
+            from jobrunner.client.documents import DocumentClient
+
+            yield _Served(DocumentClient(endpoint).call)
             return
     from jobrunner.core.records import Scope
+
+    with state.app() as app:
+        store: Any = app.store
+
+        async def commit(work: Callable[[], T]) -> T:
+            [answer] = store.group([work])
+            if isinstance(answer, Exception):
+                raise answer
+            found: T = answer
+            return found
+
+        # The store of a home shares its database with us, and nobody else; its port does not say.
+        scope = Scope(settings.project, settings.region)
+        bench = Bench(store.database, app.service, app.clock, app.ids, scope, commit)
+        yield _Alone(bench, settings.user)
+
+
+class _Served:
+    served = True
+
+    def __init__(self, call: Callable[..., Document]) -> None:
+        self.call = call
+
+
+class _Alone:
+    """Answers by the same methods, without the network between."""
+
+    served = False
+
+    def __init__(self, bench: Bench, user: str) -> None:
+        self._bench = bench
+        self._user = user
+        self._methods: dict[str, Sequence[Method]] = {}
+
+    def call(
+        self,
+        verb: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Document:
+        import asyncio
+
+        from jobrunner.calls import Call, Principal
+
+        method, names = self._found(verb, path)
+        params = {**(query or {}), **names}
+        call = Call(params=params, body=body, principal=Principal(self._user))
+        answer = asyncio.run(_answered(method, call))
+        found: Document = answer
+        return found
+
+    def _found(self, verb: str, path: str) -> tuple[Method, dict[str, str]]:
+        room = path.removeprefix(f"{API}/").partition("/")[0].partition(":")[0]
+        if room not in self._methods:
+            self._methods[room] = _ROOMS[room](self._bench)
+        for method in self._methods[room]:
+            names = names_in(method.path, path) if method.verb == verb else None
+            if names is not None:
+                return method, names
+        raise LookupError(f"no method is {verb} {path}")
+
+
+async def _answered(method: Method, call: Any) -> Any:
+    return (await method.handler(call)).body
+
+
+def names_in(template: str, path: str) -> dict[str, str] | None:
+    """What the variables of a method's path stand for; ``None`` where it is another path."""
+    from urllib.parse import unquote
+
+    template, _, custom = template.partition(":")
+    path, _, asked = path.partition(":")
+    wanted, given = template.split("/"), path.split("/")
+    if custom != asked or len(wanted) != len(given):
+        return None
+    names = {}
+    for form, segment in zip(wanted, given, strict=True):
+        if form.startswith("{"):
+            names[form[1:-1]] = unquote(segment)
+        elif form != segment:
+            return None
+    return names
+
+
+# ---------------------------------------------------------------- the rooms
+
+
+def _nothing() -> None:
+    """Nobody has to be told: no server runs."""
+
+
+def _deliveries(bench: Bench) -> Sequence[Method]:
+    from triggers.api.deliveries import delivery_methods
     from triggers.service.deliveries import Deliveries
     from triggers.store import open_deliveries
 
-    with state.app() as app:
-        # The store of a home shares its database with us, and nobody else; its port does not say.
-        store = open_deliveries(getattr(app.store, "database"))  # noqa: B009
-        scope = Scope(settings.project, settings.region)
-        yield Deliveries(store, app.clock, app.ids, scope), False
+    store = open_deliveries(bench.database)
+    service = Deliveries(store, bench.clock, bench.ids, bench.scope)
+    return delivery_methods(service, bench.commit, _nothing)
 
 
-class RemoteDesk:
-    """Raises what the server's errors stand for, and RunnerFault where it does not answer."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        self._endpoint = endpoint
-
-    def listing(self, query: Mapping[str, Any]) -> Document:
-        return self._call("GET", f"{PATH}?{urlencode(query)}")
-
-    def count(self, query: Mapping[str, Any]) -> Document:
-        return self._call("GET", f"{PATH}:count?{urlencode(query)}")
-
-    def describe(self, uid: str) -> Document:
-        return self._call("GET", f"{PATH}/{quote(uid, safe='')}")
-
-    def send(self, body: Mapping[str, Any]) -> Document:
-        return self._call("POST", PATH, body)
-
-    def withdraw(self, uid: str, by: str) -> Document:
-        return self._call("POST", f"{PATH}/{quote(uid, safe='')}:cancel", {})
-
-    def replay(self, body: Mapping[str, Any]) -> Document:
-        return self._call("POST", f"{PATH}:replay", body)
-
-    def purge(self, body: Mapping[str, Any]) -> Document:
-        return self._call("POST", f"{PATH}:purge", body)
-
-    def _call(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
-        from jobrunner.client.wire import connection_to
-
-        endpoint = self._endpoint
-        headers = {"Content-Type": "application/json", "User-Agent": "jobrunner"}
-        if endpoint.token:
-            headers["Authorization"] = f"Bearer {endpoint.token}"
-        connection = connection_to(endpoint)
-        try:
-            connection.connect()
-            connection.sock.settimeout(ANSWER_SECONDS)
-            data = None if body is None else json.dumps(body).encode()
-            connection.request(verb, path, data, headers)
-            response = connection.getresponse()
-            status, answer = response.status, response.read()
-        except (OSError, http.client.HTTPException) as error:
-            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise RunnerFault(
-                f"The server at {endpoint.url} does not answer: {why}.",
-                hint="Look (list, describe) before you do it again.",
-            ) from None
-        finally:
-            connection.close()
-        if status != 200:
-            raise _error(status, answer)
-        try:
-            found: Document = json.loads(answer)
-        except ValueError:
-            raise RunnerFault(f"The answer of the server at {endpoint.url} is no JSON.") from None
-        return found
-
-
-def _error(status: int, answer: bytes) -> Exception:
-    from jobrunner.client.wire import refusal
-
-    try:
-        error = json.loads(answer)["error"]
-        message, name = str(error["message"]), str(error["status"])
-    except (ValueError, KeyError, TypeError):
-        return refusal(status, answer)
-    if name == "INVALID_ARGUMENT":
-        return UsageError(message)
-    if name == "NOT_FOUND" and "delivery" in message:
-        return NotFound(message)
-    if name in ("FAILED_PRECONDITION", "ALREADY_EXISTS", "ABORTED"):
-        return Refused(message)
-    return refusal(status, answer)
+_ROOMS: Mapping[str, Callable[[Bench], Sequence[Method]]] = {
+    "deliveries": _deliveries,
+}
