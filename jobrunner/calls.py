@@ -30,10 +30,24 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Raw:
+    """A request as it came. ``headers`` have lower-case names and keep their order; a name may
+    occur more than once. ``body`` is whole, within the bound of the face."""
+
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: bytes) -> bytes | None:
+        """The last one of this lower-case name."""
+        return dict(self.headers).get(name)
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """``params`` are the variables of the path and the query parameters, as text, under the names
     that the API's documents give them (camelCase). ``body`` is the decoded JSON, ``None`` without
     one. ``region`` is what the host name says (``us-central1-run.…``), ``None`` for a global host.
+    ``raw`` is there for a raw method only.
     """
 
     params: Mapping[str, str] = field(default_factory=dict)
@@ -41,19 +55,22 @@ class Call:
     region: str | None = None
     principal: Principal = Principal("")
     idempotency_key: str | None = None
+    raw: Raw | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``body`` is a value for JSON, or bytes that are JSON already. With ``stream`` each item is
+    """``body`` is a value for JSON, or bytes of the content type. With ``stream`` each item is
     sent as it comes and ``body`` is not looked at. ``note`` is for the audit log: the execution
-    that the call has opened, or that nothing was changed."""
+    that the call has opened, or that nothing was changed. ``headers`` come on top of those that
+    every answer has."""
 
     body: Any = None
     status: int = 200
     content_type: str = "application/json; charset=UTF-8"
     stream: AsyncIterator[bytes] | None = None
     note: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
@@ -77,7 +94,11 @@ class Method:
     text means that it cannot be told.
 
     An ``open`` method is answered to everybody who reaches the server, with a token or without:
-    for what is public by its nature. It changes nothing and does not learn who calls.
+    for what is public by its nature, or proves who calls in a way of its own. It does not learn
+    who calls.
+
+    A ``raw`` method reads its request itself: headers and body are handed over as they came, of
+    whatever content type, and a client that leaves does not break it off.
     """
 
     name: str
@@ -92,6 +113,7 @@ class Method:
     body: str = ""
     about: Callable[[Call], str] | None = None
     open: bool = False
+    raw: bool = False
 
 
 Message = Any

@@ -37,10 +37,11 @@ from jobrunner.api.http.request import (
     Send,
     idempotency_key,
     read_body,
+    read_bytes,
     read_headers,
 )
 from jobrunner.api.http.router import Router
-from jobrunner.calls import Answer, Call, Method, Principal, Role
+from jobrunner.calls import Answer, Call, Method, Principal, Raw, Role
 from jobrunner.core.params import only
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import Clock
@@ -207,18 +208,25 @@ class Application:
             if name in params:
                 raise MalformedCall(f"'{name}' is in the path already; remove it from the query")
             params[name] = value
-        body = None
+        body, raw = None, None
         if visit.verb in WITH_BODY:
-            body = await read_body(headers, receive, self._limits)
+            if method.raw:
+                data = await read_bytes(headers, receive, self._limits)
+                raw = Raw(tuple(scope["headers"]), data)
+            else:
+                body = await read_body(headers, receive, self._limits)
             visit.body_read = True
+        elif method.raw:
+            raw = Raw(tuple(scope["headers"]))
         visit.call = call = Call(
             params,
             body,
             host.region if host is not None else None,
             principal,
             idempotency_key(headers),
+            raw,
         )
-        if not method.changes:
+        if not (method.changes or method.raw):
             scope[TASK] = asyncio.current_task()
         visit.answer = answer = await method.handler(call)
         if answer.stream is None:
@@ -226,7 +234,7 @@ class Application:
         if self._streams >= self._limits.streams:
             await _close(answer)
             raise Overloaded(f"the server sends {self._streams} streams already; try again")
-        return answer, Reply(answer.status, reply.head(answer.content_type), b"")
+        return answer, Reply(answer.status, reply.head(answer.content_type, answer.headers), b"")
 
     def _broken_off(self, late: bool) -> CallError:
         if late:

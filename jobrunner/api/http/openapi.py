@@ -102,7 +102,8 @@ def _operation(method: Method, identifier: str) -> dict[str, Any]:
     if method.verb in WITH_BODY:
         named = {"$ref": f"#/components/schemas/{method.body}"}
         schema = named if method.body else {"type": "object"}
-        operation["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        kind = "*/*" if method.raw else "application/json"
+        operation["requestBody"] = {"content": {kind: {"schema": {} if method.raw else schema}}}
     return operation
 
 

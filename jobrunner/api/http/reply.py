@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jobrunner.api.errors import (
@@ -43,8 +44,9 @@ class Reply:
     body: bytes
 
 
-def head(content_type: str) -> Headers:
-    return [(b"content-type", content_type.encode("latin-1")), *_ALWAYS]
+def head(content_type: str, more: Iterable[tuple[str, str]] = ()) -> Headers:
+    own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more]
+    return [(b"content-type", content_type.encode("latin-1")), *_ALWAYS, *own]
 
 
 def whole(status: int, content_type: str, body: bytes, *more: tuple[bytes, bytes]) -> Reply:
@@ -53,12 +55,14 @@ def whole(status: int, content_type: str, body: bytes, *more: tuple[bytes, bytes
 
 
 def answered(answer: Answer, *, pretty: bool) -> Reply:
-    """A body of ``None`` is Google's empty message."""
+    """A body of ``None`` is Google's empty message; 204 has none, and says nothing of it."""
     body = answer.body
-    if isinstance(body, bytes):
-        return whole(answer.status, answer.content_type, body)
-    encoded = encode({} if body is None else body, pretty=pretty)
-    return whole(answer.status, answer.content_type, encoded)
+    if answer.status == 204:
+        return Reply(204, head(answer.content_type, answer.headers)[1:], b"")
+    if not isinstance(body, bytes):
+        body = encode({} if body is None else body, pretty=pretty)
+    length = (b"content-length", b"%d" % len(body))
+    return Reply(answer.status, [*head(answer.content_type, answer.headers), length], body)
 
 
 def page(html: str) -> Reply:

@@ -67,13 +67,18 @@ async def read_body(
             f"the content type {kind[:100].decode('latin-1')!a} is not application/json",
             hint="Send the header 'Content-Type: application/json'.",
         )
+    body = await read_bytes(headers, receive, limits)
+    return decode(body) if body else None
+
+
+async def read_bytes(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> bytes:
+    """The body as it came; empty without one. Raises TooLarge, TooSlow or ClientGone."""
     length = headers.get(b"content-length")
     if length == b"0" or (length is None and b"transfer-encoding" not in headers):
-        return None
+        return b""
     if length is not None and int(length) > limits.body:
         raise _too_large(limits)
-    body = await _received(receive, limits)
-    return decode(body) if body else None
+    return await _received(receive, limits)
 
 
 async def _received(receive: Receive, limits: Limits) -> bytes:

@@ -12,7 +12,7 @@ import pytest
 from jobrunner.api.http.application import ABORT, AUTHORITY, Application, House
 from jobrunner.api.http.guard import own_names
 from jobrunner.api.http.limits import Limits
-from jobrunner.calls import Answer, Call, Handler, Method, Principal, Role
+from jobrunner.calls import Answer, Call, Handler, Method, Principal, Raw, Role
 from jobrunner.errors import AlreadyExists, InvalidSpec, Refused, StoreFault, Violation
 
 
@@ -67,14 +67,19 @@ def raising(error: Exception) -> Handler:
 
 
 def an_app(
-    *handlers: tuple[str, Handler], records: Records | None = None, **house: Any
+    *handlers: tuple[str, Handler],
+    records: Records | None = None,
+    raw: Handler = echo,
+    **house: Any,
 ) -> Application:
-    """``/echo/{x}`` by GET, POST and DELETE, and each of ``handlers`` by GET and POST."""
+    """``/echo/{x}`` by GET, POST and DELETE, each of ``handlers`` by GET and POST, and ``/raw``."""
     methods = [
         Method("test.echo.get", "GET", "/echo/{x}", echo, Role.VIEWER),
         Method("test.echo.post", "POST", "/echo/{x}", echo, Role.INVOKER, changes=True),
         Method("test.echo.delete", "DELETE", "/echo/{x}", echo, Role.ADMIN, changes=True),
         Method("test.open", "GET", "/open/{x}", echo, Role.VIEWER, open=True),
+        Method("test.raw.post", "POST", "/raw", raw, Role.VIEWER, raw=True),
+        Method("test.raw.options", "OPTIONS", "/raw", raw, Role.VIEWER, raw=True),
     ]
     for path, handler in handlers:
         methods.append(Method(f"test{path}", "GET", path, handler, Role.VIEWER))
@@ -304,6 +309,29 @@ async def test_an_open_method_is_for_everyone_who_reaches_the_server(token: str 
     assert (got.status, got.json["who"]) == (200, "")
     assert (await ask(app, "GET", "/open/x", host="evil.example")).status == 403
     assert (await ask(app, "GET", "/open/x", origin="https://evil.example")).status == 403
+
+
+async def test_a_raw_method_reads_its_request_itself() -> None:
+    seen: list[Raw | None] = []
+
+    async def keep(call: Call) -> Answer:
+        seen.append(call.raw)
+        return Answer(b"x", 204, "text/plain", headers=(("WebHook-Allowed-Rate", "*"),))
+
+    app = an_app(raw=keep)
+    named = {"content-type": "text/plain", "ce-id": "1"}
+    got = await ask(app, "POST", "/raw", b"\xff{a", named=named)
+    assert (got.status, got.body, got.headers["webhook-allowed-rate"]) == (204, b"", "*")
+    assert not got.headers.keys() & {"content-length", "content-type"}
+    assert seen[0] is not None
+    assert (seen[0].body, seen[0].header(b"ce-id")) == (b"\xff{a", b"1")
+    assert (await ask(app, "OPTIONS", "/raw")).status == 204
+    assert seen[1] is not None
+    assert seen[1].body == b""
+    large = {"content-length": str(Limits().body + 1)}
+    assert (await ask(app, "POST", "/raw", b"x", named=large)).error == (413, "INVALID_ARGUMENT")
+    assert (await ask(app, "POST", "/raw", b"x", origin="https://evil.example")).status == 403
+    assert len(seen) == 2
 
 
 async def test_changes_are_recorded_with_their_end_and_refusals_but_not_strangers() -> None:
