@@ -12,6 +12,7 @@ check:
 faults:
 	$(PYTHON) -m tests.support.faults --rounds 100
 	$(PYTHON) -m tests.support.server_faults --rounds 50
+	$(PYTHON) -m tests.support.delivery_faults --rounds 100
 
 test:
 	$(PYTHON) -m pytest -q

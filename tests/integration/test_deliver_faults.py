@@ -1,5 +1,9 @@
-"""A server is killed again and again while it delivers: nothing is lost, and what came twice was on
-the wire when its server died, and is counted."""
+"""A server is killed or frozen while it delivers: nothing is lost, and what came twice was on the
+wire when its server went, and is counted.
+
+Every named crash point once and ten seeded random moments; the full campaign is ``make faults``,
+its result stands in docs/explain/recovery.md.
+"""
 
 import random
 import signal
@@ -11,11 +15,20 @@ from typing import Any
 import pytest
 
 from tests.integration.test_deliver import PATH
+from tests.support.delivery_faults import (
+    LOADED,
+    SENDS,
+    DeliveryPlan,
+    at_point,
+    run_delivery_round,
+)
 from tests.support.fixtures import free_port
 from tests.support.receiver import Receiver, eventually, receiving
 from tests.support.served import Served, answering, start
 from triggers.service.crashpoints import POINTS
 
+DICE = random.Random(45)
+MOMENTS = [round(DICE.uniform(0.05, LOADED), 3) for _ in range(10)]
 COUNT = 120
 SETTINGS = {"JOBRUNNER_DELIVERIES_PER_TARGET": "24"}
 
@@ -108,67 +121,26 @@ def test_kill_at_random_moments_loses_nothing_and_counts_what_came_twice(
             place["now"].process.wait()
 
 
+def kept(plan: DeliveryPlan) -> None:
+    report = run_delivery_round(plan)
+    assert report.problems == []
+    assert report.killed
+
+
 @pytest.mark.parametrize("point", POINTS)
-def test_a_server_that_dies_at_a_named_point_loses_nothing_and_starts_no_run_twice(
-    home: Path, tmp_path: Path, point: str
+def test_a_server_killed_at_a_crash_point_delivers_all_and_records_each_once(point: str) -> None:
+    kept(at_point(point, 100 if point in SENDS else 2))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_server_killed_at_any_moment_delivers_all_and_records_each_once(moment: float) -> None:
+    kept(DeliveryPlan(after=moment, seed=int(moment * 1000)))
+
+
+def test_a_frozen_server_is_replaced_and_does_no_harm_when_it_wakes(
+    fresh_postgres_url: str,
 ) -> None:
-    port, marks = free_port(), tmp_path / "marks"
-    marks.mkdir()
-    env = {"JOBRUNNER_CRASH_AT": f"{point}:2"}
-    deaths: list[int] = []
-    serve = ("--backend", "process")
-    with receiving() as receiver:
-        receiver.answer = lambda path, count: 500 if path == "/1" and count == 1 else 200
-        server = start(home, *serve, port=port)
-        try:
-            assert answering(server), server.said()
-            server.create("job", f"mktemp {marks}/XXXXXX; sleep 0.3")
-            server.stop()
-            server = start(home, *serve, port=port, env=env)
-            assert answering(server), server.said()
-            job = {"name": "job", "acknowledgedOn": "success"}
-            bodies: list[Any] = [{"key": f"j{n}", "job": job} for n in range(3)]
-            for n in range(6):
-                retry = {"retryCount": 2, "minBackoff": "0.05s"}
-                bodies.append(
-                    {"key": f"k{n}", "http": {"url": f"{receiver.url}/{n}"}, "retry": retry}
-                )
-            for body in bodies:
-                while True:
-                    try:
-                        server.call("POST", PATH, body, timeout=5)
-                        break
-                    except (OSError, ValueError):
-                        if server.process.poll() is not None:
-                            deaths.append(server.process.returncode)
-                            server = start(home, *serve, port=port)
-                            assert answering(server), server.said()
-                        time.sleep(0.02)
-
-            def done() -> bool:
-                nonlocal server
-                if server.process.poll() is not None:
-                    deaths.append(server.process.returncode)
-                    server = start(home, *serve, port=port)
-                    assert answering(server), server.said()
-                try:
-                    found = everything(server)
-                except (OSError, ValueError):
-                    return False
-                return [one["state"] for one in found] == ["DELIVERED"] * len(bodies)
-
-            eventually(done, 60, lambda: everything(server))
-            assert deaths == [-signal.SIGKILL]
-            found = everything(server)
-            assert len(list(marks.iterdir())) == 3, "one run for each delivery"
-            for one in found:
-                if one["key"].startswith("k"):
-                    began = receiver.began[f"/{one['key'][1:]}"]
-                    most = one["attempts"] + one.get("unknownEnds", 0)
-                    assert one["attempts"] <= began <= most, one
-        finally:
-            server.process.kill()
-            server.process.wait()
+    kept(DeliveryPlan(after=0.4, seed=5, freeze=True, database_url=fresh_postgres_url))
 
 
 def test_a_server_that_is_stopped_leaves_what_was_on_the_wire_to_the_next_at_once(
@@ -197,38 +169,3 @@ def test_a_server_that_is_stopped_leaves_what_was_on_the_wire_to_the_next_at_onc
         finally:
             server.process.kill()
             server.process.wait()
-
-
-def test_a_frozen_server_cannot_write_over_the_one_that_took_its_place(
-    home: Path, fresh_postgres_url: str
-) -> None:
-    env = {"JOBRUNNER_DATABASE_URL": fresh_postgres_url}
-    with receiving() as receiver:
-        gate = threading.Event()
-        receiver.answer = lambda path, count: 200 if gate.wait(60) else 500
-        one = start(home, env=env)
-        other = start(home, env=env)
-        try:
-            assert answering(one), one.said()
-            uid = one.call("POST", PATH, {"http": {"url": f"{receiver.url}/x"}})["uid"]
-            eventually(lambda: receiver.began["/x"] == 1)
-            holder = one.call("GET", f"{PATH}/{uid}")["holder"]
-            held = one if f"pid {one.process.pid} " in holder else other
-            spare = other if held is one else one
-            assert answering(spare), spare.said()
-            held.process.send_signal(signal.SIGSTOP)
-            eventually(lambda: receiver.began["/x"] == 2, 40, lambda: receiver.began)
-            gate.set()
-            eventually(lambda: spare.call("GET", f"{PATH}/{uid}")["state"] == "DELIVERED")
-            before = spare.call("GET", f"{PATH}/{uid}")
-            held.process.send_signal(signal.SIGCONT)
-            assert answering(held), held.said()
-            time.sleep(1.0)
-            assert spare.call("GET", f"{PATH}/{uid}") == before
-            assert (before["attempts"], before["unknownEnds"]) == (1, 1)
-            assert receiver.began["/x"] == 2
-        finally:
-            for server in (one, other):
-                server.process.send_signal(signal.SIGCONT)
-                server.process.kill()
-                server.process.wait()

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Receiver(ThreadingHTTPServer):
     """``answer`` is called with the path and how often it was called, and gives a status; it may
-    wait. ``began`` and ``done`` count by path."""
+    wait. ``began`` and ``done`` count by path; ``broken`` are answers that nobody took."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -20,6 +20,7 @@ class Receiver(ThreadingHTTPServer):
         self.answer: Callable[[str, int], int] = lambda path, count: 200
         self.began: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
+        self.broken = 0
         self.bodies: dict[str, bytes] = {}
         self.headers: dict[str, dict[str, str]] = {}
         self.order: list[str] = []
@@ -46,12 +47,17 @@ class Handler(BaseHTTPRequestHandler):
             receiver.bodies[self.path] = body
             receiver.headers[self.path] = dict(self.headers.items())
             receiver.order.append(self.path)
-        status = receiver.answer(self.path, count)
-        said = b"said"
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(said)))
-        self.end_headers()
-        self.wfile.write(said)
+        try:
+            status = receiver.answer(self.path, count)
+            said = b"said"
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said)
+        except OSError:
+            with receiver.lock:
+                receiver.broken += 1
+            raise
         with receiver.lock:
             receiver.done[self.path] += 1
 
