@@ -104,6 +104,10 @@ class Session(Protocol):
     numbers: str
     """What follows FROM to read the whole numbers ``n`` of one parameter, a JSON array as text."""
 
+    unlocked: str
+    """What ends a SELECT inside a write to leave out rows that another transaction has locked, and
+    to lock the others."""
+
     later: list[Any]
     """What :attr:`Database.before_commit` gets; what a failed work has put there is taken out."""
 
@@ -379,6 +383,7 @@ class SqliteDatabase(_Nesting):
 
     kind = "sqlite"
     numbers = "(SELECT value AS n FROM json_each(?)) AS numbers"
+    unlocked = ""
     _driver_error = sqlite3.Error
 
     def __init__(self, path: str) -> None:
@@ -570,7 +575,8 @@ class PostgresDatabase(_Nesting):
     """A PostgreSQL database, by a URL as libpq reads it."""
 
     kind = "postgresql"
-    numbers = "(SELECT value::int AS n FROM json_array_elements_text(?::json)) AS numbers"
+    numbers = "(SELECT value::bigint AS n FROM json_array_elements_text(?::json)) AS numbers"
+    unlocked = " FOR UPDATE SKIP LOCKED"
 
     def __init__(self, url: str) -> None:
         try:

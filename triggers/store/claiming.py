@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from json import dumps
 
 from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Session
@@ -18,9 +19,11 @@ from triggers.store.deliveries import SELECT
 from triggers.store.recording import RELEASE
 from triggers.store.rows import DELIVERY, ORDER_KEY, columns, delivery_of
 
-WINDOW = 4
-"""Rows of the window for each delivery that is wanted."""
-SMALLEST_WINDOW = 32
+LARGEST = 64
+"""Deliveries that one claim takes at most: its transaction must not hold up the others for long,
+and the next one is near."""
+SMALLEST_WINDOW, LARGEST_WINDOW = 32, 64
+"""Rows; what is not among the oldest ones is found lane by lane."""
 PROBES = 64
 """Lanes that are looked up beyond the window, at most."""
 AGAIN_SECONDS = 0.05
@@ -28,7 +31,7 @@ AGAIN_SECONDS = 0.05
 
 _READY = "state = 'PENDING' AND NOT waits"
 _WINDOW = (
-    f"SELECT uid, lane, place FROM deliveries WHERE {_READY} AND not_before <= ?"
+    f"SELECT position, lane, place FROM deliveries WHERE {_READY} AND not_before <= ?"
     " ORDER BY not_before, position LIMIT ?"
 )
 _NEXT_LANE = (
@@ -39,17 +42,19 @@ _NEXT_PLACE = (
     " ORDER BY place LIMIT 1"
 )
 _OF_LANE = (
-    f"SELECT uid, lane, place FROM deliveries WHERE {_READY} AND lane = ? AND place = ?"
+    f"SELECT position, lane, place FROM deliveries WHERE {_READY} AND lane = ? AND place = ?"
     " AND not_before <= ? ORDER BY not_before, position LIMIT ?"
 )
+# Of several writers none waits for what another one is about to take.
 _TAKE = (
     "UPDATE deliveries SET state = 'SENDING', lease_owner = ?, lease_until = ?,"
     " last_attempt_at = ?, first_attempt_at = COALESCE(first_attempt_at, ?)"
-    f" WHERE uid = ? AND {_READY} RETURNING {columns(DELIVERY)}"
+    f" WHERE position IN (SELECT position FROM deliveries WHERE position IN (SELECT n FROM %s)"
+    f" AND {_READY}%s) RETURNING {columns(DELIVERY)}, position"
 )
 _UNREADABLE = (
     "UPDATE deliveries SET state = 'DEAD', lease_owner = NULL, lease_until = NULL, reason = ?,"
-    " settled_at = ? WHERE uid = ?"
+    " settled_at = ? WHERE position = ?"
 )
 _NEXT = (
     f"SELECT not_before FROM deliveries WHERE {_READY} AND not_before > ?"
@@ -66,8 +71,8 @@ _FORSAKEN = (
 )
 _HOLDERS = "SELECT DISTINCT lease_owner FROM deliveries WHERE state = 'SENDING'"
 
-_Due = tuple[str, str, str]
-"""uid, lane, place."""
+_Due = tuple[int, str, str]
+"""position, lane, place."""
 
 
 @dataclass(slots=True)
@@ -103,36 +108,58 @@ def claim(
     per_place: int,
     busy: dict[str, int],
 ) -> Claims:
-    room = _Room(most, per_place, dict(busy))
+    room = _Room(min(most, LARGEST), per_place, dict(busy))
     taken: list[Delivery] = []
+    chosen: list[_Due] = []
     last, whole, crowded = rotation.last, True, set[str]()
     if most > 0:
         due, whole, crowded = _due(session, rotation, room, now)
-        for uid, lane, place in _in_turns(due, last):
+        for one in _in_turns(due, last):
             if not room.left:
                 break
-            if not room.fits(place):
-                continue
-            row = session.execute(_TAKE, (owner, now + ttl, now, now, uid)).fetchone()
-            if row is None:
-                continue
-            try:
-                delivery = delivery_of(row)
-            except StoreFault as damage:
-                # One that is damaged must not keep all others waiting for ever.
-                session.execute(_UNREADABLE, (str(damage), now, uid))
-                session.execute(RELEASE, (lane, row[ORDER_KEY]))
-                continue
-            taken.append(delivery)
-            room.take(place)
-            rotation.last = lane
+            _, lane, place = one
+            if room.fits(place):
+                chosen.append(one)
+                room.take(place)
+                rotation.last = lane
+        taken = _take(session, chosen, owner, now, ttl)
     row = session.execute(_NEXT, (now,)).fetchone()
     next_at = None if row is None else float(row[0])
-    # Behind what was seen of a lane there may be more.
-    if room.left and not (whole and not any(map(room.fits, crowded))):
+    again = None
+    if not room.left and most > LARGEST:
+        again = now
+    elif len(taken) < len(chosen) or (
+        room.left > 0 and (not whole or any(map(room.fits, crowded)))
+    ):
+        # Others were quicker, or behind what was seen of a lane there may be more.
         again = now + AGAIN_SECONDS
+    if again is not None:
         next_at = again if next_at is None else min(next_at, again)
     return Claims(taken, next_at)
+
+
+def _take(
+    session: Session, chosen: Sequence[_Due], owner: str, now: float, ttl: float
+) -> list[Delivery]:
+    """Those of ``chosen`` that were still there to take, in the same order."""
+    if not chosen:
+        return []
+    wanted = dumps([position for position, _, _ in chosen])
+    sql = _TAKE % (session.numbers, session.unlocked)
+    rows = session.execute(sql, (owner, now + ttl, now, now, wanted)).fetchall()
+    found = {row[-1]: row for row in rows}
+    taken = []
+    for position, lane, _ in chosen:
+        row = found.get(position)
+        if row is None:
+            continue
+        try:
+            taken.append(delivery_of(row))
+        except StoreFault as damage:
+            # One that is damaged must not keep all others waiting for ever.
+            session.execute(_UNREADABLE, (str(damage), now, position))
+            session.execute(RELEASE, (lane, row[ORDER_KEY]))
+    return taken
 
 
 def _due(
@@ -140,7 +167,7 @@ def _due(
 ) -> tuple[Iterable[_Due], bool, set[str]]:
     """What is due, or a fair part of it; whether every lane was seen; and the places of those lanes
     of which not everything was seen."""
-    size = max(SMALLEST_WINDOW, WINDOW * room.left)
+    size = max(SMALLEST_WINDOW, min(LARGEST_WINDOW, 2 * room.left))
     window: list[_Due] = session.execute(_WINDOW, (now, size)).fetchall()
     if len(window) < size:
         return window, True, set()
