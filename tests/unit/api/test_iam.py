@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobrunner.api.iam import canonical, methods
+from jobrunner.api.iam import methods
 from jobrunner.calls import Principal, Role
+from jobrunner.core.policies import canonical
 from jobrunner.core.records import Policy, Scope
 from jobrunner.core.spec import Container, ExecutionTemplate, JobSpec, TaskTemplate
 from tests.support.control import Control
