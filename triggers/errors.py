@@ -4,14 +4,36 @@ codes and statuses; a broken field is :class:`jobrunner.errors.InvalidSpec`.
 ::
 
     JobrunnerError
+    ├── InvalidSpec
+    │   └── InvalidEvent        2   an event or a message that breaks a rule of its format
     └── RunnerFault
         └── IllegalTransition   5   the table of a state machine has no such cell
 """
 
 from __future__ import annotations
 
-from jobrunner.errors import RunnerFault
+from jobrunner.errors import InvalidSpec, RunnerFault, Violation
 
 
 class IllegalTransition(RunnerFault):
     """The table has no cell for this state and event; nothing was changed."""
+
+
+class InvalidEvent(InvalidSpec):
+    """What came in is not a CloudEvent or not a message. ``field`` is the attribute, header or
+    member, empty for the whole; ``status`` is the answer to the sender: 400, 413 or 415; ``at`` is
+    its place in a batch, from 0."""
+
+    def __init__(
+        self, problem: str, *, field: str = "", status: int = 400, at: int | None = None
+    ) -> None:
+        self.problem = problem
+        self.field = field
+        self.status = status
+        self.at = at
+        path = field if at is None else f"events[{at}]{f'.{field}' if field else ''}"
+        super().__init__([Violation(path, problem)])
+
+    def within(self, at: int) -> InvalidEvent:
+        """The same of the event at that place of a batch."""
+        return InvalidEvent(self.problem, field=self.field, status=self.status, at=at)
