@@ -32,12 +32,51 @@ T = TypeVar("T")
 # ---------------------------------------------------------------- time and names
 
 
-class Clock(Protocol):
-    """``now`` is wall time (Unix seconds) for records; ``monotonic`` never jumps."""
+class MachineClock(Protocol):
+    """Time of the machine, which nobody moves: leases, heartbeats, tokens, keys, the audit log,
+    patience, deadlines of real processes and calls. ``now`` is wall time (Unix seconds);
+    ``monotonic`` never jumps."""
 
     def now(self) -> float: ...
 
     def monotonic(self) -> float: ...
+
+
+class Worker(Protocol):
+    """Somebody who acts by a :class:`Clock`."""
+
+    def look(self) -> None:
+        """Do now what there is to do; there may be news."""
+        ...
+
+    def doing(self) -> Sequence[str]:
+        """What is not finished and does not wait for the clock, each in words for people: a call
+        on the wire, a process that runs, a write that is due. Empty: without news from elsewhere
+        nothing happens before the clock moves."""
+        ...
+
+
+class Clock(Protocol):
+    """Time of what is planned and recorded: schedules, back-off, retention, scripted durations, and
+    the instants in records. On a ``virtual`` one time stands still until somebody moves it. What
+    must not stand still with it goes by a :class:`MachineClock`; neither can be taken for the
+    other."""
+
+    @property
+    def virtual(self) -> bool: ...
+
+    def now(self) -> float:
+        """Unix seconds."""
+        ...
+
+    def wake(self, at: float, ring: Callable[[], None]) -> Callable[[], None]:
+        """``ring`` is called once in the running loop, when it is ``at`` or at once if that has
+        passed, and by no other way than this. Returns what takes it back."""
+        ...
+
+    def join(self, worker: Worker) -> None:
+        """Whoever moves the clock waits at each instant until ``worker`` has nothing to do."""
+        ...
 
 
 class Ids(Protocol):

@@ -63,11 +63,14 @@ def _make(ground: Ground) -> Layer:
         parts.clock,
         ground.owner,
         settings,
+        machine=parts.machine,
     )
     deliveries = Deliveries(store, parts.clock, parts.ids, parts.default)
     jobs, clock = parts.service.store, parts.clock
     schedules = Schedules(open_schedules(ground.database), store, jobs, clock, parts.ids)
-    turns = Turns(schedules, parts.commit, parts.runner, clock, dispatcher.look)
+    turns = Turns(
+        schedules, parts.commit, parts.runner, clock, dispatcher.look, machine=parts.machine
+    )
     ticker = Ticker(turns.tick, SchedulerAlarm())
     return Layer(store, deliveries, dispatcher, schedules, ticker)
 

@@ -128,7 +128,7 @@ def make_house(
         names=own_names(options.host, options.allow_hosts),
         authenticate=authenticate,
         loopback=is_loopback(options.host),
-        clock=parts.clock,
+        clock=parts.machine,
         audit=audit,
         ready=ready,
         access_log=log_access if options.access_log else None,

@@ -17,10 +17,10 @@ from jobrunner.core.records import Abort, AbortKind, Execution, Lease
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted, JobrunnerError, Refused, RunnerFault
 from jobrunner.executor.observer import Observer
-from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.clock import SystemClock, WallClock
 from jobrunner.lib.identity import is_gone, runner_name
 from jobrunner.lib.ids import RandomIds
-from jobrunner.ports import Backend, LogStore, Retention, Store
+from jobrunner.ports import Backend, Clock, LogStore, Retention, Store
 from jobrunner.service import Service, make_service
 from jobrunner.service.retention import HouseKeeping
 from jobrunner.settings import Settings
@@ -41,10 +41,11 @@ class App:
 
     through_server = False
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, clock: Clock | None = None) -> None:
         self.settings = settings
         self.store = store
-        self.clock = SystemClock()
+        self.clock: Clock = clock or WallClock()
+        self.machine = SystemClock()
         self.ids = RandomIds()
         self.logs: LogStore = FileLogs(settings.logs_dir)
         self.service: Service = make_service(
@@ -54,7 +55,7 @@ class App:
         self.owner = runner_name(self.ids.suffix())
 
     @classmethod
-    def open(cls, settings: Settings) -> App:
+    def open(cls, settings: Settings, clock: Clock | None = None) -> App:
         """Opens the home and its database, creating or upgrading them. Raises StoreFault, and
         Refused for a home that others may write to."""
         check_home(settings.home)
@@ -67,7 +68,7 @@ class App:
             except BaseException:
                 store.close()
                 raise
-        return cls(settings, store)
+        return cls(settings, store, clock)
 
     @staticmethod
     def adopt_database(settings: Settings) -> None:
@@ -93,7 +94,7 @@ class App:
     def lease(self) -> Lease:
         """For an execution that is opened to be driven here: a server of the same home that is
         started in between leaves it alone."""
-        return Lease(self.owner, 1, self.clock.now() + FIRST_LEASE_SECONDS)
+        return Lease(self.owner, 1, self.machine.now() + FIRST_LEASE_SECONDS)
 
     # ------------------------------------------------------------ driving
 
@@ -151,20 +152,20 @@ class App:
     ) -> Execution:
         """Returns when the execution has ended. Raises Interrupted when nobody drives it any more
         and Refused when ``timeout`` seconds have passed."""
-        begun = self.clock.monotonic()
+        begun = self.machine.monotonic()
         until = None if timeout is None else begun + timeout
         while True:
             current = self.store.get_execution_by_uid(execution.uid)
             if current.state in SETTLED_EXECUTIONS:
                 return current
             # Whoever has just opened an execution claims it in a moment.
-            starting = current.lease is None and self.clock.monotonic() < begun + CLAIM_SECONDS
+            starting = current.lease is None and self.machine.monotonic() < begun + CLAIM_SECONDS
             if not self.is_driven(current) and not starting:
                 raise Interrupted(
                     f"Execution '{current.name}' was interrupted: nobody drives it.",
                     hint=f"Continue it with: jobrunner executions continue {current.name}",
                 )
-            if until is not None and self.clock.monotonic() >= until:
+            if until is not None and self.machine.monotonic() >= until:
                 raise Refused(
                     f"Execution '{current.name}' had not ended after {timeout:g} seconds."
                 )
@@ -173,7 +174,7 @@ class App:
     def is_driven(self, execution: Execution) -> bool:
         """Whether a living runner holds the execution's lease."""
         lease = execution.lease
-        return lease is not None and lease.until > self.clock.now() and not is_gone(lease.owner)
+        return lease is not None and lease.until > self.machine.now() and not is_gone(lease.owner)
 
     async def _drive(
         self,
@@ -194,6 +195,7 @@ class App:
                 logs=self.logs,
                 backends=backends,
                 clock=self.clock,
+                machine=self.machine,
                 owner=self.owner,
                 observer=observer,
                 environ=base_env,
@@ -249,7 +251,7 @@ class App:
         self, *, dry_run: bool = False, retention: Retention | None = None
     ) -> Sequence[Execution]:
         """Applies retention now; returns what went (or would go)."""
-        house = HouseKeeping(self.store, self.logs, self.clock, retention or Retention())
+        house = self._house(retention or Retention())
         if dry_run or not self.settings.database_url.startswith("sqlite:"):
             return house.prune(dry_run=dry_run)
         with reserve.given_up(self.settings.home):
@@ -258,7 +260,7 @@ class App:
     def _keep_house(self) -> None:
         """Retention after a run; the disk is measured at most every ten minutes."""
         stamp = os.path.join(self.settings.home, "pruned")
-        now = self.clock.now()
+        now = self.machine.now()
         try:
             due = now - os.stat(stamp).st_mtime >= DISK_CHECK_SECONDS
         except FileNotFoundError:
@@ -266,4 +268,7 @@ class App:
         if due:
             with open(stamp, "wb"):
                 os.utime(stamp, (now, now))
-        HouseKeeping(self.store, self.logs, self.clock, Retention()).prune(disk=due)
+        self._house(Retention()).prune(disk=due)
+
+    def _house(self, retention: Retention) -> HouseKeeping:
+        return HouseKeeping(self.store, self.logs, self.clock, retention, machine=self.machine)

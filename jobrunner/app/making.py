@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from jobrunner.errors import RunnerFault
-from jobrunner.ports import Backend, Clock, LogStore, Store
+from jobrunner.ports import Backend, Clock, LogStore, MachineClock, Store
 from jobrunner.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ def make_means(
     logs: LogStore,
     backends: Callable[[str], Backend],
     clock: Clock,
+    machine: MachineClock,
     owner: str,
     observer: Observer,
     environ: Mapping[str, str] | None = None,
@@ -75,13 +76,13 @@ def make_means(
     from jobrunner.executor.means import Means
     from jobrunner.store.secrets import FileSecrets
 
-    machine = machine_limits()
+    has = machine_limits()
     launcher = Launcher(
         logs=logs,
         secrets=FileSecrets(settings.secrets_dir),
         environ=os.environ if environ is None else environ,
-        machine_memory=machine.memory,
-        machine_cpus=machine.cpus,
+        machine_memory=has.memory,
+        machine_cpus=has.cpus,
     )
-    limits = machine.for_slots(settings.slots)
-    return Means(store, backends, launcher, clock, owner, limits, observer)
+    limits = has.for_slots(settings.slots)
+    return Means(store, backends, launcher, clock, machine, owner, limits, observer)

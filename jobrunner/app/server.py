@@ -91,7 +91,7 @@ def _on_sqlite(settings: Settings) -> bool:
 
 
 def _refuse_open_doors(app: App, options: ServeOptions) -> None:
-    tokens = Tokens(app.store, app.clock, app.ids, actor=app.settings.user)
+    tokens = Tokens(app.store, app.machine, app.ids, actor=app.settings.user)
     check_exposure(options.host, has_tokens=tokens.living(), insecure=options.insecure)
 
 
@@ -130,6 +130,7 @@ class Server:
                 logs=app.logs,
                 backends=self._backends,
                 clock=app.clock,
+                machine=app.machine,
                 owner=app.owner,
                 observer=LogObserver(),
             )
@@ -142,9 +143,10 @@ class Server:
             clock=app.clock,
             ids=app.ids,
             default=Scope(settings.project, settings.region),
+            machine=app.machine,
         )
-        audit = Audit(app.store, app.clock)
-        tokens = Authenticator(app.store, app.clock)
+        audit = Audit(app.store, app.machine)
+        tokens = Authenticator(app.store, app.machine)
         key = serverfile.kept_key(settings.home) or serverfile.new_key()
         doors = Doors(tokens, settings.user, key, self._options.insecure)
         assert isinstance(app.store, SqlStore)

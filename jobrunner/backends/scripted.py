@@ -35,11 +35,11 @@ from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed
 from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.framelog import FrameWriter
 from jobrunner.ports import (
-    Clock,
     Found,
     Health,
     Launched,
     LaunchSpec,
+    MachineClock,
     Progress,
     Running,
     Sighting,
@@ -234,7 +234,7 @@ class ScriptedBackend:
         self,
         script: Script,
         *,
-        clock: Clock | None = None,
+        clock: MachineClock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._script = script

@@ -57,7 +57,7 @@ def list_(state: State, everything: bool, form: str) -> None:
     from jobrunner.cli.output import emit
 
     with state.app() as app:
-        now = app.clock.now()
+        now = app.machine.now()
         rows = [token for token in service(app).list() if everything or token.lives(now)]
     if not rows and form == "table":
         click.echo("No tokens.", err=True)
@@ -78,7 +78,7 @@ def revoke(state: State, name: str) -> None:
 def service(app: App) -> Tokens:
     from jobrunner.service.tokens import Tokens
 
-    return Tokens(app.store, app.clock, app.ids, actor=app.settings.user)
+    return Tokens(app.store, app.machine, app.ids, actor=app.settings.user)
 
 
 def document(token: Token) -> dict[str, object]:

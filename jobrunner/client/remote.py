@@ -14,9 +14,9 @@ from jobrunner.client.wire import Wire
 from jobrunner.core.records import Execution, Lease
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted, Refused
-from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.clock import SystemClock, WallClock
 from jobrunner.lib.identity import is_gone
-from jobrunner.ports import Retention
+from jobrunner.ports import Clock, Retention
 from jobrunner.service.calls import About, Desk
 from jobrunner.settings import Settings
 
@@ -40,7 +40,8 @@ class Remote:
     ) -> None:
         self.settings = settings
         self.wire = wire or Wire(find, sleep=sleep)
-        self.clock = SystemClock()
+        self.clock: Clock = WallClock()
+        self.machine = SystemClock()
         self.logs = RemoteLogs(self.wire)
         self.store = RemoteStore(self.wire)
         self.service = RemoteService(RemoteJobs(self.wire), RemoteExecutions(self.wire))
@@ -113,10 +114,10 @@ class Remote:
     ) -> Execution:
         """Returns when the execution has ended. Raises Refused when ``timeout`` seconds have
         passed."""
-        began = self.clock.monotonic()
+        began = self.machine.monotonic()
         with self.wire.patient():
             while True:
-                left = None if timeout is None else timeout - (self.clock.monotonic() - began)
+                left = None if timeout is None else timeout - (self.machine.monotonic() - began)
                 most = OWN_RUN_SECONDS if execution.hidden else WAIT_SECONDS
                 within = most if left is None else max(0.0, min(left, most))
                 current = self.wire.call(Desk.settled, execution.uid, within)
@@ -137,7 +138,7 @@ class Remote:
         if not execution.hidden:
             return execution.state not in SETTLED_EXECUTIONS
         lease = execution.lease
-        return lease is not None and lease.until > self.clock.now() and not is_gone(lease.owner)
+        return lease is not None and lease.until > self.machine.now() and not is_gone(lease.owner)
 
     # ------------------------------------------------------------ the house
 

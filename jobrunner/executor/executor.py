@@ -101,7 +101,7 @@ class Executor:
 
     async def _adopt(self, uid: str) -> None:
         means = self._means
-        claimed = means.store.claim(uid, means.owner, now=means.clock.now(), ttl=LEASE_SECONDS)
+        claimed = means.store.claim(uid, means.owner, now=means.machine.now(), ttl=LEASE_SECONDS)
         crash_point("claimed")
         adoption = Adoption(means, self._acting, self._errands, self._surveyor, claimed)
         self._adoption = adoption

@@ -18,7 +18,7 @@ class Leases:
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self._next_beat = means.clock.monotonic() + HEARTBEAT_SECONDS
+        self._next_beat = means.machine.monotonic() + HEARTBEAT_SECONDS
         self._failing = False
 
     def look(
@@ -31,9 +31,9 @@ class Leases:
         try:
             for uid, abort in store.aborts_for(means.owner):
                 wished(uid, abort)
-            if means.clock.monotonic() >= self._next_beat:
+            if means.machine.monotonic() >= self._next_beat:
                 lost = self._beat(list(held()))
-                self._next_beat = means.clock.monotonic() + HEARTBEAT_SECONDS
+                self._next_beat = means.machine.monotonic() + HEARTBEAT_SECONDS
         except StoreFault as error:
             if not self._failing:
                 means.observer.warning(f"{error.message.rstrip('.')}: trying again.")
@@ -44,7 +44,7 @@ class Leases:
 
     def _beat(self, held: list[str]) -> list[str]:
         means = self._means
-        now = means.clock.now()
+        now = means.machine.now()
         kept = means.store.heartbeat(means.owner, now=now, ttl=LEASE_SECONDS)
         return [] if kept >= len(held) else [uid for uid in held if not self._is_mine(uid)]
 

@@ -9,22 +9,24 @@ from jobrunner.executor.launching import Launcher
 from jobrunner.executor.limits import Limits
 from jobrunner.executor.observer import Observer
 from jobrunner.executor.patience import Patience
-from jobrunner.ports import Backend, Clock, Store
+from jobrunner.ports import Backend, Clock, MachineClock, Store
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
     """``backends`` gives a backend by name, made on first use. ``launcher`` turns an execution and
-    an attempt key into a launch. ``owner`` is the name on the leases. The store is called in the
-    event loop."""
+    an attempt key into a launch. ``clock`` is for what is planned and recorded, ``machine`` for
+    leases and patience. ``owner`` is the name on the leases. The store is called in the event
+    loop."""
 
     store: Store
     backends: Callable[[str], Backend]
     launcher: Launcher
     clock: Clock
+    machine: MachineClock
     owner: str
     limits: Limits
     observer: Observer
 
     def patience(self) -> Patience:
-        return Patience(self.clock, self.observer.warning)
+        return Patience(self.machine, self.observer.warning)

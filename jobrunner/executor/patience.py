@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from jobrunner.errors import RunnerFault
-from jobrunner.ports import Clock
+from jobrunner.ports import MachineClock
 
 PATIENCE_SECONDS = 30.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -18,7 +18,7 @@ class Patience:
 
     def __init__(
         self,
-        clock: Clock,
+        clock: MachineClock,
         warn: Callable[[str], None],
         *,
         limit: float | None = PATIENCE_SECONDS,

@@ -184,7 +184,7 @@ class ServingExecutor:
             self._store_away = message
             self._means.observer.warning(message)
 
-        return Patience(self._means.clock, tell, limit=None)
+        return Patience(self._means.machine, tell, limit=None)
 
     def _store_is_back(self) -> None:
         if self._store_away:
@@ -246,12 +246,12 @@ class ServingExecutor:
     def _claim(self) -> bool:
         """Says whether there may be more to claim right now."""
         means = self._means
-        now = means.clock.now()
+        now = means.machine.now()
         room = max(0, min(BATCH, self.room - len(self._roster) - len(self._adoptions)))
         # What is to be ended needs no slot, and is not kept waiting for one.
         uids = self._to_be_ended(now)
         if room:
-            uids += self._troubles.due(means.clock.monotonic())[:room]
+            uids += self._troubles.due(means.machine.monotonic())[:room]
             limit = room + len(self._troubles)
             uids += [
                 uid
@@ -275,7 +275,7 @@ class ServingExecutor:
         return len(uids) >= room > 0
 
     def _to_be_ended(self, now: float) -> list[str]:
-        moment = self._means.clock.monotonic()
+        moment = self._means.machine.monotonic()
         if moment < self._next_wishes:
             return []
         self._next_wishes = moment + WISH_SECONDS / 4
@@ -317,7 +317,7 @@ class ServingExecutor:
 
     def _in_trouble(self, uid: str, name: str, error: BaseException) -> None:
         why = error.message if isinstance(error, JobrunnerError) else f"{error!r} (a bug)"
-        if self._troubles.add(uid, f"{name}: {why}", self._means.clock.monotonic()):
+        if self._troubles.add(uid, f"{name}: {why}", self._means.machine.monotonic()):
             bug = None if isinstance(error, JobrunnerError) else error
             log.warning("Execution %s cannot be driven now: %s", name, why, exc_info=bug)
 
@@ -333,7 +333,7 @@ class ServingExecutor:
         """No need to wait for the lease of a runner of this machine that is not there any more."""
         means = self._means
         try:
-            free = set(means.store.claimable(now=means.clock.now(), limit=MANY))
+            free = set(means.store.claimable(now=means.machine.now(), limit=MANY))
             held = (u for u in means.store.claimable(now=float("inf"), limit=MANY) if u not in free)
             dead: list[tuple[str, str]] = []
             for uid in held:

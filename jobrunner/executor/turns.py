@@ -64,7 +64,7 @@ class Turns:
         self._inbox = inbox
         self._acting = acting
         self._owner = owner
-        self._wallclock = Wallclock(means.clock)
+        self._wallclock = Wallclock(means.machine)
         self.closed = False
 
     def add(self, driver: Driver) -> None:
@@ -114,15 +114,26 @@ class Turns:
             await self._store(entries)
 
     def _now(self) -> float:
-        now, step = self._wallclock.look()
-        if step:
-            self._roster.shift(step)
-        return now
+        clock = self._means.clock
+        if not clock.virtual:
+            now, step = self._wallclock.look()
+            if step:
+                self._roster.shift(step)
+            return now
+        return clock.now()
 
     async def _sleep(self) -> None:
-        alarm = self._roster.next_alarm()
-        left = None if alarm is None else max(0.0, alarm - self._now())
-        await self._inbox.wait(left)
+        alarm, clock = self._roster.next_alarm(), self._means.clock
+        if not clock.virtual:
+            left = None if alarm is None else max(0.0, alarm - self._now())
+            await self._inbox.wait(left)
+            return
+        silence = None if alarm is None else clock.wake(alarm, self._inbox.ring)
+        try:
+            await self._inbox.wait(None)
+        finally:
+            if silence is not None:
+                silence()
 
     # ------------------------------------------------------------ planning
 

@@ -6,14 +6,14 @@ A machine that slept counts as one whose clock was set: what it ran has slept as
 
 from __future__ import annotations
 
-from jobrunner.ports import Clock
+from jobrunner.ports import MachineClock
 
 STEP_SECONDS = 1.0
 """Less is the gentle correction that a time service makes all the time."""
 
 
 class Wallclock:
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: MachineClock) -> None:
         self._clock = clock
         self._ahead = clock.now() - clock.monotonic()
 

@@ -1,8 +1,17 @@
-"""Time: the real clock, and one that a test moves by hand."""
+"""Time, of two kinds that are never mixed: of the machine, and of what is planned and recorded.
+
+:class:`SystemClock` is the machine's. :class:`WallClock` plans by it. :class:`FakeClock` is both,
+for tests.
+"""
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import time
+from collections.abc import Callable
+
+Ring = Callable[[], None]
 
 
 class SystemClock:
@@ -15,11 +24,61 @@ class SystemClock:
         return time.monotonic()
 
 
+class WallClock:
+    """What is planned happens when the wall clock of the machine says so."""
+
+    virtual = False
+
+    def now(self) -> float:
+        return time.time()
+
+    def wake(self, at: float, ring: Ring) -> Ring:
+        # Most command lines read the time and never run a loop.
+        import asyncio
+
+        return asyncio.get_running_loop().call_later(max(0.0, at - self.now()), ring).cancel
+
+    def join(self, worker: object) -> None:
+        """Nobody moves it, so nobody waits for those who work by it."""
+
+
+class Alarms:
+    """What is to ring at instants to come, in order; of equals the one that was set first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int]] = []
+        self._rings: dict[int, Ring] = {}
+        self._numbers = itertools.count()
+
+    def set(self, at: float, ring: Ring) -> Ring:
+        """Returns what takes it back."""
+        number = next(self._numbers)
+        self._rings[number] = ring
+        heapq.heappush(self._heap, (at, number))
+        return lambda: self._take_back(number)
+
+    def _take_back(self, number: int) -> None:
+        self._rings.pop(number, None)
+
+    def next_at(self) -> float | None:
+        while self._heap and self._heap[0][1] not in self._rings:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def ring(self, now: float) -> None:
+        """All that are due, each once."""
+        while (at := self.next_at()) is not None and at <= now:
+            self._rings.pop(heapq.heappop(self._heap)[1])()
+
+
 class FakeClock:
     """Stands still until it is told to move."""
 
+    virtual = False
+
     def __init__(self, now: float = 1_750_000_000.0) -> None:
         self._now = now
+        self._alarms = Alarms()
 
     def now(self) -> float:
         return self._now
@@ -27,5 +86,19 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._now
 
+    def wake(self, at: float, ring: Ring) -> Ring:
+        if at <= self._now:
+            return _at_once(ring)
+        return self._alarms.set(at, ring)
+
+    def join(self, worker: object) -> None: ...
+
     def advance(self, seconds: float) -> None:
         self._now += seconds
+        self._alarms.ring(self._now)
+
+
+def _at_once(ring: Ring) -> Ring:
+    import asyncio
+
+    return asyncio.get_running_loop().call_soon(ring).cancel

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from jobrunner.calls import Principal
 from jobrunner.core.records import AuditEntry
-from jobrunner.ports import Clock, Commit, Page, Store
+from jobrunner.ports import Commit, MachineClock, Page, Store
 
 MOST_WAITING = 10_000
 """Notes that wait for a store that cannot be written; beyond them the oldest go, counted."""
@@ -19,7 +19,7 @@ MOST_TEXT = 1000
 
 
 class Audit:
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: MachineClock) -> None:
         self._store = store
         self._clock = clock
         self._waiting: list[AuditEntry] = []

@@ -16,6 +16,7 @@ from jobrunner.core.records import Attempt, AttemptKey, Execution, Job, Scope, T
 from jobrunner.core.spec import JobSpec, Overrides
 from jobrunner.core.states import ENDED_TASKS, SETTLED_EXECUTIONS, TaskState
 from jobrunner.errors import UsageError
+from jobrunner.lib.clock import SystemClock
 from jobrunner.ports import LogChunk, Page, Retention
 from jobrunner.service import Service
 from jobrunner.service.retention import HouseKeeping
@@ -300,7 +301,9 @@ class Desk:
     @writes(Role.ADMIN, grouped=False)
     def prune(self, retention: Retention, dry_run: bool = False) -> Sequence[Execution]:
         service = self._service
-        house = HouseKeeping(service.store, service.logs, service.clock, retention)
+        house = HouseKeeping(
+            service.store, service.logs, service.clock, retention, machine=SystemClock()
+        )
         return house.prune(dry_run=dry_run)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import Database
-from jobrunner.ports import Clock, Commit, Ids, Runner
+from jobrunner.ports import Clock, Commit, Ids, MachineClock, Runner
 from jobrunner.service import Service
 
 
@@ -16,7 +16,8 @@ class Parts:
 
     ``service`` acts as the server; a handler that writes does it inside ``commit`` with
     ``service.acting(call.principal.name)``. Reads call the service directly. ``default`` is the
-    project and region of callers that name none.
+    project and region of callers that name none. ``clock`` is for what is planned and recorded, and
+    may be one that is moved by hand; ``machine`` for leases, tokens, deadlines and patience.
     """
 
     service: Service
@@ -25,6 +26,7 @@ class Parts:
     clock: Clock
     ids: Ids
     default: Scope
+    machine: MachineClock
 
 
 @dataclass(frozen=True, slots=True)

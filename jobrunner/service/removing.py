@@ -7,6 +7,7 @@ in this way; the command line without a server refuses to remove what runs.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ class Removing:
         self._service = service
         self._commit = commit
         self._runner = runner
-        self._until = service.clock.monotonic() + patience
+        self._until = time.monotonic() + patience
 
     async def execution(
         self,
@@ -145,7 +146,7 @@ class Removing:
         await asyncio.gather(*(self._end(execution) for execution in running))
 
     async def _end(self, execution: Execution) -> None:
-        left = self._until - self._service.clock.monotonic()
+        left = self._until - time.monotonic()
         try:
             now = await self._runner.settled(execution.uid, within=max(0.0, left))
         except NotFound:

@@ -9,7 +9,7 @@ from functools import partial
 
 from jobrunner.core.records import Execution
 from jobrunner.errors import NotFound
-from jobrunner.ports import Clock, LogStore, Retention, Store
+from jobrunner.ports import Clock, LogStore, MachineClock, Retention, Store
 
 OLDEST_BATCH = 1000
 BATCH = 50
@@ -17,10 +17,21 @@ BATCH = 50
 
 
 class HouseKeeping:
-    def __init__(self, store: Store, logs: LogStore, clock: Clock, retention: Retention) -> None:
+    """``machine`` is for the audit log, which is about calls and not about what was planned."""
+
+    def __init__(
+        self,
+        store: Store,
+        logs: LogStore,
+        clock: Clock,
+        retention: Retention,
+        *,
+        machine: MachineClock,
+    ) -> None:
         self._store = store
         self._logs = logs
         self._clock = clock
+        self._machine = machine
         self._retention = retention
 
     def prune(self, *, dry_run: bool = False, disk: bool = True) -> Sequence[Execution]:
@@ -37,7 +48,7 @@ class HouseKeeping:
             self._store.prune_changes(now - self._retention.max_age)
             self._store.prune_operations(now - self._retention.max_age)
             self._store.prune_run_keys(now - self._retention.key_age)
-            self._store.prune_audit(now - self._retention.audit_age)
+            self._store.prune_audit(self._machine.now() - self._retention.audit_age)
         return gone
 
     def _remove(self, gone: Sequence[Execution]) -> None:

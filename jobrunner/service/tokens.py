@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 from jobrunner.calls import Principal, Role
 from jobrunner.core.records import AuditEntry, Token
 from jobrunner.errors import InvalidSpec, Violation
-from jobrunner.ports import Clock, Commit, Ids, Store
+from jobrunner.ports import Commit, Ids, MachineClock, Store
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 class Tokens:
     """Create, list and revoke. ``actor`` is stored as creator and in the audit log."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, *, actor: str) -> None:
+    def __init__(self, store: Store, clock: MachineClock, ids: Ids, *, actor: str) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -94,7 +94,7 @@ class Tokens:
 class Authenticator:
     """Tells who a token belongs to. Remembers for a second what the store says."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: MachineClock) -> None:
         self._store = store
         self._clock = clock
         self._known: dict[str, tuple[float, Token]] = {}

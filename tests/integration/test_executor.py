@@ -102,6 +102,7 @@ class Stage:
                     logs=self.logs, secrets=FileSecrets(str(self.folder)), environ={"HOME": "/"}
                 ),
                 clock=self.clock,
+                machine=self.clock,
                 owner=owner,
                 limits=Limits(slots=slots),
                 observer=Listening(),

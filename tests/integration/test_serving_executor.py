@@ -52,6 +52,7 @@ class Served(Stage):
                     logs=self.logs, secrets=FileSecrets(str(self.folder)), environ={"HOME": "/"}
                 ),
                 clock=self.clock,
+                machine=self.clock,
                 owner=owner,
                 limits=Limits(slots=slots),
                 observer=Listening(),

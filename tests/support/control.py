@@ -118,7 +118,9 @@ class Control:
             actor="server",
         ).served()
         self.commits = 0
-        self.parts = Parts(self.service, self.commit, self.runner, self.clock, self.ids, Scope())
+        self.parts = Parts(
+            self.service, self.commit, self.runner, self.clock, self.ids, Scope(), self.clock
+        )
 
     def service_of_another_process(self) -> Service:
         """Another server on the same store."""

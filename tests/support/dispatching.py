@@ -120,6 +120,7 @@ class Bench:
             self.clock,
             owner,
             self.settings,
+            machine=self.clock,
             draw=lambda: 0.0,
             gone=gone,
         )

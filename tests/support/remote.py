@@ -13,7 +13,7 @@ from jobrunner.client.finding import Endpoint
 from jobrunner.client.remote import Remote
 from jobrunner.client.wire import Lost, Wire
 from jobrunner.core.records import Execution, Scope
-from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.clock import SystemClock, WallClock
 from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Store
 from jobrunner.service import Service, make_service
@@ -57,7 +57,7 @@ class Server:
     asked: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        clock, ids = SystemClock(), RandomIds()
+        clock, ids = WallClock(), RandomIds()
         self.store = open_store("sqlite:///:memory:")
         self.logs = FileLogs(str(self.home / "logs"))
         self.service: Service = make_service(self.store, self.logs, clock, ids, actor="server")
@@ -66,7 +66,7 @@ class Server:
         async def commit(work: Callable[[], T]) -> T:
             return work()
 
-        parts = Parts(self.service, commit, self.runner, clock, ids, Scope())
+        parts = Parts(self.service, commit, self.runner, clock, ids, Scope(), SystemClock())
         self.methods = {method.path: method for method in methods(parts)}
 
     def answer(self, path: str, body: bytes) -> tuple[int, bytes]:

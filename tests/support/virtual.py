@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 EPOCH = 1_750_000_000.0
@@ -44,6 +44,13 @@ class LoopClock:
 
     def monotonic(self) -> float:
         return self._loop.time()
+
+    virtual = False
+
+    def wake(self, at: float, ring: Callable[[], None]) -> Callable[[], None]:
+        return self._loop.call_later(max(0.0, at - self.now()), ring).cancel
+
+    def join(self, worker: object) -> None: ...
 
 
 def run_virtually(work: Coroutine[Any, Any, Any], loop: VirtualLoop) -> Any:

@@ -24,7 +24,7 @@ PEMS = "/oauth2/v1/certs"
 def methods(ground: Ground) -> Sequence[Method]:
     """Reads the environment; raises UsageError as :func:`from_environment`."""
     issuer = from_environment(os.environ).issuer or ground.url
-    return key_methods(Keyring(ground.home, ground.parts.clock), issuer)
+    return key_methods(Keyring(ground.home, ground.parts.machine), issuer)
 
 
 def key_methods(keyring: Keyring, issuer: str) -> Sequence[Method]:

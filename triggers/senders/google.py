@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from jobrunner.errors import Refused, RunnerFault
-from jobrunner.ports import Clock
+from jobrunner.ports import MachineClock
 from triggers.core.records import OAuthToken, OidcToken
 from triggers.senders.tokens import LIFETIME, TokenCache, cache_key
 
@@ -26,7 +26,7 @@ class GoogleTokens:
     """A token for the account that the credentials are of is theirs; one for another account is
     made by impersonation, which needs ``roles/iam.serviceAccountTokenCreator`` on it."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: MachineClock) -> None:
         self._cache = TokenCache(clock)
         self._clock = clock
         self._asked: dict[Key, asyncio.Task[str]] = {}

@@ -21,7 +21,7 @@ import aiohttp
 from yarl import URL
 
 from jobrunner.errors import JobrunnerError
-from jobrunner.ports import Clock
+from jobrunner.ports import MachineClock
 from triggers.core.records import Delivery, HttpTarget, OAuthToken, OidcToken, SourceKind
 from triggers.core.verdict import Answer, Break, Broken, follows_redirects
 from triggers.ports import Sent
@@ -57,7 +57,7 @@ class Bearers(Protocol):
 class HttpSender:
     """:class:`triggers.ports.Sender` for HttpTargets. Belongs to the loop of its first call."""
 
-    def __init__(self, options: SenderOptions, bearers: Bearers, clock: Clock) -> None:
+    def __init__(self, options: SenderOptions, bearers: Bearers, clock: MachineClock) -> None:
         self._options = options
         self._bearers = bearers
         self._clock = clock

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jobrunner.errors import RunnerFault
-from jobrunner.ports import Clock
+from jobrunner.ports import MachineClock
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -86,7 +86,7 @@ class _Entry:
 class Keyring:
     """The keys of one home. Every method raises RunnerFault where the files cannot be used."""
 
-    def __init__(self, home: str, clock: Clock) -> None:
+    def __init__(self, home: str, clock: MachineClock) -> None:
         self._directory = os.path.join(home, DIRECTORY)
         self._clock = clock
         self._read: dict[str, PublicKey] = {}

@@ -53,7 +53,7 @@ def make_senders(ground: Ground, options: SenderOptions) -> Sender:
     """For the loop that ``ground.parts`` live in. Imports aiohttp (0.1 s)."""
     from triggers.senders.http import Bearers, HttpSender
 
-    clock = ground.parts.clock
+    clock = ground.parts.machine
     bearers: Bearers
     if options.tokens is TokenKind.GOOGLE:
         from triggers.senders.google import GoogleTokens

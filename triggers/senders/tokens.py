@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from jobrunner.ports import Clock
+from jobrunner.ports import MachineClock
 from triggers.core.records import OAuthToken, OidcToken
 from triggers.senders.keyring import Keyring
 
@@ -32,7 +32,7 @@ class Kept:
 class TokenCache:
     """Tokens by what they were made for, until shortly before they end."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: MachineClock) -> None:
         self._clock = clock
         self._kept: dict[tuple[str, str, str], Kept] = {}
 
@@ -51,7 +51,7 @@ class TokenCache:
 class LocalTokens:
     """``issuer`` is the URL that receivers find the keys under, without a final slash."""
 
-    def __init__(self, keyring: Keyring, issuer: str, clock: Clock) -> None:
+    def __init__(self, keyring: Keyring, issuer: str, clock: MachineClock) -> None:
         self._keyring = keyring
         self._issuer = issuer
         self._clock = clock

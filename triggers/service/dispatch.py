@@ -17,7 +17,7 @@ from typing import Any
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import JobrunnerError, NotFound
 from jobrunner.lib.identity import is_gone
-from jobrunner.ports import Clock, Commit, Runner
+from jobrunner.ports import Clock, Commit, MachineClock, Runner
 from triggers.core.records import Delivery, Ruling, SourceKind
 from triggers.core.retry import push_pause
 from triggers.core.states import DeliveryState
@@ -71,7 +71,8 @@ class _Turn:
 
 
 class Dispatcher:
-    """One per runner. ``sender`` is for all kinds of targets. ``draw`` gives numbers from 0 to 1,
+    """One per runner. ``sender`` is for all kinds of targets. ``clock`` says what is due and when
+    something happened, ``machine`` is for leases. ``draw`` gives numbers from 0 to 1,
     ``gone`` says of a runner's name that it surely does not live any more."""
 
     def __init__(
@@ -84,6 +85,7 @@ class Dispatcher:
         owner: str,
         settings: DispatchSettings = DispatchSettings(),
         *,
+        machine: MachineClock,
         draw: Callable[[], float] = random.random,
         gone: Callable[[str], bool] = is_gone,
     ) -> None:
@@ -92,6 +94,7 @@ class Dispatcher:
         self._commit = commit
         self._runner = runner
         self._clock = clock
+        self._machine = machine
         self._owner = owner
         self._settings = settings
         self._draw = draw
@@ -141,22 +144,22 @@ class Dispatcher:
         far as it is known. Raises StoreFault; then nothing was written, and the next turn writes
         what this one was to write."""
         self._news.clear()
-        now = self._clock.now()
+        now, moment = self._clock.now(), self._machine.now()
         taking = self._moves
         self._moves = []
-        beating = now >= self._beat_at
-        sweeping = now >= self._sweep_at
+        beating = moment >= self._beat_at
+        sweeping = moment >= self._sweep_at
         if taking:
             crash_point("delivery-before-turn")
         try:
-            done = await self._commit(lambda: self._work(taking, now, beating, sweeping))
+            done = await self._commit(lambda: self._work(taking, now, moment, beating, sweeping))
         except BaseException:
             self._moves = taking + self._moves
             raise
         if beating:
-            self._beat_at = now + self._settings.beat
+            self._beat_at = moment + self._settings.beat
         if sweeping:
-            self._sweep_at = now + SWEEP_SECONDS
+            self._sweep_at = moment + SWEEP_SECONDS
         if done.claims.taken:
             crash_point("delivery-claimed")
         if done.moves:
@@ -175,7 +178,9 @@ class Dispatcher:
 
     # ------------------------------------------------------------ inside the commit
 
-    def _work(self, taking: list[Move], now: float, beating: bool, sweeping: bool) -> _Turn:
+    def _work(
+        self, taking: list[Move], now: float, moment: float, beating: bool, sweeping: bool
+    ) -> _Turn:
         """May be called again after a collision, so it changes nothing here."""
         store, settings = self._store, self._settings
         changes = list(taking)
@@ -183,10 +188,10 @@ class Dispatcher:
         if beating:
             # What has landed since this turn began is in nobody's hands but is no loss.
             landed = {move.before.uid for move in [*taking, *self._moves]}
-            held = self._extend(now, landed)
+            held = self._extend(moment, landed)
             stale = self._flying.keys() - {delivery.uid for delivery in held}
             mine = self._flying.keys() | landed
-            changes += self._lost(now, [one for one in held if one.uid not in mine])
+            changes += self._lost(now, moment, [one for one in held if one.uid not in mine])
         written = list(store.record(changes)) if changes else []
         if changes:
             crash_point("delivery-in-turn")
@@ -197,7 +202,8 @@ class Dispatcher:
         claims = store.claim(
             self._owner,
             now=now,
-            ttl=settings.lease,
+            # Of two clocks: what is due by the one, leased by the other.
+            ttl=moment + settings.lease - now,
             most=settings.in_flight - len(self._flying) if accepts else 0,
             per_place=settings.per_target,
             busy=busy,
@@ -205,16 +211,16 @@ class Dispatcher:
         following = store.following() if sweeping else ()
         return _Turn(changes, written, claims, following, stale)
 
-    def _extend(self, now: float, landed: set[str]) -> Sequence[Delivery]:
+    def _extend(self, moment: float, landed: set[str]) -> Sequence[Delivery]:
         """Extends the leases; returns what this runner holds by the store."""
-        until = now + self._settings.lease
+        until = moment + self._settings.lease
         return self._store.heartbeat(self._owner, self._flying.keys() | landed, until=until)
 
-    def _lost(self, now: float, unknown: list[Delivery]) -> list[Move]:
+    def _lost(self, now: float, moment: float, unknown: list[Delivery]) -> list[Move]:
         """What nobody will bring to an end: the ``unknown``, which this runner holds by the store
         and does not know of, what runners held that are gone, and what has become too old."""
         store = self._store
-        unheld = [*unknown, *store.forsaken(now=now, owner=self._owner)]
+        unheld = [*unknown, *store.forsaken(now=moment, owner=self._owner)]
         for holder in store.holders():
             if holder != self._owner and self._gone(holder):
                 unheld += store.held_by(holder)
@@ -239,7 +245,7 @@ class Dispatcher:
 
     async def _send(self, flight: _Flight) -> None:
         delivery = flight.delivery
-        if delivery.lease_until is not None and self._clock.now() >= delivery.lease_until:
+        if delivery.lease_until is not None and self._machine.now() >= delivery.lease_until:
             # This process stood still since the claim: somebody else may have it by now.
             self._land(flight, moves.unsent(delivery, self._clock.now()))
             return
@@ -313,15 +319,16 @@ class Dispatcher:
     # ------------------------------------------------------------ waiting and going down
 
     async def _wait(self, next_at: float | None) -> None:
-        now = self._clock.now()
-        ends = [now + POLL_SECONDS, self._beat_at]
-        if next_at is not None:
-            ends.append(next_at)
+        left = min(POLL_SECONDS, self._beat_at - self._machine.now())
+        silence = None if next_at is None else self._clock.wake(next_at, self._news.set)
         try:
-            async with asyncio.timeout(max(0.0, min(ends) - now)):
+            async with asyncio.timeout(max(0.0, left)):
                 await self._news.wait()
         except TimeoutError:
             pass
+        finally:
+            if silence is not None:
+                silence()
 
     async def _drain(self) -> None:
         self._draining = True

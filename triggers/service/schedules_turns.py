@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from jobrunner.errors import StoreFault
-from jobrunner.ports import Clock, Commit, Runner
+from jobrunner.ports import Clock, Commit, MachineClock, Runner
 from triggers.core.records import OccurrenceKey
 from triggers.ports import Ended
 from triggers.service.schedules import Schedules
@@ -35,12 +35,15 @@ class Turns:
         runner: Runner,
         clock: Clock,
         opened: Callable[[], None],
+        *,
+        machine: MachineClock,
     ) -> None:
         self._schedules = schedules
         self._store = schedules.store
         self._commit = commit
         self._runner = runner
         self._clock = clock
+        self._machine = machine
         self._opened = opened
         self._prune_at = 0.0
         self._look_at: dict[OccurrenceKey, float] = {}
@@ -67,6 +70,7 @@ class Turns:
 
     async def _settle(self, now: float) -> None:
         firing = self._schedules.firing
+        moment = self._machine.now()
         after: OccurrenceKey | None = None
         running: list[OccurrenceKey] = []
         while ended := self._store.ended(after, limit=BATCH):
@@ -74,27 +78,28 @@ class Turns:
             over: list[Ended] = []
             for one in ended:
                 key = one.occurrence.key
-                if self._rests(key, now) or not firing.over(one):
+                if self._rests(key, moment) or not firing.over(one):
                     running.append(key)
                 else:
                     over.append(one)
             if over:
                 await self._commit(lambda over=over: firing.close(over, now))  # type: ignore[misc]
                 self._told()
-        self._rest(running, now)
+        self._rest(running, moment)
         waiting = [uid for uid in self._store.waiting() if firing.room(uid)]
         for start in range(0, len(waiting), BATCH):
             await self._each(waiting[start : start + BATCH], lambda uid: firing.release(uid, now))
 
-    def _rests(self, key: OccurrenceKey, now: float) -> bool:
+    def _rests(self, key: OccurrenceKey, moment: float) -> bool:
         # A clock that was set back must not make it rest for long.
-        return now < self._look_at.get(key, 0.0) <= now + MOST_REST_SECONDS
+        return moment < self._look_at.get(key, 0.0) <= moment + MOST_REST_SECONDS
 
-    def _rest(self, running: Sequence[OccurrenceKey], now: float) -> None:
+    def _rest(self, running: Sequence[OccurrenceKey], moment: float) -> None:
         """The more there are, the longer each of them rests."""
         pause = min(len(running) / LOOKS, MOST_REST_SECONDS)
         self._look_at = {
-            key: self._look_at[key] if self._rests(key, now) else now + pause for key in running
+            key: self._look_at[key] if self._rests(key, moment) else moment + pause
+            for key in running
         }
 
     async def _each(self, uids: Sequence[str], work: Callable[[str], None]) -> None:

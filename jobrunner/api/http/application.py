@@ -44,7 +44,7 @@ from jobrunner.api.http.router import Router
 from jobrunner.calls import Answer, Call, Method, Principal, Raw, Role
 from jobrunner.core.params import only
 from jobrunner.errors import JobrunnerError
-from jobrunner.ports import Clock
+from jobrunner.ports import MachineClock
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class House:
     names: OwnNames
     authenticate: Authenticator
     loopback: bool
-    clock: Clock
+    clock: MachineClock
     audit: Audit = no_audit
     ready: Callable[[], str | None] = always_ready
     access_log: AccessLog | None = None

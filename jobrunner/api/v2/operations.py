@@ -78,7 +78,7 @@ class OperationMethods:
     async def wait(self, call: Call) -> Answer:
         """As soon as it is done, or as it is when the time is over."""
         scope, id = self._named(call)
-        clock = self._frame.parts.clock
+        clock = self._frame.parts.machine
         until = clock.monotonic() + _patience(call.body)
         while True:
             operation = self._find(scope, id)

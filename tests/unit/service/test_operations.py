@@ -6,7 +6,7 @@ import pytest
 
 from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound
-from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.clock import WallClock
 from jobrunner.lib.ids import CountedIds
 from jobrunner.service.operations import Operations
 from jobrunner.store import open_store
@@ -18,7 +18,7 @@ HOME = Scope()
 @pytest.fixture
 def operations() -> Iterator[Operations]:
     store = open_store("sqlite:///:memory:")
-    yield Operations(store, SystemClock(), CountedIds())
+    yield Operations(store, WallClock(), CountedIds())
     store.close()
 
 

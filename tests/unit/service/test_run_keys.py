@@ -7,7 +7,7 @@ import pytest
 
 from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, InvalidSpec, KeySpent
-from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.clock import WallClock
 from jobrunner.lib.ids import CountedIds
 from jobrunner.service import Service, make_service
 from jobrunner.store import open_store
@@ -21,7 +21,7 @@ HOME = Scope()
 def service(tmp_path: Path) -> Iterator[Service]:
     store = open_store("sqlite:///:memory:")
     store.create_job(a_job())
-    yield make_service(store, FileLogs(str(tmp_path)), SystemClock(), CountedIds(), actor="me")
+    yield make_service(store, FileLogs(str(tmp_path)), WallClock(), CountedIds(), actor="me")
     store.close()
 
 

@@ -47,7 +47,7 @@ class Face:
         self.changes = 0
         clock, ids = world.clock, world.ids
         service = make_service(world.jobs, FileLogs(str(tmp_path)), clock, ids, actor="me")
-        parts = Parts(service, self.commit, IdleRunner(), clock, ids, WHERE)
+        parts = Parts(service, self.commit, IdleRunner(), clock, ids, WHERE, clock)
         self.methods = scheduler_methods(world.service, parts, self.changed)
 
     async def commit(self, work: Callable[[], T]) -> T:

@@ -44,7 +44,9 @@ class Clockwork:
         self.world = world
         self.opened = 0
         self.runner = IdleRunner()
-        self.turns = Turns(world.service, self.commit, self.runner, world.clock, self.ring)
+        self.turns = Turns(
+            world.service, self.commit, self.runner, world.clock, self.ring, machine=world.clock
+        )
 
     async def commit(self, work: Callable[[], T]) -> T:
         return self.world.commit(work)

@@ -56,7 +56,13 @@ class World:
             self.service.jobs.create(Scope(), name, SPEC)
         control = self.control
         parts = Parts(
-            self.service, control.commit, control.runner, self.clock, control.ids, Scope()
+            self.service,
+            control.commit,
+            control.runner,
+            self.clock,
+            control.ids,
+            Scope(),
+            self.clock,
         )
         self.face = Face(logging.methods(parts), region=None)
 
