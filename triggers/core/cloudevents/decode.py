@@ -9,7 +9,6 @@ a format that is not JSON.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -227,7 +226,7 @@ def read_base64(value: object, field: str) -> bytes:
     if isinstance(value, str) and _BASE64.fullmatch(value):
         try:
             return base64.b64decode(value, validate=True)
-        except binascii.Error:
+        except ValueError:
             pass
     raise InvalidEvent("it is not standard base64 with padding", field=field)
 
