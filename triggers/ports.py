@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -64,13 +65,18 @@ def place_of(target: Target) -> str:
         case PubsubTarget(topic):
             return topic
         case HttpTarget(url):
-            try:
-                parts = urlsplit(url)
-                host, port = parts.hostname or "", parts.port
-            except ValueError:
-                return ""
-            host = f"[{host}]" if ":" in host else host
-            return f"{host}:{port or (443 if parts.scheme.lower() == 'https' else 80)}"
+            return _place_of_url(url)
+
+
+@lru_cache(maxsize=4096)
+def _place_of_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{port or (443 if parts.scheme.lower() == 'https' else 80)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,11 @@ class DeliveryStore(Protocol):
     def open(self, delivery: Delivery) -> Delivery:
         """Stores a PENDING delivery. Of those with the same lane and ``key``, and of those with the
         same ``parent``, the first is stored; the others get it as their answer."""
+        ...
+
+    def open_all(self, deliveries: Sequence[Delivery]) -> None:
+        """Opens new ones, none with an order key. Raises AlreadyExists if one of them, or of their
+        keys or parents, is there."""
         ...
 
     def get(self, uid: str) -> Delivery:
@@ -207,6 +218,15 @@ class Armed:
 
 
 @dataclass(frozen=True, slots=True)
+class Advance:
+    """Where the ticker of the schedule ``uid`` stands from now on; see :class:`Armed`."""
+
+    uid: str
+    last: float
+    next_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """An open occurrence whose delivery has settled, or was removed (``state`` is ``None``).
     ``execution`` is the uid of what it started, which may go on."""
@@ -248,6 +268,21 @@ class ScheduleStore(Protocol):
 
     def advance(self, uid: str, last: float, next_at: float | None) -> None: ...
 
+    def advance_all(self, advances: Sequence[Advance]) -> None: ...
+
+    def many(self, uids: Sequence[str]) -> Sequence[Armed]:
+        """In the order of ``uids``; what is not there is left out."""
+        ...
+
+    def take_all(self, uids: Sequence[str]) -> Sequence[Armed]:
+        """As :meth:`many`, each of them taken as by :meth:`take`."""
+        ...
+
+    def engaged(self, schedules: Sequence[Schedule]) -> frozenset[str]:
+        """Uids of those that have an occurrence that is OPEN or WAITING, or a replay that has not
+        settled."""
+        ...
+
     def delete(self, uid: str) -> None:
         """With its occurrences."""
         ...
@@ -264,11 +299,17 @@ class ScheduleStore(Protocol):
         """Stores it unless one with its key is there; says whether it did."""
         ...
 
+    def open_all(self, occurrences: Sequence[Occurrence]) -> None:
+        """Raises AlreadyExists if one of the keys is there."""
+        ...
+
     def occurrence(self, key: OccurrenceKey) -> Occurrence | None: ...
 
     def move(self, before: OccurrenceState, after: Occurrence) -> bool:
         """Writes it if it is still ``before``; says whether it was."""
         ...
+
+    def move_all(self, before: OccurrenceState, after: Sequence[Occurrence]) -> Sequence[bool]: ...
 
     def live(self, uid: str, state: OccurrenceState) -> Sequence[Occurrence]:
         """Those of a schedule that are ``state``, OPEN or WAITING, oldest first."""

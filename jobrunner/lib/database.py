@@ -108,6 +108,13 @@ class Session(Protocol):
     """What ends a SELECT inside a write to leave out rows that another transaction has locked, and
     to lock the others."""
 
+    texts: str
+    """The same for texts ``t``."""
+
+    locks: str
+    """What ends a SELECT in a :meth:`Database.write` that keeps others from changing its rows until
+    the transaction ends; nothing where there is one writer at a time anyway."""
+
     later: list[Any]
     """What :attr:`Database.before_commit` gets; what a failed work has put there is taken out."""
 
@@ -384,6 +391,8 @@ class SqliteDatabase(_Nesting):
     kind = "sqlite"
     numbers = "(SELECT value AS n FROM json_each(?)) AS numbers"
     unlocked = ""
+    texts = "(SELECT value AS t FROM json_each(?)) AS texts"
+    locks = ""
     _driver_error = sqlite3.Error
 
     def __init__(self, path: str) -> None:
@@ -577,6 +586,8 @@ class PostgresDatabase(_Nesting):
     kind = "postgresql"
     numbers = "(SELECT value::bigint AS n FROM json_array_elements_text(?::json)) AS numbers"
     unlocked = " FOR UPDATE SKIP LOCKED"
+    texts = "(SELECT value AS t FROM json_array_elements_text(?::json)) AS texts"
+    locks = " FOR UPDATE"
 
     def __init__(self, url: str) -> None:
         try:

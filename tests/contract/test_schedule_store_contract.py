@@ -1,5 +1,6 @@
 """What every store of schedules promises."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -29,7 +30,7 @@ from triggers.core.records import (
     SourceKind,
 )
 from triggers.core.states import DeliveryEvent, DeliveryState, OccurrenceState
-from triggers.ports import Armed, DeliveryStore, Ended, Move, ScheduleStore
+from triggers.ports import Advance, Armed, DeliveryStore, Ended, Move, ScheduleStore
 from triggers.store import open_deliveries, open_schedules
 
 NOW = 1_750_000_000.0
@@ -270,3 +271,103 @@ def test_replays_of_a_schedule_that_have_not_settled_are_found(
     after = replace(before, state=DeliveryState.CANCELLED, settled_at=NOW)
     deliveries.record([Move(before, DeliveryEvent.WITHDRAWN, after)])
     assert schedules.replays(made.schedule) == []
+
+
+def test_many_are_read_and_taken_in_the_order_in_which_they_were_asked_for(
+    schedules: ScheduleStore,
+) -> None:
+    made = {name: armed(name) for name in ("a", "b", "c")}
+    for one in made.values():
+        schedules.create(one)
+    wanted = ["uid-of-c", "gone", "uid-of-a"]
+    assert schedules.many(wanted) == schedules.take_all(wanted) == [made["c"], made["a"]]
+    assert schedules.many([]) == []
+
+
+def test_many_stand_where_they_were_put_at_once(schedules: ScheduleStore) -> None:
+    for name in ("a", "b"):
+        schedules.create(armed(name))
+    schedules.advance_all(
+        [Advance("uid-of-a", NOW + 5, NOW + 9), Advance("uid-of-b", NOW + 6, None)]
+    )
+    a, b = schedules.many(["uid-of-a", "uid-of-b"])
+    assert (a.last, a.next_at, b.last, b.next_at) == (NOW + 5, NOW + 9, NOW + 6, None)
+
+
+def test_of_many_occurrences_none_is_opened_where_one_is_there(schedules: ScheduleStore) -> None:
+    for name in ("a", "b"):
+        schedules.create(armed(name))
+    together = [occurrence(100, "a"), occurrence(100, "b"), occurrence(200, "a")]
+    schedules.open_all(together)
+    assert [schedules.occurrence(one.key) for one in together] == together
+    with pytest.raises(AlreadyExists):
+        schedules.open_all([occurrence(300, "a"), occurrence(100, "b")])
+    assert schedules.occurrence(OccurrenceKey("uid-of-a", 300)) is None
+
+
+def test_many_move_each_from_the_state_that_is_said(schedules: ScheduleStore) -> None:
+    schedules.create(armed())
+    schedules.open(occurrence(100))
+    schedules.open(occurrence(200, state=OccurrenceState.WAITING, opened_at=None))
+    closed = [
+        occurrence(at, state=OccurrenceState.CLOSED, settled_at=NOW) for at in (100, 200, 300)
+    ]
+    assert schedules.move_all(OccurrenceState.OPEN, closed) == [True, False, False]
+    assert schedules.occurrence(closed[0].key) == closed[0]
+
+
+def test_engaged_is_what_has_something_open_or_waiting_or_a_replay_under_way(
+    schedules: ScheduleStore, deliveries: DeliveryStore
+) -> None:
+    names = ("open", "waiting", "closed", "replayed", "replayed-once", "free", "not-asked")
+    made = {name: armed(name).schedule for name in names}
+    for name in names:
+        schedules.create(armed(name))
+    schedules.open(occurrence(100, "open"))
+    schedules.open(occurrence(100, "not-asked"))
+    schedules.open(occurrence(100, "waiting", state=OccurrenceState.WAITING, opened_at=None))
+    schedules.open(occurrence(100, "closed", state=OccurrenceState.CLOSED, settled_at=NOW))
+    for name in ("replayed", "replayed-once"):
+        where = (*WHERE, SourceKind.SCHEDULE, name, name)
+        target = HttpTarget("http://x/")
+        replay = Delivery(f"of-{name}", *where, target, ScheduleRetry(), parent=f"p-{name}")
+        deliveries.open(replay)
+    before = deliveries.get("of-replayed-once")
+    after = replace(before, state=DeliveryState.CANCELLED, settled_at=NOW)
+    deliveries.record([Move(before, DeliveryEvent.WITHDRAWN, after)])
+    asked = [made[name] for name in names if name != "not-asked"]
+    assert schedules.engaged(asked) == {"uid-of-open", "uid-of-waiting", "uid-of-replayed"}
+    assert schedules.engaged([made["free"]]) == frozenset()
+
+
+def test_nobody_takes_one_that_was_taken_before_that_transaction_ends(shared_url: str) -> None:
+    """One takes many and moves them on while the other asks for the same: it finds them moved."""
+    mine, yours = connect(shared_url), connect(shared_url)
+    try:
+        open_deliveries(mine)
+        ours, theirs = open_schedules(mine), open_schedules(yours)
+        uids = [f"uid-of-{name}" for name in "abc"]
+        for name in "abc":
+            ours.create(armed(name))
+        began, seen = threading.Event(), list[float]()
+
+        def other() -> None:
+            assert began.wait(30)
+            seen.extend(one.last for one in theirs.take_all(uids[::-1]))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+
+        def work() -> None:
+            ours.take_all(uids)
+            began.set()
+            thread.join(0.2)
+            assert not seen
+            ours.advance_all([Advance(uid, NOW + 1, None) for uid in uids])
+
+        mine.write(lambda session: mine.nested(work))
+        thread.join(30)
+        assert seen == [NOW + 1] * 3
+    finally:
+        mine.close()
+        yours.close()

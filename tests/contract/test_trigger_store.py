@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jobrunner.core.spec import ContainerOverride, EnvVar, Overrides
-from jobrunner.errors import NotFound, UsageError
+from jobrunner.errors import AlreadyExists, NotFound, UsageError
 from jobrunner.lib.database import Database, connect
 from jobrunner.ports import Page
 from jobrunner.store import open_store
@@ -140,6 +140,18 @@ def test_a_delivery_is_opened_once_for_its_source_and_key(deliveries: DeliverySt
         uid = "-".join(map(str, other.values()))
         assert deliveries.open(replace(a_delivery("k"), uid=uid, **other)).uid == uid
     assert sum(deliveries.count(DeliveryFilter()).values()) == 5
+
+
+def test_many_are_opened_at_once_and_none_where_one_is_there(deliveries: DeliveryStore) -> None:
+    many = [a_delivery(str(number), source_name=f"s{number % 2}") for number in range(5)]
+    deliveries.open_all(many)
+    assert [deliveries.get(one.uid) for one in many] == many
+    with pytest.raises(AlreadyExists):
+        deliveries.open_all([a_delivery("new"), a_delivery("0", source_name="s0", uid="other")])
+    with pytest.raises(NotFound):
+        deliveries.get(a_delivery("new").uid)
+    with pytest.raises(ValueError, match="order key"):
+        deliveries.open_all([a_delivery("keyed", order_key="k")])
 
 
 def test_two_processes_that_open_the_same_get_the_same(

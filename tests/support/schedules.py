@@ -65,13 +65,18 @@ class World:
     def fire(self) -> None:
         """What a ticker does at its wake-up."""
         now = self.clock.now()
+        self.commit(lambda: self.service.together.fire(self.store.due(now), now))
+
+    def fire_each(self) -> None:
+        """What it does where something is wrong with one of them."""
+        now = self.clock.now()
         for uid in self.store.due(now):
             self.commit(lambda uid=uid: self.service.firing.fire(uid, now))  # type: ignore[misc]
 
     def settle(self) -> None:
         """What a ticker does now and then."""
         now = self.clock.now()
-        self.commit(lambda: self.service.firing.close(self.store.ended(), now))
+        self.commit(lambda: self.service.together.close(self.store.ended(), now))
         for uid in self.store.waiting():
             self.commit(lambda uid=uid: self.service.firing.release(uid, now))  # type: ignore[misc]
 

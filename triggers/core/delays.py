@@ -42,6 +42,8 @@ def delay_of(schedule: Schedule, key: OccurrenceKey) -> Delay:
 
 def due_at(schedule: Schedule, nominal: int, backfill: str | None = None) -> float:
     """When the occurrence of ``nominal`` is to be opened (Unix seconds)."""
+    if not schedule.spread and not schedule.jitter:
+        return float(nominal)
     return nominal + delay_of(schedule, OccurrenceKey(schedule.uid, nominal, backfill)).total
 
 

@@ -44,6 +44,13 @@ def due_between(when: Timing, last: float, now: float, most: int = MOST_LISTED) 
     """What was due in (``last``, ``now``]: the newest ``most``. Years of downtime of a schedule
     that runs each minute cost no more than a few times ``most``."""
     budget = 4 * most
+    # Mostly one is due or none, and the ticker has asked for the one after it before.
+    first = next_after(when, last)
+    if first is None or first > now:
+        return DueList(())
+    second = next_after(when, first)
+    if second is None or second > now:
+        return DueList((first,))
     found = _take(when, last, now, budget + 1)
     if len(found) <= budget:
         return DueList(tuple(found[-most:]), more=len(found) > most)

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
+from functools import lru_cache
 from math import floor
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ _LONGEST_WAIT = 20
 """Days without one due that a window is searched through; a week is enough."""
 _SOON = 20 * 86_400
 """Seconds within which no two settings of the clocks lie that lead back to the same offset."""
+REMEMBERED = 16_384
+"""Timings, and instants of theirs, that are not worked out again."""
 LAST_INSTANT = 253_402_000_000
 """Unix seconds; near the end of the year 9999 nothing is due any more."""
 
@@ -101,24 +104,36 @@ def timing(
         zone_of(time_zone),
         gap or (Gap.RUN if cron else Gap.SKIP),
         repeat or (Repeat.FIRST if cron else Repeat.BOTH),
-        # The seconds of the anchor do not count, as in App Engine.
-        floor(anchor) // 60 * 60,
+        _whole_minutes(anchor),
     )
 
 
 def timing_of(schedule: Schedule) -> Timing:
-    return timing(
-        schedule.expression,
-        schedule.time_zone,
-        gap=schedule.gap,
-        repeat=schedule.repeat,
-        anchor=schedule.anchor,
-    )
+    """Raises InvalidSpec."""
+    found = _timing(schedule.expression, schedule.time_zone, schedule.gap, schedule.repeat)
+    if isinstance(found.pattern, EnglishInterval):
+        return found._replace(anchor=_whole_minutes(schedule.anchor))
+    # What has no use for an anchor is one timing for many schedules.
+    return found
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _timing(expression: str, time_zone: str, gap: Gap | None, repeat: Repeat | None) -> Timing:
+    return timing(expression, time_zone, gap=gap, repeat=repeat)
+
+
+def _whole_minutes(anchor: float) -> int:
+    """The seconds of the anchor do not count, as in App Engine."""
+    return floor(anchor) // 60 * 60
 
 
 def next_after(when: Timing, instant: float) -> int | None:
     """The first nominal instant strictly after ``instant``; ``None`` if there is none."""
-    after = floor(instant)
+    return _next_after(when, floor(instant))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _next_after(when: Timing, after: int) -> int | None:
     if after >= LAST_INSTANT:
         return None
     pattern = when.pattern

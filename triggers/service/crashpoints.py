@@ -1,5 +1,5 @@
-"""Places where a test may kill a server while it delivers, by name: between a promise and its
-keeping.
+"""Places where a test may kill a server while it opens what is due and delivers it, by name:
+between a promise and its keeping.
 
 ``JOBRUNNER_CRASH_AT=NAME[:N]`` makes the Nth visit (default the first) of the point NAME end the
 process with SIGKILL. Nothing but a comparison happens otherwise.
@@ -18,6 +18,13 @@ POINTS = (
     "delivery-after-send",
     "delivery-recorded",
     "delivery-followed",
+)
+
+SCHEDULE_POINTS = (
+    "schedule-before-turn",
+    "schedule-in-turn",
+    "schedule-opened",
+    "schedule-closed",
 )
 
 _name, _, _count = os.environ.get("JOBRUNNER_CRASH_AT", "").partition(":")

@@ -29,6 +29,7 @@ from triggers.core.states import SETTLED_DELIVERIES, OccurrenceState
 from triggers.core.validation import check_schedule
 from triggers.ports import Armed, DeliveryStore, ScheduleStore
 from triggers.service.schedules_firing import Firing, next_opening
+from triggers.service.schedules_together import Together
 
 _TIMING = ("expression", "time_zone", "gap", "repeat", "starts_at", "ends_at")
 
@@ -60,6 +61,7 @@ class Schedules:
         self._clock = clock
         self._ids = ids
         self.firing = Firing(schedules, deliveries, jobs, ids)
+        self.together = Together(self.firing, schedules, deliveries)
 
     # ------------------------------------------------------------ reads
 

@@ -52,7 +52,9 @@ _REPLAY = "delivery "
 log = logging.getLogger("jobrunner.schedules")
 
 
-class _End(Enum):
+class End(Enum):
+    """Of a run."""
+
     WELL = auto()
     BADLY = auto()
     NEITHER = auto()
@@ -116,15 +118,6 @@ class Firing:
         self._admit(schedule, when, key, float(key.nominal), origin, reason, now, asks=asks)
 
     # ------------------------------------------------------------ what has ended
-
-    def close(self, ended: Sequence[Ended], now: float) -> None:
-        """Closes those whose runs have ended, too, and opens what waits for them."""
-        touched: dict[str, None] = {}
-        for one in ended:
-            if self.over(one):
-                touched[one.occurrence.key.schedule] = None
-        for uid in touched:
-            self.release(uid, now)
 
     def release(self, uid: str, now: float) -> None:
         """Opens what may open now of what waits."""
@@ -210,23 +203,27 @@ class Firing:
 
     def _opened(self, schedule: Schedule, when: Timing, row: Occurrence, now: float) -> Occurrence:
         """As it is with its delivery, which is stored."""
-        delivery = self._deliveries.open(
-            Delivery(
-                uid=self._ids.uid(),
-                project=schedule.project,
-                region=schedule.region,
-                source=SourceKind.SCHEDULE,
-                source_name=schedule.name,
-                key=str(row.key),
-                target=schedule.target,
-                retry=schedule.retry,
-                payload=_payload(schedule, when, row.key.nominal),
-                created_at=now,
-                queued_at=float(row.key.nominal),
-                not_before=now,
-            )
-        )
+        delivery = self._deliveries.open(self.delivery_of(schedule, when, row.key, now))
         return replace(row, state=OccurrenceState.OPEN, delivery=delivery.uid, opened_at=now)
+
+    def delivery_of(
+        self, schedule: Schedule, when: Timing, key: OccurrenceKey, now: float
+    ) -> Delivery:
+        """A new one, which is not stored."""
+        return Delivery(
+            uid=self._ids.uid(),
+            project=schedule.project,
+            region=schedule.region,
+            source=SourceKind.SCHEDULE,
+            source_name=schedule.name,
+            key=str(key),
+            target=schedule.target,
+            retry=schedule.retry,
+            payload=_payload(schedule, when, key.nominal),
+            created_at=now,
+            queued_at=float(key.nominal),
+            not_before=now,
+        )
 
     def _leave_out(self, key: OccurrenceKey, reason: str, now: float) -> None:
         row = self._schedules.occurrence(key)
@@ -297,17 +294,13 @@ class Firing:
         self._close(row, end, now)
         return True
 
-    def over(self, one: Ended) -> bool:
-        """Whether its run has ended, too. Reads only."""
-        try:
-            schedule = self._schedules.get(one.occurrence.key.schedule).schedule
-        except NotFound:
-            return False
-        return self._end(schedule, one.state, one.execution) is not None
+    def end_of(self, one: Ended, schedule: Schedule) -> End | None:
+        """How its run ended, too; ``None`` while that goes on. Reads only."""
+        return self._end(schedule, one.state, one.execution)
 
     def _end(
         self, schedule: Schedule, state: DeliveryState | None, execution: str | None
-    ) -> _End | None:
+    ) -> End | None:
         """How what has settled ended; ``None`` while its run goes on."""
         # As at Google: a call that started a run is over when it was answered, unless overlap asks
         # for more.
@@ -317,24 +310,31 @@ class Firing:
             return None
         cancelled = run is not None and run.state is ExecutionState.CANCELLED
         if cancelled or state in {None, DeliveryState.CANCELLED}:
-            return _End.NEITHER
+            return End.NEITHER
         well = run is None or run.state is ExecutionState.SUCCEEDED
-        return _End.WELL if well and state is DeliveryState.DELIVERED else _End.BADLY
+        return End.WELL if well and state is DeliveryState.DELIVERED else End.BADLY
 
-    def _close(self, row: Occurrence, end: _End, now: float) -> None:
+    def _close(self, row: Occurrence, end: End, now: float) -> None:
         closed = replace(row, state=OccurrenceState.CLOSED, settled_at=now)
-        if not self._schedules.move(OccurrenceState.OPEN, closed) or end is _End.NEITHER:
-            return
-        armed = self._schedules.take(row.key.schedule)
-        after = after_end(armed.schedule, end is _End.WELL)
+        if self._schedules.move(OccurrenceState.OPEN, closed):
+            self.count(self._schedules.take(row.key.schedule), end, now)
+
+    def count(self, armed: Armed, end: End, now: float) -> Armed:
+        """One more run of a schedule that was taken has ended; returns the schedule as it is now,
+        which may be paused by it."""
+        if end is End.NEITHER:
+            return armed
+        after = after_end(armed.schedule, end is End.WELL)
         if after.schedule == armed.schedule:
-            return
+            return armed
         enabled = after.schedule.state is ScheduleState.ENABLED
-        self._schedules.put(Armed(after.schedule, armed.last, armed.next_at if enabled else None))
+        changed = Armed(after.schedule, armed.last, armed.next_at if enabled else None)
+        self._schedules.put(changed)
         if after.reason:
             self._paused.add(armed.schedule.uid)
             log.warning("Schedule '%s' was %s.", armed.schedule.name, after.reason)
             self.drop_waiting(after.schedule, "the schedule was paused after failures", now)
+        return changed
 
     # ------------------------------------------------------------ cancelling
 

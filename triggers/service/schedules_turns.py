@@ -9,9 +9,10 @@ from jobrunner.errors import StoreFault
 from jobrunner.ports import Clock, Commit, MachineClock, Runner
 from triggers.core.records import OccurrenceKey
 from triggers.ports import Ended
+from triggers.service.crashpoints import crash_point
 from triggers.service.schedules import Schedules
 
-BATCH = 64
+BATCH = 256
 """Schedules of one commit; the loop breathes between two."""
 KEEP_SECONDS = 31 * 86_400.0
 """How long settled occurrences are kept."""
@@ -62,28 +63,38 @@ class Turns:
         return next_at
 
     async def _fire(self, now: float) -> None:
-        firing = self._schedules.firing
+        firing, together = self._schedules.firing, self._schedules.together
         seen: set[str] = set()
         while uids := [uid for uid in self._store.due(now, limit=BATCH) if uid not in seen]:
             seen.update(uids)
-            await self._each(uids, lambda uid: firing.fire(uid, now))
+            crash_point("schedule-before-turn")
+            await self._each(
+                uids,
+                lambda uid: firing.fire(uid, now),
+                lambda uids=uids: together.fire(uids, now),  # type: ignore[misc]
+            )
+            crash_point("schedule-opened")
 
     async def _settle(self, now: float) -> None:
-        firing = self._schedules.firing
+        firing, together = self._schedules.firing, self._schedules.together
         moment = self._machine.now()
         after: OccurrenceKey | None = None
         running: list[OccurrenceKey] = []
         while ended := self._store.ended(after, limit=BATCH):
             after = ended[-1].occurrence.key
             over: list[Ended] = []
+            uids = list(dict.fromkeys(one.occurrence.key.schedule for one in ended))
+            schedules = {one.schedule.uid: one.schedule for one in self._store.many(uids)}
             for one in ended:
                 key = one.occurrence.key
-                if self._rests(key, moment) or not firing.over(one):
+                schedule = schedules.get(key.schedule)
+                if schedule is None or self._rests(key, moment) or not firing.end_of(one, schedule):
                     running.append(key)
                 else:
                     over.append(one)
             if over:
-                await self._commit(lambda over=over: firing.close(over, now))  # type: ignore[misc]
+                await self._commit(lambda over=over: together.close(over, now))  # type: ignore[misc]
+                crash_point("schedule-closed")
                 self._told()
         self._rest(running, moment)
         waiting = [uid for uid in self._store.waiting() if firing.room(uid)]
@@ -102,15 +113,20 @@ class Turns:
             for key in running
         }
 
-    async def _each(self, uids: Sequence[str], work: Callable[[str], None]) -> None:
-        """In one commit; where one breaks, each in its own."""
+    async def _each(
+        self,
+        uids: Sequence[str],
+        work: Callable[[str], None],
+        together: Callable[[], None] | None = None,
+    ) -> None:
+        """In one commit, by ``together`` if there is one; where one breaks, each in its own."""
 
         def all_of_them() -> None:
             for uid in uids:
                 work(uid)
 
         try:
-            await self._commit(all_of_them)
+            await self._commit(together or all_of_them)
         except StoreFault:
             raise
         except Exception:

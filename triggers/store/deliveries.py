@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobrunner.errors import NotFound, StoreFault, UsageError
+from jobrunner.errors import AlreadyExists, NotFound, StoreFault, UsageError
 from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt
@@ -62,6 +62,16 @@ def open_(session: Session, delivery: Delivery) -> Delivery:
     if row is None:
         raise StoreFault(f"The delivery {delivery.uid} is stored already, under another key.")
     return delivery_of(row)
+
+
+def open_all(session: Session, opened: Sequence[Delivery]) -> None:
+    for delivery in opened:
+        if delivery.state is not DeliveryState.PENDING or delivery.order_key is not None:
+            raise ValueError(f"the delivery {delivery.uid} is not PENDING, or has an order key")
+    written = session.executemany(_GO, [delivery_row(delivery) for delivery in opened])
+    if written != len(opened):
+        there = len(opened) - written
+        raise AlreadyExists(f"{there} of {len(opened)} deliveries are there already.")
 
 
 def get(session: Session, uid: str) -> Delivery:

@@ -7,6 +7,7 @@ Text that was written by an older version reads well as long as fields are only 
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
+from operator import attrgetter
 from typing import Any, TypeVar, get_type_hints
 
 import msgspec
@@ -28,10 +29,12 @@ from triggers.core.records import (
 )
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
-MOST_REMEMBERED = 512
+MOST_REMEMBERED = 4096
 """Documents of a kind that are kept decoded; they are frozen, so one may stand in many rows."""
-LONGEST_REMEMBERED = 16_384
+LONGEST_REMEMBERED = 2048
 """Characters."""
 
 
@@ -51,6 +54,8 @@ def _http_fields() -> list[Any]:
     ]  # fmt: skip
 
 
+_HTTP = tuple(one.name for one in fields(HttpTarget))
+_http_values = attrgetter(*_HTTP)
 _Http: Any = msgspec.defstruct("_Http", _http_fields(), omit_defaults=True)
 
 
@@ -71,6 +76,7 @@ _target = msgspec.json.Decoder(_Target)
 _retry = msgspec.json.Decoder(_Retry)
 _payload = msgspec.json.Decoder(Payload)
 _targets: dict[str, Target] = {}
+_texts: dict[Target, str] = {}
 _retries: dict[str, RetryPolicy] = {}
 
 
@@ -82,13 +88,18 @@ def encode_target(target: Target) -> str:
         case PubsubTarget():
             return _encode(_Target(pubsub=target))
         case HttpTarget():
-            values = {one.name: getattr(target, one.name) for one in fields(target)}
-            match target.token:
-                case OidcToken():
-                    values["token"] = _Token(oidc=target.token)
-                case OAuthToken():
-                    values["token"] = _Token(oauth=target.token)
-            return _encode(_Target(http=_Http(**values)))
+            text = _texts.get(target)
+            return _encoded(target) if text is None else text
+
+
+def _encoded(target: HttpTarget) -> str:
+    values = dict(zip(_HTTP, _http_values(target), strict=True))
+    match target.token:
+        case OidcToken():
+            values["token"] = _Token(oidc=target.token)
+        case OAuthToken():
+            values["token"] = _Token(oauth=target.token)
+    return _encode(_Target(http=_Http(**values)))
 
 
 def decode_target(text: str) -> Target:
@@ -99,11 +110,15 @@ def decode_target(text: str) -> Target:
         if known is None and found.http is None:
             raise _unreadable("it names no target")
         if known is None:
-            values = {one.name: getattr(found.http, one.name) for one in fields(HttpTarget)}
+            values = dict(zip(_HTTP, _http_values(found.http), strict=True))
             token = values["token"]
             values["token"] = token and (token.oidc or token.oauth)
             known = HttpTarget(**values)
-        _remember(_targets, text, known)
+            if len(text) <= LONGEST_REMEMBERED:
+                # It goes out again as it came: what a schedule opens has its target.
+                _remember(_texts, known, text)
+        if len(text) <= LONGEST_REMEMBERED:
+            _remember(_targets, text, known)
     return known
 
 
@@ -126,7 +141,8 @@ def decode_retry(text: str) -> RetryPolicy:
         known = found.schedule or found.queue or found.push or found.event
         if known is None:
             raise _unreadable("it names no retry policy")
-        _remember(_retries, text, known)
+        if len(text) <= LONGEST_REMEMBERED:
+            _remember(_retries, text, known)
     return known
 
 
@@ -161,8 +177,7 @@ def _unreadable(why: str) -> StoreFault:
     )
 
 
-def _remember(known: dict[str, T], text: str, value: T) -> None:
-    if len(text) <= LONGEST_REMEMBERED:
-        if len(known) >= MOST_REMEMBERED:
-            known.clear()
-        known[text] = value
+def _remember(known: dict[K, V], key: K, value: V) -> None:
+    if len(known) >= MOST_REMEMBERED:
+        known.clear()
+    known[key] = value

@@ -10,8 +10,9 @@ from jobrunner.errors import AlreadyExists, NotFound, UsageError
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Occurrence, OccurrenceKey, Schedule
-from triggers.core.states import SETTLED_OCCURRENCES, OccurrenceState
-from triggers.ports import Armed, Ended
+from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
+from triggers.ports import Advance, Armed, Ended
+from triggers.store import schedules_many as many
 from triggers.store.rows import columns, marks
 from triggers.store.schedules_rows import (
     OCCURRENCE,
@@ -25,6 +26,9 @@ from triggers.store.sql import fault
 
 T = TypeVar("T")
 
+_STATES: dict[str | None, DeliveryState | None] = {one.value: one for one in DeliveryState}
+_STATES[None] = None
+
 _SELECT = f"SELECT {columns(SCHEDULE)} FROM schedules"
 _INSERT = (
     f"INSERT INTO schedules ({columns(SCHEDULE)}) VALUES ({marks(SCHEDULE)}) ON CONFLICT DO NOTHING"
@@ -37,7 +41,6 @@ _PUT = (
     "UPDATE schedules SET state = ?, target = ?, retry = ?, settings = ?, last = ?, next_at = ?"
     " WHERE uid = ?"
 )
-_ADVANCE = "UPDATE schedules SET last = ?, next_at = ? WHERE uid = ?"
 _DELETE = "DELETE FROM schedules WHERE uid = ?"
 _DUE = (
     "SELECT uid FROM schedules WHERE next_at IS NOT NULL AND next_at <= ?"
@@ -143,7 +146,19 @@ class SqlSchedules:
             raise _gone(armed.schedule.uid)
 
     def advance(self, uid: str, last: float, next_at: float | None) -> None:
-        self._write(lambda s: s.execute(_ADVANCE, (last, next_at, uid)))
+        self._write(lambda s: s.execute(many.ADVANCE, (last, next_at, uid)))
+
+    def advance_all(self, advances: Sequence[Advance]) -> None:
+        self._write(lambda s: many.advance_all(s, advances))
+
+    def many(self, uids: Sequence[str]) -> Sequence[Armed]:
+        return self._read(lambda s: many.chosen(s, uids))
+
+    def take_all(self, uids: Sequence[str]) -> Sequence[Armed]:
+        return self._write(lambda s: many.taken(s, uids))
+
+    def engaged(self, schedules: Sequence[Schedule]) -> frozenset[str]:
+        return self._read(lambda s: many.engaged(s, schedules))
 
     def delete(self, uid: str) -> None:
         self._write(lambda s: s.execute(_DELETE, (uid,)))
@@ -161,16 +176,20 @@ class SqlSchedules:
         row = occurrence_row(occurrence)
         return bool(self._write(lambda s: s.execute(_OPEN, row).rowcount))
 
+    def open_all(self, occurrences: Sequence[Occurrence]) -> None:
+        self._write(lambda s: many.open_all(s, occurrences))
+
     def occurrence(self, key: OccurrenceKey) -> Occurrence | None:
         row = self._read(lambda s: s.execute(_BY_KEY, _key(key)).fetchone())
         return None if row is None else occurrence_of(row)
 
     def move(self, before: OccurrenceState, after: Occurrence) -> bool:
-        if (after.state in SETTLED_OCCURRENCES) is not (after.settled_at is not None):
-            raise ValueError(f"{after.state} and settled_at={after.settled_at} disagree")
-        values = (after.state.value, after.reason, after.delivery, after.opened_at)
-        params = (*values, after.settled_at, *_key(after.key), before.value)
+        params = _moved(before, after)
         return bool(self._write(lambda s: s.execute(_MOVE, params).rowcount))
+
+    def move_all(self, before: OccurrenceState, after: Sequence[Occurrence]) -> Sequence[bool]:
+        rows = [_moved(before, one) for one in after]
+        return self._write(lambda s: [bool(s.execute(_MOVE, row).rowcount) for row in rows])
 
     def live(self, uid: str, state: OccurrenceState) -> Sequence[Occurrence]:
         sql = _LIVE.format(state.value)
@@ -207,7 +226,7 @@ class SqlSchedules:
     def ended(self, after: OccurrenceKey | None = None, *, limit: int = 256) -> Sequence[Ended]:
         start = ("", 0, "") if after is None else _key(after)
         rows = self._read(lambda s: s.execute(_ENDED, (*start, limit)).fetchall())
-        return [Ended(occurrence_of(row[:-2]), row[-2], row[-1]) for row in rows]
+        return [Ended(occurrence_of(row[:-2]), _STATES[row[-2]], row[-1]) for row in rows]
 
     def waiting(self) -> Sequence[str]:
         return [row[0] for row in self._read(lambda s: s.execute(_WAITING).fetchall())]
@@ -229,6 +248,14 @@ def _armed(row: Row | None, uid: str) -> Armed:
 
 def _gone(uid: str) -> NotFound:
     return NotFound(f"There is no schedule '{uid}' any more.")
+
+
+def _moved(before: OccurrenceState, after: Occurrence) -> tuple[object, ...]:
+    """Parameters of ``_MOVE``."""
+    if (after.state in SETTLED_OCCURRENCES) is not (after.settled_at is not None):
+        raise ValueError(f"{after.state} and settled_at={after.settled_at} disagree")
+    values = (after.state.value, after.reason, after.delivery, after.opened_at)
+    return (*values, after.settled_at, *_key(after.key), before.value)
 
 
 def _key(key: OccurrenceKey) -> tuple[str, int, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, fields
+from operator import attrgetter
 from typing import Any, get_type_hints
 
 import msgspec
@@ -39,6 +40,8 @@ def _settings_fields() -> list[Any]:
 # A field that is not there is its default: text of an older version reads well.
 _Settings: Any = msgspec.defstruct("_Settings", _settings_fields(), omit_defaults=True)
 _settings = msgspec.json.Decoder(_Settings)
+_others = attrgetter(*_NAMES)
+_schedules = {state.value: state for state in ScheduleState}
 _states = {state.value: state for state in OccurrenceState}
 _origins = {origin.value: origin for origin in Origin}
 
@@ -64,16 +67,16 @@ def schedule_row(armed: Armed) -> tuple[object, ...]:
 
 def armed_of(row: Row) -> Armed:
     uid, project, region, name, state, target, retry, settings, last, next_at = row
-    found = _decode(_settings, settings)
+    known = dict(zip(_NAMES, _others(_decode(_settings, settings)), strict=True))
     schedule = Schedule(
         uid=uid,
         project=project,
         region=region,
         name=name,
-        state=ScheduleState(state),
+        state=_schedules[state],
         target=decode_target(target),
         retry=decode_retry(retry),
-        **{name: getattr(found, name) for name in _NAMES},
+        **known,
     )
     return Armed(schedule, last, next_at)
 

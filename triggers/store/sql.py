@@ -38,6 +38,9 @@ class SqlDeliveries:
     def open(self, delivery: Delivery) -> Delivery:
         return self._write(lambda s: deliveries.open_(s, delivery))
 
+    def open_all(self, opened: Sequence[Delivery]) -> None:
+        self._write(lambda s: deliveries.open_all(s, opened))
+
     def get(self, uid: str) -> Delivery:
         return self._read(lambda s: deliveries.get(s, uid))
 

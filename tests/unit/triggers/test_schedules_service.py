@@ -1,5 +1,6 @@
 """Schedules over time: what is opened, held back, missed, paused and closed, and why."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -340,10 +341,10 @@ def test_without_its_delivery_there_is_no_occurrence_and_it_is_opened_later(
     world.clock.advance(60)
     with monkeypatch.context() as patch:
 
-        def crash(delivery: Delivery) -> Delivery:
+        def crash(deliveries: Sequence[Delivery]) -> None:
             raise RuntimeError("the power is gone")
 
-        patch.setattr(world.deliveries, "open", crash)
+        patch.setattr(world.deliveries, "open_all", crash)
         with pytest.raises(RuntimeError):
             world.fire()
     assert (world.rows(), world.sent()) == ([], [])

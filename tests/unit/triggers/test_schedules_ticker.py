@@ -9,9 +9,11 @@ import pytest
 from jobrunner.errors import StoreFault
 from tests.support.schedules import START, WHERE, IdleRunner, World
 from tests.support.stores import a_job, an_execution
-from triggers.core.records import JobTarget, Overlap
+from triggers.core.occurrences import Timing
+from triggers.core.records import Delivery, JobTarget, OccurrenceKey, Overlap, Schedule
 from triggers.core.states import OccurrenceState as O
 from triggers.ports import Ended
+from triggers.service.schedules_firing import End
 from triggers.service.schedules_turns import Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
 
@@ -138,13 +140,13 @@ def test_of_many_runs_that_go_on_each_is_looked_at_now_and_then(world: World) ->
     for number in range(300):
         world.end(world.rows(f"s{number}")[0], run=run.uid)
     looks: list[Ended] = []
-    over = world.service.firing.over
+    end_of = world.service.firing.end_of
 
-    def counted(one: Ended) -> bool:
+    def counted(one: Ended, schedule: Schedule) -> End | None:
         looks.append(one)
-        return over(one)
+        return end_of(one, schedule)
 
-    world.service.firing.over = counted  # type: ignore[method-assign]
+    world.service.firing.end_of = counted  # type: ignore[method-assign]
     for _ in range(30):
         clockwork.tick()
         world.clock.advance(0.1)
@@ -161,19 +163,19 @@ def test_of_many_runs_that_go_on_each_is_looked_at_now_and_then(world: World) ->
 def test_one_that_breaks_does_not_stop_the_others(world: World) -> None:
     uid = world.create("bad").schedule.uid
     world.create("good")
-    fire = world.service.firing.fire
+    delivery_of = world.service.firing.delivery_of
 
-    def broken(one: str, now: float) -> None:
-        if one == uid:
+    def broken(one: Schedule, when: Timing, key: OccurrenceKey, now: float) -> Delivery:
+        if one.uid == uid:
             raise RuntimeError("broken")
-        fire(one, now)
+        return delivery_of(one, when, key, now)
 
-    world.service.firing.fire = broken  # type: ignore[method-assign]
+    world.service.firing.delivery_of = broken  # type: ignore[method-assign]
     world.clock.advance(60)
     clockwork = Clockwork(world)
     clockwork.tick()
     assert (world.states("good"), world.states("bad")) == ([O.OPEN], [])
-    world.service.firing.fire = fire  # type: ignore[method-assign]
+    world.service.firing.delivery_of = delivery_of  # type: ignore[method-assign]
     world.clock.advance(61)
     clockwork.tick()
     assert world.states("bad") == [O.MISSED, O.OPEN]

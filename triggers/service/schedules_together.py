@@ -1,0 +1,137 @@
+"""Many schedules in one go: the rules of one (``schedules_firing``), in few statements.
+
+A second in which a thousand are due has to be over before the next one. Most of them are plain: one
+occurrence is due, and nothing of theirs is open or waits. Those are read together, decided one by
+one by the same pure rules, and written together; every other one goes its own way in the same
+transaction. Every method is called inside a transaction, and first takes what it decides about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from jobrunner.errors import InvalidSpec
+from triggers.core.delays import due_at
+from triggers.core.missed import look
+from triggers.core.occurrences import Timing, timing_of
+from triggers.core.overlap import Action, Admission, admit, overlap_of
+from triggers.core.records import (
+    Delivery,
+    JobTarget,
+    Occurrence,
+    OccurrenceKey,
+    Overlap,
+    OverlapScope,
+    Schedule,
+)
+from triggers.core.states import OccurrenceState
+from triggers.ports import Advance, DeliveryStore, Ended, ScheduleStore
+from triggers.service.crashpoints import crash_point
+from triggers.service.schedules_firing import End, Firing, next_opening
+
+
+class Together:
+    def __init__(self, firing: Firing, schedules: ScheduleStore, deliveries: DeliveryStore) -> None:
+        self._firing = firing
+        self._schedules = schedules
+        self._deliveries = deliveries
+
+    def fire(self, uids: Sequence[str], now: float) -> None:
+        """As :meth:`Firing.fire` of each. Raises AlreadyExists where an occurrence is there that
+        should not be; then nothing may be kept of it, and one by one is the way."""
+        taken = self._schedules.take_all(uids)
+        asking = [one.schedule for one in taken if overlap_of(one.schedule) is not Overlap.ALLOW]
+        engaged = self._schedules.engaged(asking) if asking else frozenset[str]()
+        occurrences: list[Occurrence] = []
+        deliveries: list[Delivery] = []
+        advances: list[Advance] = []
+        alone: list[str] = []
+        for armed in taken:
+            schedule = armed.schedule
+            when = None if schedule.uid in engaged else _plain(schedule)
+            found = None if when is None else look(schedule, when, armed.last, now)
+            if when is None or found is None or len(found.decisions) > 1:
+                alone.append(schedule.uid)
+                continue
+            for decision in found.decisions:
+                key = OccurrenceKey(schedule.uid, decision.at)
+                due = due_at(schedule, decision.at)
+                row = Occurrence(
+                    key, due, OccurrenceState.MISSED, decision.origin, decision.reason,
+                    created_at=now, settled_at=now,
+                )  # fmt: skip
+                if decision.runs:
+                    delivery = self._firing.delivery_of(schedule, when, key, now)
+                    row = _opened(schedule, row, delivery, now)
+                    deliveries.append(delivery)
+                occurrences.append(row)
+            following = next_opening(schedule, when, found.last)
+            advances.append(Advance(schedule.uid, found.last, following))
+        if deliveries:
+            self._deliveries.open_all(deliveries)
+        if occurrences:
+            crash_point("schedule-in-turn")
+            self._schedules.open_all(occurrences)
+        if advances:
+            self._schedules.advance_all(advances)
+        for uid in alone:
+            self._firing.fire(uid, now)
+
+    def close(self, ended: Sequence[Ended], now: float) -> None:
+        """Closes those whose runs have ended, too, and opens what waits for them."""
+        uids = list(dict.fromkeys(one.occurrence.key.schedule for one in ended))
+        taken = {one.schedule.uid: one for one in self._schedules.take_all(uids)}
+        rows, ends = list[Occurrence](), list[End]()
+        for one in ended:
+            armed = taken.get(one.occurrence.key.schedule)
+            end = None if armed is None else self._firing.end_of(one, armed.schedule)
+            if end is not None:
+                rows.append(replace(one.occurrence, state=OccurrenceState.CLOSED, settled_at=now))
+                ends.append(end)
+        written = self._schedules.move_all(OccurrenceState.OPEN, rows)
+        for row, end, done in zip(rows, ends, written, strict=True):
+            if done:
+                uid = row.key.schedule
+                taken[uid] = self._firing.count(taken[uid], end, now)
+        waiting = set(self._schedules.waiting())
+        for uid in taken:
+            if uid in waiting:
+                self._firing.release(uid, now)
+
+
+def _plain(schedule: Schedule) -> Timing | None:
+    """When it is due, if one that is due opens where nothing of the schedule is open or waits."""
+    answer = _answer(schedule)
+    counts_all = schedule.overlap_scope is OverlapScope.JOB and answer.reason
+    if answer.action is not Action.OPEN or (counts_all and isinstance(schedule.target, JobTarget)):
+        return None
+    try:
+        return timing_of(schedule)
+    except InvalidSpec:
+        return None
+
+
+def _answer(schedule: Schedule) -> Admission:
+    """To the one that is due of a schedule of which nothing is open or waits."""
+    return _first(overlap_of(schedule), schedule.overlap_limit, schedule.overlap_scope)
+
+
+@lru_cache(maxsize=256)
+def _first(policy: Overlap, limit: int, scope: OverlapScope) -> Admission:
+    if policy is Overlap.ALLOW:
+        return Admission(Action.OPEN, "")
+    return admit(policy, limit, (), (), scope)
+
+
+def _opened(schedule: Schedule, row: Occurrence, delivery: Delivery, now: float) -> Occurrence:
+    words = "; ".join(text for text in (row.reason, _answer(schedule).reason) if text)
+    return replace(
+        row,
+        state=OccurrenceState.OPEN,
+        reason=words,
+        delivery=delivery.uid,
+        opened_at=now,
+        settled_at=None,
+    )

@@ -1,0 +1,73 @@
+"""Statements about many schedules at once: what a busy second needs, in few of them.
+
+Each runs inside the transaction of its caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from jobrunner.errors import AlreadyExists
+from jobrunner.lib.database import Row, Session
+from triggers.core.records import Occurrence, Schedule
+from triggers.ports import Advance, Armed
+from triggers.store.rows import columns, marks
+from triggers.store.schedules_rows import OCCURRENCE, SCHEDULE, armed_of, occurrence_row
+
+_CHOSEN = f"SELECT {columns(SCHEDULE)} FROM schedules WHERE uid IN (SELECT t FROM {{}})"
+# Runners that want some of the same rows ask for them in one order, so none locks another out.
+_TAKEN = f"{_CHOSEN} ORDER BY uid{{}}"
+# With = SQLite would read the whole history of each schedule instead of the few that are live.
+_LIVE = (
+    "EXISTS (SELECT 1 FROM occurrences WHERE state = '{}' AND schedule BETWEEN texts.t AND texts.t)"
+)
+_ENGAGED = f"SELECT t FROM {{}} WHERE {_LIVE.format('OPEN')} OR {_LIVE.format('WAITING')}"
+# There are few replays, and an index of their parents, which this comparison lets SQLite use.
+_REPLAYING = (
+    "SELECT DISTINCT project, region, source_name FROM deliveries"
+    " WHERE parent > '' AND settled_at IS NULL AND source = 'schedule'"
+)
+_OPEN = (
+    f"INSERT INTO occurrences ({columns(OCCURRENCE)}) VALUES ({marks(OCCURRENCE)})"
+    " ON CONFLICT DO NOTHING"
+)
+ADVANCE = "UPDATE schedules SET last = ?, next_at = ? WHERE uid = ?"
+
+
+def chosen(session: Session, uids: Sequence[str]) -> Sequence[Armed]:
+    return _of(session, _CHOSEN.format(session.texts), uids)
+
+
+def taken(session: Session, uids: Sequence[str]) -> Sequence[Armed]:
+    return _of(session, _TAKEN.format(session.texts, session.locks), uids)
+
+
+def _of(session: Session, sql: str, uids: Sequence[str]) -> Sequence[Armed]:
+    rows: dict[str, Row] = {row[0]: row for row in session.execute(sql, (_texts(uids),))}
+    return [armed_of(rows[uid]) for uid in uids if uid in rows]
+
+
+def engaged(session: Session, schedules: Sequence[Schedule]) -> frozenset[str]:
+    uids = _texts(schedule.uid for schedule in schedules)
+    found = {row[0] for row in session.execute(_ENGAGED.format(session.texts), (uids,))}
+    replaying = set(session.execute(_REPLAYING).fetchall())
+    if replaying:
+        found |= {one.uid for one in schedules if (one.project, one.region, one.name) in replaying}
+    return frozenset(found)
+
+
+def open_all(session: Session, occurrences: Sequence[Occurrence]) -> None:
+    written = session.executemany(_OPEN, [occurrence_row(one) for one in occurrences])
+    if written != len(occurrences):
+        there = len(occurrences) - written
+        raise AlreadyExists(f"{there} of {len(occurrences)} occurrences are there already.")
+
+
+def advance_all(session: Session, advances: Sequence[Advance]) -> None:
+    session.executemany(ADVANCE, [(one.last, one.next_at, one.uid) for one in advances])
+
+
+def _texts(texts: Iterable[str]) -> str:
+    return msgspec.json.encode(list(texts)).decode()
