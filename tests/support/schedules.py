@@ -103,7 +103,9 @@ class World:
     ) -> None:
         """The delivery of ``row`` settles, as a dispatcher would have it."""
         assert row.delivery is not None
-        self.deliveries.claim("me", now=1e12, ttl=1, most=1000, per_place=1000, busy={})
+        claim = self.deliveries.claim
+        while claim("me", now=1e12, ttl=1, most=1000, per_place=1000, busy={}).taken:
+            pass
         before = self.deliveries.get(row.delivery)
         event = {
             DeliveryState.DELIVERED: DeliveryEvent.ACCEPTED,
