@@ -13,6 +13,7 @@ from jobrunner.errors import UsageError
 from jobrunner.service.parts import Ground
 from triggers.api.deliveries import delivery_methods
 from triggers.api.scheduler.methods import scheduler_methods
+from triggers.api.schedules.methods import schedule_methods
 from triggers.ports import DeliveryStore
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
@@ -81,13 +82,14 @@ def delivery_routes(ground: Ground) -> Sequence[Method]:
 
 
 def schedule_routes(ground: Ground) -> Sequence[Method]:
-    layer = layer_of(ground)
+    layer, parts = layer_of(ground), ground.parts
 
     def changed() -> None:
         layer.ticker.look()
         layer.dispatcher.look()
 
-    return scheduler_methods(layer.schedules, ground.parts, changed)
+    ours = schedule_methods(layer.schedules, parts.service, parts.commit, parts.default, changed)
+    return [*scheduler_methods(layer.schedules, parts, changed), *ours]
 
 
 async def tick(ground: Ground) -> None:

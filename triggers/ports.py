@@ -5,7 +5,7 @@ Instants are Unix seconds (float, UTC), durations seconds, sizes bytes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -135,6 +135,14 @@ class DeliveryStore(Protocol):
 
     def get(self, uid: str) -> Delivery:
         """Raises NotFound."""
+        ...
+
+    def get_all(self, uids: Sequence[str]) -> Mapping[str, Delivery]:
+        """Those that are there, by uid."""
+        ...
+
+    def last_attempts(self, uids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
+        """Of each delivery the last of its :meth:`attempts`, by the uid of the delivery."""
         ...
 
     def attempts(self, uid: str) -> Sequence[DeliveryAttempt]:
@@ -317,6 +325,10 @@ class ScheduleStore(Protocol):
 
     def latest(self, uid: str) -> Occurrence | None:
         """The last one that has a delivery."""
+        ...
+
+    def latest_deliveries(self, uids: Sequence[str]) -> Mapping[str, str]:
+        """Of each schedule the delivery of its :meth:`latest`, by the uid of the schedule."""
         ...
 
     def history(

@@ -243,6 +243,19 @@ def test_what_ended_is_what_has_no_delivery_left_to_wait_for(
     assert schedules.ended(first.key) == ended[1:]
 
 
+def test_the_latest_deliveries_of_many_are_those_of_each(schedules: ScheduleStore) -> None:
+    for name in ("a", "b", "c"):
+        schedules.create(armed(name))
+    schedules.open(occurrence(100, "a", delivery="d1"))
+    schedules.open(occurrence(200, "a", delivery="d2"))
+    schedules.open(occurrence(300, "a", state=OccurrenceState.WAITING, opened_at=None))
+    schedules.open(occurrence(100, "b", delivery="d3"))
+    uids = [f"uid-of-{name}" for name in ("a", "b", "c", "d")]
+    assert schedules.latest_deliveries(uids) == {"uid-of-a": "d2", "uid-of-b": "d3"}
+    assert schedules.latest_deliveries([]) == {}
+    assert len(schedules.latest_deliveries([*uids, *map(str, range(2000))])) == 2
+
+
 def test_old_occurrences_are_removed_and_open_ones_stay(schedules: ScheduleStore) -> None:
     schedules.create(armed())
     schedules.open(occurrence(100))

@@ -401,6 +401,20 @@ def test_a_move_is_written_with_its_attempt(deliveries: DeliveryStore) -> None:
     assert deliveries.attempts(one.uid) == [replace(attempt, error="a\N{REPLACEMENT CHARACTER}b")]
 
 
+def test_many_are_read_at_once_each_with_its_last_attempt(deliveries: DeliveryStore) -> None:
+    one, two = (sending(deliveries, key=key) for key in "ab")
+    first = an_attempt(one, number=1)
+    move = moved(one, Event.RETRYABLE, not_before=NOW, last_status=503, reason="HTTP 503")
+    deliveries.record([replace(move, attempt=first)])
+    (again,) = claim(deliveries).taken
+    last = an_attempt(again, number=2)
+    deliveries.record([replace(moved(again, Event.ACCEPTED), attempt=last)])
+    uids = [one.uid, two.uid, "nobody", *map(str, range(1000))]
+    assert deliveries.get_all(uids) == {uid: deliveries.get(uid) for uid in uids[:2]}
+    assert deliveries.last_attempts(uids) == {one.uid: last}
+    assert deliveries.get_all([]) == deliveries.last_attempts([]) == {}
+
+
 def test_a_move_of_what_has_moved_already_is_left_out_and_the_others_are_written(
     deliveries: DeliveryStore,
 ) -> None:

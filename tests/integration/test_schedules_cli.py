@@ -1,4 +1,4 @@
-"""Schedules from the command line, on a home without a server and beside one."""
+"""Schedules from the command line: by itself, and through the server of its home."""
 
 import http.server
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import jobrunner
-from tests.support.serving import serving
+from tests.support.serving import announced, serving
 
 pytestmark = pytest.mark.usefixtures("home")
 PATIENCE = 30.0
@@ -61,7 +61,7 @@ def until(true: object) -> None:
         time.sleep(0.05)
 
 
-def test_a_schedule_is_made_shown_changed_and_removed() -> None:
+def test_a_schedule_is_made_shown_changed_and_removed(way: str) -> None:
     made = jobrunner(
         "schedules", "create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/x",
         "--headers", "A=b,C=d", "--max-retry-attempts", "2", "--overlap", "forbid",
@@ -69,7 +69,7 @@ def test_a_schedule_is_made_shown_changed_and_removed() -> None:
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert "Schedule 'ping' was created; it is due next at" in made.stderr
-    assert "Nothing fires while no server runs" in made.stderr
+    assert ("Nothing fires while no server runs" in made.stderr) is (way == "alone")
     found = shown("ping")
     assert found["httpTarget"]["headers"] == {  # type: ignore[index]
         "A": "b",
@@ -89,6 +89,7 @@ def test_a_schedule_is_made_shown_changed_and_removed() -> None:
     assert jobrunner("schedules", "describe", "ping").returncode == 3
 
 
+@pytest.mark.usefixtures("way")
 def test_a_schedule_can_publish_a_message() -> None:
     words = ("--topic", "reports", "--message-body", "hi", "--attributes", "a=b,c=d")
     ok("create", "pubsub", "hourly", *YEARLY, *words)
@@ -122,13 +123,56 @@ def test_what_is_wrong_is_said(words: tuple[str, ...], code: int, says: str) -> 
     assert (run.returncode, says in run.stderr) == (code, True), run.stderr
 
 
-def test_a_server_elsewhere_is_not_taken_for_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_elsewhere_is_asked_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ok("create", "http", "here", *YEARLY, "--uri", "http://127.0.0.1:9/")
     monkeypatch.setenv("JOBRUNNER_ENDPOINT", "http://127.0.0.1:9")
     run = jobrunner("schedules", "list")
-    assert (run.returncode, "jobrunner gcloud scheduler jobs" in run.stderr) == (4, True)
+    assert (run.returncode, "does not answer" in run.stderr) == (5, True)
     assert ok("next", "--schedule", "0 0 * * *", "--count", "1")
+    monkeypatch.delenv("JOBRUNNER_ENDPOINT")
+    (tmp_path / "there").mkdir()
+    monkeypatch.setenv("JOBRUNNER_HOME", str(tmp_path / "there"))
+    with serving() as server:
+        entry = announced(server.pid)
+        assert entry is not None
+        monkeypatch.setenv("JOBRUNNER_HOME", str(tmp_path / "away"))
+        monkeypatch.setenv("JOBRUNNER_ENDPOINT", entry.endpoint)
+        monkeypatch.setenv("JOBRUNNER_TOKEN", entry.key)
+        ok("create", "http", "there", *YEARLY, "--uri", "http://127.0.0.1:9/")
+        assert [line.split()[0] for line in ok("list").splitlines()] == ["NAME", "there"]
+        monkeypatch.setenv("JOBRUNNER_HOME", str(tmp_path / "there"))
 
 
+def test_what_is_changed_through_the_server_is_in_its_audit_log() -> None:
+    with serving():
+        ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/")
+        ok("update", "ping", "--jitter", "1s")
+        ok("pause", "ping")
+        assert jobrunner("schedules", "pause", "ping").returncode == 4
+        ok("delete", "ping", "--quiet")
+        name = "projects/local/locations/us-central1/schedules/ping"
+        wanted = [
+            ("create", 200),
+            ("replace", 200),
+            ("pause", 200),
+            ("pause", 400),
+            ("delete", 200),
+        ]
+        made = [(f"jobrunner.schedules.{verb}", name, code) for verb, code in wanted]
+        # They are written soon after the answer.
+        until(lambda: audited() == sorted(made))
+
+
+def audited() -> list[tuple[str, str, int]]:
+    listed = jobrunner("audit", "list", "--format", "json")
+    assert listed.returncode == 0, listed.stderr
+    rows = [(one["method"], one["resource"], one["code"]) for one in json.loads(listed.stdout)]
+    return sorted(row for row in rows if "schedules" in row[0])
+
+
+@pytest.mark.usefixtures("way")
 def test_pausing_twice_is_refused() -> None:
     ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/")
     ok("pause", "ping")
@@ -138,6 +182,7 @@ def test_pausing_twice_is_refused() -> None:
     assert shown("ping")["state"] == "ENABLED"
 
 
+@pytest.mark.usefixtures("way")
 def test_a_backfill_is_shown_first_and_opens_each_moment_once() -> None:
     ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/", "--overlap", "allow")
     range_ = ("--from", "2020-01-01T00:00:00Z", "--to", "2022-01-01T00:00:00Z")
@@ -219,6 +264,7 @@ spec:
 """
 
 
+@pytest.mark.usefixtures("way")
 def test_apply_takes_schedules_beside_the_jobs_that_they_start(tmp_path: Path) -> None:
     file = tmp_path / "all.yaml"
     file.write_text(NIGHTLY)
@@ -241,7 +287,10 @@ def test_apply_takes_schedules_beside_the_jobs_that_they_start(tmp_path: Path) -
         "project": "local",
         "region": "us-central1",
         "acknowledge": "success",
-        "overrides": {"args": ["--full"], "env": {"N": "1"}, "tasks": None, "taskTimeout": None},
+        "args": ["--full"],
+        "env": {"N": "1"},
+        "tasks": None,
+        "taskTimeout": None,
     }
     assert (found["missedRunsWindow"], found["spread"]) == (21600.0, 600)
     file.write_text(NIGHTLY.replace("overlap: forbid", "overlap: allow"))

@@ -204,6 +204,18 @@ def _deliveries(bench: Bench) -> Sequence[Method]:
     return delivery_methods(service, bench.commit, _nothing)
 
 
+def _schedules(bench: Bench) -> Sequence[Method]:
+    from triggers.api.schedules.methods import schedule_methods
+    from triggers.service.schedules import Schedules
+    from triggers.store import open_deliveries, open_schedules
+
+    deliveries, schedules = open_deliveries(bench.database), open_schedules(bench.database)
+    service = bench.service
+    use_cases = Schedules(schedules, deliveries, service.store, bench.clock, bench.ids)
+    return schedule_methods(use_cases, service, bench.commit, bench.scope, _nothing)
+
+
 _ROOMS: Mapping[str, Callable[[Bench], Sequence[Method]]] = {
     "deliveries": _deliveries,
+    "schedules": _schedules,
 }

@@ -1,18 +1,14 @@
 """``jobrunner schedules``: what is due when, and why; and schedules that are kept.
 
-They are kept in the home itself, beside a server or without one; a server fires them, and sees
-within a second what was changed.
+Through the server of the home or of ``JOBRUNNER_ENDPOINT``; in the home itself where none runs.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,11 +18,11 @@ from jobrunner.cli.base import (
     State,
     UsageProblem,
     format_option,
-    may_have_server,
     read_format,
     with_state,
 )
 from jobrunner.cli.params import DURATION, whole
+from triggers.cli.desk import Desk, desk_of, pages, path_to
 from triggers.cli.schedules_flags import (
     BODY,
     HTTP,
@@ -41,16 +37,15 @@ from triggers.cli.schedules_flags import (
 )
 
 if TYPE_CHECKING:
-    from jobrunner.core.records import Scope
     from triggers.core.occurrences import Timing
     from triggers.core.records import Schedule
-    from triggers.ports import Armed
-    from triggers.service.schedules import Schedules
 
-T = TypeVar("T")
+Document = dict[str, Any]
+ROOM = "schedules"
 MOST = 10_000
 HISTORY = 10
 """Occurrences that describe shows."""
+TRIES = 3
 
 schedule_options = options(SCHEDULE)
 from_option = click.option(
@@ -60,48 +55,37 @@ name_argument = click.argument("name", metavar="SCHEDULE")
 optional_name = click.argument("name", metavar="SCHEDULE", required=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The schedules of a home. ``commit`` runs a work in one transaction."""
-
-    service: Schedules
-    commit: Callable[[Callable[[], Any]], Any]
-    jobs: Any
-
-    def armed(self, scope: Scope, name: str) -> Armed:
-        return self.service.find(scope, name)
+def place_of(state: State) -> dict[str, str]:
+    """The query that says which project and region are meant."""
+    scope = state.scope()
+    return {"project": scope.project, "region": scope.region}
 
 
-@contextmanager
-def home_of(state: State) -> Iterator[Home]:
-    from triggers.service.schedules import Schedules
-    from triggers.store import open_deliveries, open_schedules
-
-    if os.environ.get("JOBRUNNER_ENDPOINT"):
-        from jobrunner.errors import Refused
-
-        raise Refused(
-            "Schedules are kept in a home; JOBRUNNER_ENDPOINT names a server.",
-            hint="Do it there, or use: jobrunner gcloud scheduler jobs",
-        )
-    with state.app() as app:
-        store: Any = app.store
-        deliveries = open_deliveries(store.database)
-        schedules = open_schedules(store.database)
-        service = Schedules(schedules, deliveries, store, app.clock, app.ids)
-
-        def commit(work: Callable[[], T]) -> T:
-            [answer] = store.group([work])
-            if isinstance(answer, Exception):
-                raise answer
-            found: T = answer
-            return found
-
-        yield Home(service, commit, app.service.jobs)
+def found(state: State, desk: Desk, name: str) -> Document:
+    return desk.call("GET", path_to(ROOM, name), query=place_of(state))
 
 
-def hint_of_server(state: State) -> None:
-    if not may_have_server(state.settings().home):
+def act(state: State, name: str, verb: str, body: Document | None = None) -> tuple[Document, bool]:
+    """What the method answers, and whether a server did it."""
+    with desk_of(state) as desk:
+        path = f"{path_to(ROOM, name)}:{verb}"
+        return desk.call("POST", path, query=place_of(state), body=body or {}), desk.served
+
+
+def store(state: State, desk: Desk, old: Document | None, new: Schedule) -> Document:
+    """Makes the schedule, or puts it in the place of ``old`` unless somebody changed that."""
+    from triggers.api.schedules.writing import settings_document
+
+    body = settings_document(new)
+    if old is None:
+        place = {"name": new.name, "project": new.project, "region": new.region}
+        return desk.call("POST", path_to(ROOM), body={**place, **body})
+    body["resourceVersion"] = old["resourceVersion"]
+    return desk.call("PUT", path_to(ROOM, new.name), query=place_of(state), body=body)
+
+
+def hint_of_server(served: bool) -> None:
+    if not served:
         click.echo("Nothing fires while no server runs: jobrunner serve", err=True)
 
 
@@ -183,17 +167,15 @@ def create_pubsub(state: State, name: str, **flags: Any) -> None:
 
 def _create(state: State, name: str, target: Any, flags: dict[str, Any]) -> None:
     from triggers.cli.schedules_flags import with_settings
-    from triggers.core.records import JobTarget, Schedule
+    from triggers.core.records import Schedule
 
     scope = state.scope()
     base = Schedule("", scope.project, scope.region, name, "", target)
     wanted = with_settings(base, flags)
-    with home_of(state) as home:
-        if isinstance(target, JobTarget):
-            home.jobs.get(scope, target.job)
-        armed = home.commit(lambda: home.service.create(wanted))
-    click.echo(f"Schedule '{name}' was created{_next_text(armed)}.", err=True)
-    hint_of_server(state)
+    with desk_of(state) as desk:
+        made = store(state, desk, None, wanted)
+    click.echo(f"Schedule '{name}' was created{_next_text(made)}.", err=True)
+    hint_of_server(desk.served)
 
 
 @schedules.command(
@@ -236,11 +218,26 @@ def update(state: State, name: str, **flags: Any) -> None:
             target = pubsub_target(target, scope.project, flags)
         return with_settings(replace(old, target=target), flags)
 
-    with home_of(state) as home:
-        if flags["job"] is not None:
-            home.jobs.get(scope, flags["job"])
-        armed = home.commit(lambda: home.service.update(scope, name, change))
-    click.echo(f"Schedule '{name}' was changed{_next_text(armed)}.", err=True)
+    with desk_of(state) as desk:
+        changed = _changed(state, desk, name, change)
+    click.echo(f"Schedule '{name}' was changed{_next_text(changed)}.", err=True)
+
+
+def _changed(
+    state: State, desk: Desk, name: str, change: Callable[[Schedule], Schedule]
+) -> Document:
+    """Reads, changes and writes; again where somebody else came between."""
+    from jobrunner.errors import Conflict
+    from triggers.api.schedules.reading import schedule_of
+
+    for _ in range(TRIES):
+        old = found(state, desk, name)
+        new = change(schedule_of(old))
+        try:
+            return store(state, desk, old, new)
+        except Conflict as error:
+            last = error
+    raise last
 
 
 def _only(flags: set[str], what: str) -> None:
@@ -254,29 +251,31 @@ def _needs(flags: dict[str, Any], name: str, option: str) -> None:
         raise UsageProblem(f"{option} is required.")
 
 
-def _next_text(armed: Armed) -> str:
-    from jobrunner.cli.words import time_text
+def _next_text(document: Document) -> str:
+    from triggers.cli.schedules_views import local
 
-    return "" if armed.next_at is None else f"; it is due next at {time_text(armed.next_at)}"
+    at = document["nextAt"]
+    return f"; it is due next at {local(at)}" if at else ""
 
 
 # ------------------------------------------------------------------------ looking
 
 
 @schedules.command("list", examples=("jobrunner schedules list --format json",))
+@click.option("--limit", type=whole(1), metavar="N", help="At most so many  [default: all].")
 @read_format
 @with_state
-def list_(state: State, form: str) -> None:
+def list_(state: State, limit: int | None, form: str) -> None:
     """List schedules by name."""
     from jobrunner.cli.output import emit
-    from triggers.cli.schedules_views import schedule_document, schedules_table
+    from triggers.cli.schedules_views import schedules_table
 
-    with home_of(state) as home:
-        rows = [home.service.seen(armed) for armed in home.service.store.listing(*state.scope())]
+    with desk_of(state) as desk:
+        rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state), limit))
     if not rows and form == "table":
         click.echo("No schedules.", err=True)
         return
-    emit(form, lambda: [schedule_document(row) for row in rows], lambda: schedules_table(rows))
+    emit(form, lambda: rows, lambda: schedules_table(rows))
 
 
 @schedules.command(examples=("jobrunner schedules describe nightly",))
@@ -286,12 +285,15 @@ def list_(state: State, form: str) -> None:
 def describe(state: State, name: str, form: str) -> None:
     """Show a schedule and what came of it lately."""
     from jobrunner.cli.output import emit
-    from triggers.cli.schedules_views import schedule_document, schedule_text
+    from triggers.api.schedules.reading import schedule_of
+    from triggers.cli.schedules_views import schedule_text
 
-    with home_of(state) as home:
-        seen = home.service.seen(home.armed(state.scope(), name))
-        history = home.service.store.history(seen.schedule.uid, limit=HISTORY)
-    emit(form, lambda: schedule_document(seen), lambda: schedule_text(seen, history))
+    with desk_of(state) as desk:
+        one = found(state, desk, name)
+        path = path_to(ROOM, name, "occurrences")
+        query = place_of(state)
+        rows = list(pages(desk, path, "occurrences", query, HISTORY)) if form == "table" else []
+    emit(form, lambda: one, lambda: schedule_text(one, schedule_of(one), rows[:HISTORY]))
 
 
 # ------------------------------------------------------------------------ acting
@@ -303,14 +305,14 @@ def describe(state: State, name: str, form: str) -> None:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete schedules with their history. What runs goes on."""
-    scope = state.scope()
-    with home_of(state) as home:
+    query = place_of(state)
+    with desk_of(state) as desk:
         delete_all(
             "schedule",
             "its history",
             names,
-            look=lambda name: home.armed(scope, name),
-            delete=lambda name: home.commit(lambda: home.service.delete(scope, name)),
+            look=lambda name: found(state, desk, name),
+            delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
             quiet=quiet,
         )
 
@@ -320,8 +322,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
 @with_state
 def pause(state: State, name: str) -> None:
     """Stop firing. Nothing is made up for later."""
-    with home_of(state) as home:
-        home.commit(lambda: home.service.pause(state.scope(), name))
+    act(state, name, "pause")
     click.echo(f"Schedule '{name}' is paused.", err=True)
 
 
@@ -330,9 +331,8 @@ def pause(state: State, name: str) -> None:
 @with_state
 def resume(state: State, name: str) -> None:
     """Fire again."""
-    with home_of(state) as home:
-        armed = home.commit(lambda: home.service.resume(state.scope(), name))
-    click.echo(f"Schedule '{name}' is enabled{_next_text(armed)}.", err=True)
+    resumed, _ = act(state, name, "resume")
+    click.echo(f"Schedule '{name}' is enabled{_next_text(resumed)}.", err=True)
 
 
 @schedules.command(examples=("jobrunner schedules run nightly",))
@@ -340,10 +340,9 @@ def resume(state: State, name: str) -> None:
 @with_state
 def run(state: State, name: str) -> None:
     """Fire now, whatever the clock says. Counts for overlap."""
-    with home_of(state) as home:
-        home.commit(lambda: home.service.run(state.scope(), name))
+    _, served = act(state, name, "run")
     click.echo(f"Schedule '{name}' was run.", err=True)
-    hint_of_server(state)
+    hint_of_server(served)
 
 
 @schedules.command(
@@ -362,19 +361,14 @@ def backfill(
     state: State, name: str, start: float, end: float, id: str | None, dry_run: bool
 ) -> None:
     """Open what was due in a range, both ends included."""
-    from triggers.core.zones import offset_text, zone_of
+    from jobrunner.core.timestamps import format_time
 
-    scope = state.scope()
-    with home_of(state) as home:
-        zone = zone_of(home.armed(scope, name).schedule.time_zone)
-        ours = id or f"backfill-{int(time.time())}"
-        if dry_run:
-            plan = home.service.planned(scope, name, ours, start, end)
-        else:
-            plan = home.commit(lambda: home.service.backfill(scope, name, ours, start, end))
-    sys.stdout.writelines(f"{offset_text(key.nominal, zone)}\n" for key in plan.keys)
+    ours = id or f"backfill-{int(time.time())}"
+    ends = {"start": format_time(start), "end": format_time(end)}
+    answer, _ = act(state, name, "backfill", {"id": ours, "dryRun": dry_run, **ends})
+    sys.stdout.writelines(f"{instant}\n" for instant in answer["instants"])
     said = "would be opened" if dry_run else "were opened"
-    click.echo(f"{len(plan.keys)} occurrences {said} as '{ours}'.", err=True)
+    click.echo(f"{len(answer['instants'])} occurrences {said} as '{ours}'.", err=True)
 
 
 # ------------------------------------------------------------------------ telling
@@ -453,7 +447,8 @@ def explain(
     from math import inf
 
     from jobrunner.cli.output import emit
-    from triggers.cli.schedules_views import fire_document, fires_table
+    from triggers.api.schedules.writing import fire_document
+    from triggers.cli.schedules_views import fires_table
     from triggers.core.explain import explain
     from triggers.core.words import describe
 
@@ -483,19 +478,25 @@ def explain(
 def _history(
     state: State, name: str | None, start: float | None, end: float | None, form: str
 ) -> None:
-    from math import floor
-
     from jobrunner.cli.output import emit
-    from triggers.cli.schedules_views import compared_document, compared_table
+    from jobrunner.core.timestamps import format_time
+    from triggers.cli.schedules_views import compared_table
 
     if name is None:
         raise UsageProblem("--history needs the name of a schedule.")
-    with home_of(state) as home:
-        schedule = home.armed(state.scope(), name).schedule
-        # A run by hand is told by the second in which it was asked for.
-        first = floor(schedule.created_at) - 1 if start is None else start
-        rows = home.service.compared(schedule, first, time.time() if end is None else end)
-    emit(form, lambda: [compared_document(row) for row in rows], lambda: compared_table(rows))
+    query = place_of(state) | {
+        key: format_time(at) for key, at in (("start", start), ("end", end)) if at is not None
+    }
+    rows: list[Document] = []
+    path = f"{path_to(ROOM, name)}:compare"
+    with desk_of(state) as desk:
+        while True:
+            answer = desk.call("GET", path, query={**query, "pageSize": "1000"})
+            rows += answer["rows"]
+            if "nextStart" not in answer:
+                break
+            query["start"] = answer["nextStart"]
+    emit(form, lambda: rows, lambda: compared_table(rows))
 
 
 def _asked(
@@ -503,13 +504,15 @@ def _asked(
 ) -> tuple[Schedule, Timing]:
     """A schedule by its name, with what the options change, or of a bare expression. Raises
     InvalidSpec, and a usage error for neither."""
+    from triggers.api.schedules.reading import schedule_of
     from triggers.cli.schedules_flags import with_settings
     from triggers.core.occurrences import timing_of
     from triggers.core.records import JobTarget, Schedule
 
     if name is not None:
-        with home_of(state) as home:
-            schedule = with_settings(home.armed(state.scope(), name).schedule, reading)
+        with desk_of(state) as desk:
+            document = found(state, desk, name)
+        schedule = with_settings(schedule_of(document), reading)
         return schedule, timing_of(schedule)
     if reading["expression"] is None:
         raise click.UsageError(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
@@ -13,7 +13,7 @@ from jobrunner.errors import InvalidSpec, NotFound, Refused, Violation
 from jobrunner.ports import Clock, Ids, Page, Store
 from triggers.core.backfill import Backfill, plan_backfill
 from triggers.core.endings import paused, resumed
-from triggers.core.explain import Explained, explain
+from triggers.core.explain import MOST, Explained, explain
 from triggers.core.history import Compared, compare
 from triggers.core.occurrences import timing_of
 from triggers.core.records import (
@@ -86,15 +86,28 @@ class Schedules:
         except NotFound:
             return Seen(armed.schedule, armed.next_at)
         attempts = self._deliveries.attempts(delivery.uid)
-        next_at = armed.next_at
-        if delivery.state not in SETTLED_DELIVERIES and delivery.attempts:
-            next_at = min(delivery.not_before, delivery.not_before if next_at is None else next_at)
-        return Seen(armed.schedule, next_at, delivery, attempts[-1] if attempts else None)
+        return _seen(armed, delivery, attempts[-1] if attempts else None)
+
+    def seen_all(self, rows: Sequence[Armed]) -> list[Seen]:
+        """As :meth:`seen`, with three questions in all."""
+        latest = self.store.latest_deliveries([one.schedule.uid for one in rows])
+        deliveries = self._deliveries.get_all(list(latest.values()))
+        attempts = self._deliveries.last_attempts(list(deliveries))
+        found = []
+        for one in rows:
+            delivery = deliveries.get(latest.get(one.schedule.uid, ""))
+            attempt = attempts.get(delivery.uid) if delivery is not None else None
+            found.append(_seen(one, delivery, attempt))
+        return found
+
+    def now(self) -> float:
+        """Unix seconds, by the clock that fires."""
+        return self._clock.now()
 
     def explained(
-        self, schedule: Schedule, start: float, end: float, *, run_seconds: float | None = None
+        self, schedule: Schedule, start: float, end: float, *, count: int = MOST
     ) -> list[Explained]:
-        return explain(schedule, timing_of(schedule), start, end, run_seconds=run_seconds)
+        return explain(schedule, timing_of(schedule), start, end, count=count)
 
     def compared(self, schedule: Schedule, start: float, end: float) -> list[Compared]:
         """What is told of (``start``, ``end``] set against what happened."""
@@ -212,3 +225,12 @@ class Schedules:
 
     def _armed(self, schedule: Schedule, last: float) -> Armed:
         return Armed(schedule, last, next_opening(schedule, timing_of(schedule), last))
+
+
+def _seen(armed: Armed, delivery: Delivery | None, attempt: DeliveryAttempt | None) -> Seen:
+    next_at = armed.next_at
+    if delivery is None:
+        return Seen(armed.schedule, next_at)
+    if delivery.state not in SETTLED_DELIVERIES and delivery.attempts:
+        next_at = min(delivery.not_before, delivery.not_before if next_at is None else next_at)
+    return Seen(armed.schedule, next_at, delivery, attempt)

@@ -18,6 +18,7 @@ from triggers.store.rows import (
     columns,
     delivery_of,
     delivery_row,
+    in_chunks,
     lane_of,
     marks,
 )
@@ -36,6 +37,11 @@ _BY_UID = f"{SELECT} WHERE uid = ?"
 _BY_KEY = f"{SELECT} WHERE lane = ? AND key = ?"
 _BY_PARENT = f"{SELECT} WHERE parent = ?"
 _ATTEMPTS = f"SELECT {columns(ATTEMPT)} FROM delivery_attempts WHERE delivery = ? ORDER BY number"
+_LAST = (
+    f"SELECT {', '.join(f'a.{name}' for name in ATTEMPT.split())} FROM delivery_attempts a"
+    " WHERE a.delivery IN ({0}) AND NOT EXISTS (SELECT 1 FROM delivery_attempts b"
+    " WHERE b.delivery = a.delivery AND b.number > a.number)"
+)
 _POSITION = "SELECT position FROM deliveries WHERE uid = ?"
 _FOLLOWING = f"{SELECT} WHERE state = 'FOLLOWING' ORDER BY position"
 _OVERDUE = (
@@ -83,6 +89,17 @@ def get(session: Session, uid: str) -> Delivery:
 
 def attempts(session: Session, uid: str) -> Sequence[DeliveryAttempt]:
     return [attempt_of(row) for row in session.execute(_ATTEMPTS, (uid,))]
+
+
+def get_all(session: Session, uids: Sequence[str]) -> dict[str, Delivery]:
+    sql = f"{SELECT} WHERE uid IN ({{0}})"
+    found = (delivery_of(row) for row in in_chunks(session, sql, uids))
+    return {delivery.uid: delivery for delivery in found}
+
+
+def last_attempts(session: Session, uids: Sequence[str]) -> dict[str, DeliveryAttempt]:
+    found = (attempt_of(row) for row in in_chunks(session, _LAST, uids))
+    return {attempt.delivery: attempt for attempt in found}
 
 
 def listing(

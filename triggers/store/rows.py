@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
-from jobrunner.lib.database import Row
+from jobrunner.lib.database import Row, Session
 from triggers.core.records import Delivery, DeliveryAttempt, Ruling, SourceKind
 from triggers.core.retry import ages_out_at
 from triggers.core.states import DeliveryState
@@ -23,6 +24,7 @@ _STATES = {state.value: state for state in DeliveryState}
 _SOURCES = {kind.value: kind for kind in SourceKind}
 _RULINGS: dict[str | None, Ruling | None] = {ruling.value: ruling for ruling in Ruling}
 _RULINGS[None] = None
+AT_ONCE = 500
 
 
 def columns(names: str) -> str:
@@ -32,6 +34,14 @@ def columns(names: str) -> str:
 
 def marks(names: str) -> str:
     return ", ".join("?" for _ in names.split())
+
+
+def in_chunks(session: Session, sql: str, keys: Sequence[str]) -> Iterator[Row]:
+    """The rows of a statement with ``IN ({0})``, for as many keys as there are: no database takes
+    any number of parameters at once."""
+    for start in range(0, len(keys), AT_ONCE):
+        some = keys[start : start + AT_ONCE]
+        yield from session.execute(sql.format(", ".join("?" * len(some))), some)
 
 
 def clean(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from jobrunner.core.records import Scope
@@ -13,7 +13,7 @@ from triggers.core.records import Occurrence, OccurrenceKey, Schedule
 from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
 from triggers.ports import Advance, Armed, Ended
 from triggers.store import schedules_many as many
-from triggers.store.rows import columns, marks
+from triggers.store.rows import columns, in_chunks, marks
 from triggers.store.schedules_rows import (
     OCCURRENCE,
     SCHEDULE,
@@ -66,6 +66,11 @@ _LIVE = (
 _LATEST = (
     f"{_OCCURRENCES} WHERE schedule = ? AND delivery IS NOT NULL"
     " ORDER BY nominal DESC, backfill DESC LIMIT 1"
+)
+_LATEST_OF = (
+    "SELECT uid, (SELECT o.delivery FROM occurrences o"
+    " WHERE o.schedule = s.uid AND o.delivery IS NOT NULL"
+    " ORDER BY o.nominal DESC, o.backfill DESC LIMIT 1) FROM schedules s WHERE uid IN ({0})"
 )
 _ENDED = (
     f"SELECT {', '.join(f'o.{name}' for name in OCCURRENCE.split())}, d.state, d.execution"
@@ -199,6 +204,10 @@ class SqlSchedules:
     def latest(self, uid: str) -> Occurrence | None:
         row = self._read(lambda s: s.execute(_LATEST, (uid,)).fetchone())
         return None if row is None else occurrence_of(row)
+
+    def latest_deliveries(self, uids: Sequence[str]) -> Mapping[str, str]:
+        rows = self._read(lambda s: list(in_chunks(s, _LATEST_OF, uids)))
+        return {uid: delivery for uid, delivery in rows if delivery is not None}
 
     def history(
         self,

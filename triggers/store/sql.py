@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from jobrunner.errors import StoreFault
@@ -46,6 +46,12 @@ class SqlDeliveries:
 
     def attempts(self, uid: str) -> Sequence[DeliveryAttempt]:
         return self._read(lambda s: deliveries.attempts(s, uid))
+
+    def get_all(self, uids: Sequence[str]) -> Mapping[str, Delivery]:
+        return self._read(lambda s: deliveries.get_all(s, uids))
+
+    def last_attempts(self, uids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
+        return self._read(lambda s: deliveries.last_attempts(s, uids))
 
     def listing(
         self, wanted: DeliveryFilter, *, page: Page | None = None, oldest_first: bool = False

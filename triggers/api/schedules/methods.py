@@ -1,0 +1,260 @@
+"""Methods of schedules as a table. Project and region come in the query, or in the body of what is
+to be made; the server's own where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.documents import Node
+from jobrunner.core.params import invalid, page_after, page_size, page_token
+from jobrunner.core.problems import Problems
+from jobrunner.core.records import Scope
+from jobrunner.errors import Conflict, InvalidSpec
+from jobrunner.ports import Commit, Page
+from jobrunner.service import Service
+from jobrunner.service.places import Places, region
+from triggers.api.schedules.history import compared, occurrences, range_of
+from triggers.api.schedules.reading import NEW, OUTPUT, Settings, in_scope, settings_of
+from triggers.api.schedules.writing import Document, schedule_document, time
+from triggers.core.records import HttpTarget, JobTarget, Schedule
+from triggers.core.zones import offset_text, zone_of
+from triggers.ports import Armed
+from triggers.service.schedules import Schedules
+
+PATH = "/jobrunner/v1/schedules"
+ONE = f"{PATH}/{{schedule}}"
+_PLACE = ("project", "region")
+_PAGE = ("pageSize", "pageToken")
+_RANGE = ("start", "end")
+
+
+def schedule_methods(
+    schedules: Schedules,
+    service: Service,
+    commit: Commit,
+    default: Scope,
+    changed: Callable[[], None],
+) -> Sequence[Method]:
+    """``changed`` tells the ticker and the dispatcher that there is something new."""
+    table = _Table(schedules, service, commit, default, changed)
+
+    def method(
+        name: str,
+        verb: str,
+        path: str,
+        handler: Handler,
+        role: Role,
+        summary: str,
+        query: tuple[str, ...] = (),
+    ) -> Method:
+        changes = role is not Role.VIEWER
+        return Method(
+            f"jobrunner.schedules.{name}", verb, path, handler, role, changes=changes,
+            summary=summary, query=(*_PLACE, *query), about=table.about if changes else None,
+        )  # fmt: skip
+
+    return [
+        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists schedules by name", _PAGE),
+        method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a schedule"),
+        method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a schedule"),
+        method("replace", "PUT", ONE, table.replace, Role.ADMIN, "Makes a schedule what it says"),
+        method("delete", "DELETE", ONE, table.delete, Role.ADMIN,
+               "Removes a schedule with its history"),
+        method("pause", "POST", f"{ONE}:pause", table.pause, Role.ADMIN, "Stops firing"),
+        method("resume", "POST", f"{ONE}:resume", table.resume, Role.ADMIN, "Fires again"),
+        method("run", "POST", f"{ONE}:run", table.run, Role.INVOKER, "Fires now"),
+        method("backfill", "POST", f"{ONE}:backfill", table.backfill, Role.ADMIN,
+               "Opens what was due in a range"),
+        method("occurrences", "GET", f"{ONE}/occurrences", table.occurrences, Role.VIEWER,
+               "What came of a schedule, newest first", _PAGE),
+        method("compare", "GET", f"{ONE}:compare", table.compare, Role.VIEWER,
+               "What the rules tell of a range, set against what happened", (*_RANGE, "pageSize")),
+    ]  # fmt: skip
+
+
+class _Table:
+    def __init__(
+        self,
+        schedules: Schedules,
+        service: Service,
+        commit: Commit,
+        default: Scope,
+        changed: Callable[[], None],
+    ) -> None:
+        self._schedules = schedules
+        self._service = service
+        self._places = Places(service.store)
+        self._commit = commit
+        self._default = default
+        self._changed = changed
+
+    # ------------------------------------------------------------ reads
+
+    async def list(self, call: Call) -> Answer:
+        scope = self._scope(call.params)
+        bound = ("schedules", *scope)
+        after, size = page_after(call.params, *bound), page_size(call.params)
+        found = self._schedules.store.listing(*scope, page=Page(size + 1, after))
+        rows = self._schedules.seen_all(found[:size])
+        answer: Document = {"schedules": [schedule_document(row) for row in rows]}
+        if len(found) > size:
+            last = found[size - 1].schedule
+            answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{last.name}", *bound)
+        return Answer(answer)
+
+    async def get(self, call: Call) -> Answer:
+        return Answer(self._document(self._schedules.find(*self._named(call))))
+
+    async def occurrences(self, call: Call) -> Answer:
+        schedule = self._schedules.find(*self._named(call)).schedule
+        return Answer(occurrences(self._schedules.store, schedule, call.params))
+
+    async def compare(self, call: Call) -> Answer:
+        schedule = self._schedules.find(*self._named(call)).schedule
+        return Answer(compared(self._schedules, schedule, call.params))
+
+    # ------------------------------------------------------------ changes
+
+    async def create(self, call: Call) -> Answer:
+        """Project and region of the body win over those of the query."""
+        body = _body(call)
+        named = {key: body[key] for key in _PLACE if isinstance(body.get(key), str)}
+        scope = self._scope({**call.params, **named})
+        settings = self._settings(body, scope)
+        name = body.get("name")
+        fresh = replace(NEW, project=scope.project, region=scope.region, **settings)
+        wanted = replace(fresh, name=name if isinstance(name, str) else "")
+        self._job_is_there(None, wanted)
+        return await self._written(partial(self._schedules.create, wanted))
+
+    async def replace(self, call: Call) -> Answer:
+        """With a ``resourceVersion`` only if nobody has changed it since."""
+        body = _body(call)
+        scope, name = self._named(call)
+        settings = self._settings(body, scope)
+        version = body.get("resourceVersion")
+
+        def change(old: Schedule) -> Schedule:
+            if version is not None and version != old.resource_version:
+                raise Conflict(f"Schedule '{name}' was changed by somebody else meanwhile.")
+            new = replace(old, **_kept(old, settings))
+            self._job_is_there(old, new)
+            return new
+
+        return await self._written(lambda: self._schedules.update(scope, name, change))
+
+    async def delete(self, call: Call) -> Answer:
+        scope, name = self._named(call)
+        await self._commit(lambda: self._schedules.delete(scope, name))
+        self._changed()
+        return Answer({})
+
+    async def pause(self, call: Call) -> Answer:
+        return await self._written(partial(self._schedules.pause, *self._named(call)))
+
+    async def resume(self, call: Call) -> Answer:
+        return await self._written(partial(self._schedules.resume, *self._named(call)))
+
+    async def run(self, call: Call) -> Answer:
+        return await self._written(partial(self._schedules.run, *self._named(call)))
+
+    async def backfill(self, call: Call) -> Answer:
+        """Answers the instants in the zone of the schedule."""
+        body = _body(call)
+        problems = Problems()
+        node = Node(body, "", problems)
+        id, dry = node.text("id"), node.flag("dryRun")
+        texts = {key: node.text(key) for key in _RANGE}
+        node.end()
+        if problems.violations:
+            raise InvalidSpec(problems.violations)
+        start, end = range_of(texts)
+        scope, name = self._named(call)
+        zone = zone_of(self._schedules.find(scope, name).schedule.time_zone)
+        if dry:
+            plan = self._schedules.planned(scope, name, id, start, end)
+        else:
+            plan = await self._commit(lambda: self._schedules.backfill(scope, name, id, start, end))
+            self._changed()
+        instants = [offset_text(key.nominal, zone) for key in plan.keys]
+        return Answer({"id": id, "dryRun": dry, "instants": instants})
+
+    def about(self, call: Call) -> str:
+        """As far as it can be told before anything was looked at."""
+        body = call.body if isinstance(call.body, dict) else {}
+        making = "schedule" not in call.params
+        name = body.get("name") if making else call.params["schedule"]
+        if not isinstance(name, str) or not name:
+            return ""
+        where = {**call.params, **(body if making else {})}
+        place = [where.get(key) or value for key, value in zip(_PLACE, self._default, strict=True)]
+        project, location = (quote(str(one)[:63], safe="") for one in place)
+        shown = quote(name[:200].encode("utf-8", "replace"), safe="")
+        return f"projects/{project}/locations/{location}/schedules/{shown}"
+
+    # ------------------------------------------------------------ parts
+
+    async def _written(self, work: Callable[[], Armed]) -> Answer:
+        armed = await self._commit(work)
+        self._changed()
+        return Answer(self._document(armed))
+
+    def _document(self, armed: Armed) -> Document:
+        return schedule_document(self._schedules.seen(armed))
+
+    def _scope(self, params: Any) -> Scope:
+        return Scope(
+            self._places.project(params.get("project") or self._default.project),
+            region(params.get("region") or self._default.region),
+        )
+
+    def _named(self, call: Call) -> tuple[Scope, str]:
+        return self._scope(call.params), call.params["schedule"]
+
+    def _settings(self, body: Document, scope: Scope) -> Settings:
+        problems = Problems()
+        node = Node(body, "", problems)
+        node.skip("name", "resourceVersion", *_PLACE, *OUTPUT)
+        settings = settings_of(node, problems)
+        node.end()
+        if problems.violations:
+            raise InvalidSpec(problems.violations)
+        return in_scope(settings, scope)
+
+    def _job_is_there(self, old: Schedule | None, new: Schedule) -> None:
+        """Raises NotFound. A job that went away later does not forbid other changes."""
+        target = new.target
+        if isinstance(target, JobTarget) and target.job:
+            before = old.target if old is not None else None
+            same = isinstance(before, JobTarget) and _place(before) == _place(target)
+            if not same:
+                self._service.jobs.get(Scope(target.project, target.region), target.job)
+
+
+def _place(target: JobTarget) -> tuple[str, str, str]:
+    return target.project, target.region, target.job
+
+
+def _kept(old: Schedule, settings: Settings) -> Settings:
+    """``settings`` as they are to be stored: what documents do not show stays, and an instant that
+    is shown as before is the one of before."""
+    kept = dict(settings)
+    for key in ("starts_at", "ends_at"):
+        if time(kept[key]) == time(getattr(old, key)):
+            kept[key] = getattr(old, key)
+    target = kept["target"]
+    if isinstance(target, HttpTarget) and isinstance(old.target, HttpTarget):
+        hidden = ("follow_redirects", "response_cap", "verify_tls", "proxy")
+        kept["target"] = replace(target, **{name: getattr(old.target, name) for name in hidden})
+    return kept
+
+
+def _body(call: Call) -> Document:
+    if not isinstance(call.body, dict):
+        raise invalid("schedule", "it is missing; allowed: an object")
+    return call.body
