@@ -115,6 +115,10 @@ class Claims:
     next_at: float | None = None
 
 
+Draft = tuple[object, ...]
+"""A value as the store that made it writes it, all but when it was opened."""
+
+
 class DeliveryStore(Protocol):
     """Keeps deliveries and their attempts. Each method is one transaction, or a part of the one
     that is open (:meth:`jobrunner.ports.Store.group`). Raises StoreFault where the database fails.
@@ -128,9 +132,13 @@ class DeliveryStore(Protocol):
         same ``parent``, the first is stored; the others get it as their answer."""
         ...
 
-    def open_all(self, deliveries: Sequence[Delivery]) -> None:
-        """Opens new ones, none with an order key. Raises AlreadyExists if one of them, or of their
-        keys or parents, is there."""
+    def draft(self, delivery: Delivery) -> Draft:
+        """What :meth:`open_all` wants of a PENDING one without an order key."""
+        ...
+
+    def open_all(self, drafts: Sequence[Draft], now: float) -> None:
+        """Opens new ones, created at ``now`` and due since then. Raises AlreadyExists if one of
+        them, or of their keys or parents, is there."""
         ...
 
     def get(self, uid: str) -> Delivery:
@@ -307,8 +315,13 @@ class ScheduleStore(Protocol):
         """Stores it unless one with its key is there; says whether it did."""
         ...
 
-    def open_all(self, occurrences: Sequence[Occurrence]) -> None:
-        """Raises AlreadyExists if one of the keys is there."""
+    def draft(self, occurrence: Occurrence) -> Draft:
+        """What :meth:`open_all` wants."""
+        ...
+
+    def open_all(self, drafts: Sequence[Draft], now: float) -> None:
+        """Stores what was decided on at ``now``: what is OPEN was opened then, what is settled was
+        settled then. Raises AlreadyExists if one of the keys is there."""
         ...
 
     def occurrence(self, key: OccurrenceKey) -> Occurrence | None: ...

@@ -310,12 +310,20 @@ def test_many_stand_where_they_were_put_at_once(schedules: ScheduleStore) -> Non
 def test_of_many_occurrences_none_is_opened_where_one_is_there(schedules: ScheduleStore) -> None:
     for name in ("a", "b"):
         schedules.create(armed(name))
-    together = [occurrence(100, "a"), occurrence(100, "b"), occurrence(200, "a")]
-    schedules.open_all(together)
+    missed = occurrence(
+        200, "a", state=OccurrenceState.MISSED, opened_at=None, settled_at=NOW, reason="late"
+    )
+    together = [occurrence(100, "a"), occurrence(100, "b"), missed]
+    schedules.open_all([schedules.draft(one) for one in together], NOW)
     assert [schedules.occurrence(one.key) for one in together] == together
+    again = [occurrence(300, "a"), occurrence(100, "b")]
     with pytest.raises(AlreadyExists):
-        schedules.open_all([occurrence(300, "a"), occurrence(100, "b")])
+        schedules.open_all([schedules.draft(one) for one in again], NOW)
     assert schedules.occurrence(OccurrenceKey("uid-of-a", 300)) is None
+    schedules.open_all([schedules.draft(occurrence(400, "a"))], NOW + 7)
+    later = schedules.occurrence(OccurrenceKey("uid-of-a", 400))
+    assert later is not None
+    assert (later.created_at, later.opened_at, later.settled_at) == (NOW + 7, NOW + 7, None)
 
 
 def test_many_move_each_from_the_state_that_is_said(schedules: ScheduleStore) -> None:

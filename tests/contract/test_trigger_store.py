@@ -144,14 +144,16 @@ def test_a_delivery_is_opened_once_for_its_source_and_key(deliveries: DeliverySt
 
 def test_many_are_opened_at_once_and_none_where_one_is_there(deliveries: DeliveryStore) -> None:
     many = [a_delivery(str(number), source_name=f"s{number % 2}") for number in range(5)]
-    deliveries.open_all(many)
-    assert [deliveries.get(one.uid) for one in many] == many
+    deliveries.open_all([deliveries.draft(one) for one in many], NOW + 7)
+    later = [replace(one, created_at=NOW + 7, not_before=NOW + 7) for one in many]
+    assert [deliveries.get(one.uid) for one in many] == later
+    again = [a_delivery("new"), a_delivery("0", source_name="s0", uid="other")]
     with pytest.raises(AlreadyExists):
-        deliveries.open_all([a_delivery("new"), a_delivery("0", source_name="s0", uid="other")])
+        deliveries.open_all([deliveries.draft(one) for one in again], NOW)
     with pytest.raises(NotFound):
         deliveries.get(a_delivery("new").uid)
     with pytest.raises(ValueError, match="order key"):
-        deliveries.open_all([a_delivery("keyed", order_key="k")])
+        deliveries.draft(a_delivery("keyed", order_key="k"))
 
 
 def test_two_processes_that_open_the_same_get_the_same(

@@ -9,12 +9,13 @@ transaction. Every method is called inside a transaction, and first takes what i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from math import inf
 
 from jobrunner.errors import InvalidSpec
 from triggers.core.delays import due_at
-from triggers.core.missed import look
+from triggers.core.missed import ON_TIME, look
 from triggers.core.occurrences import Timing, timing_of
 from triggers.core.overlap import Action, Admission, admit, overlap_of
 from triggers.core.records import (
@@ -27,9 +28,22 @@ from triggers.core.records import (
     Schedule,
 )
 from triggers.core.states import OccurrenceState
-from triggers.ports import Advance, DeliveryStore, Ended, ScheduleStore
+from triggers.ports import Advance, Armed, DeliveryStore, Draft, Ended, ScheduleStore
 from triggers.service.crashpoints import crash_point
 from triggers.service.schedules_firing import End, Firing, next_opening
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What becomes of a plain schedule that stands where ``armed`` says, at any time from ``start``
+    until ``end`` (not included)."""
+
+    armed: Armed
+    start: float
+    end: float
+    occurrence: Draft | None
+    delivery: Draft | None
+    advance: Advance
 
 
 class Together:
@@ -37,6 +51,7 @@ class Together:
         self._firing = firing
         self._schedules = schedules
         self._deliveries = deliveries
+        self._ahead: dict[str, _Plan] = {}
 
     def fire(self, uids: Sequence[str], now: float) -> None:
         """As :meth:`Firing.fire` of each. Raises AlreadyExists where an occurrence is there that
@@ -44,40 +59,68 @@ class Together:
         taken = self._schedules.take_all(uids)
         asking = [one.schedule for one in taken if overlap_of(one.schedule) is not Overlap.ALLOW]
         engaged = self._schedules.engaged(asking) if asking else frozenset[str]()
-        occurrences: list[Occurrence] = []
-        deliveries: list[Delivery] = []
-        advances: list[Advance] = []
+        plans: list[_Plan] = []
         alone: list[str] = []
         for armed in taken:
-            schedule = armed.schedule
-            when = None if schedule.uid in engaged else _plain(schedule)
-            found = None if when is None else look(schedule, when, armed.last, now)
-            if when is None or found is None or len(found.decisions) > 1:
-                alone.append(schedule.uid)
-                continue
-            for decision in found.decisions:
-                key = OccurrenceKey(schedule.uid, decision.at)
-                due = due_at(schedule, decision.at)
-                row = Occurrence(
-                    key, due, OccurrenceState.MISSED, decision.origin, decision.reason,
-                    created_at=now, settled_at=now,
-                )  # fmt: skip
-                if decision.runs:
-                    delivery = self._firing.delivery_of(schedule, when, key, now)
-                    row = _opened(schedule, row, delivery, now)
-                    deliveries.append(delivery)
-                occurrences.append(row)
-            following = next_opening(schedule, when, found.last)
-            advances.append(Advance(schedule.uid, found.last, following))
+            uid = armed.schedule.uid
+            plan = None if uid in engaged else self._ahead.get(uid)
+            if plan is None or not (plan.start <= now < plan.end) or plan.armed != armed:
+                plan = None if uid in engaged else self._plan(armed, now)
+            if plan is None:
+                alone.append(uid)
+            else:
+                plans.append(plan)
+        deliveries = [plan.delivery for plan in plans if plan.delivery is not None]
         if deliveries:
-            self._deliveries.open_all(deliveries)
+            self._deliveries.open_all(deliveries, now)
+        occurrences = [plan.occurrence for plan in plans if plan.occurrence is not None]
         if occurrences:
             crash_point("schedule-in-turn")
-            self._schedules.open_all(occurrences)
-        if advances:
-            self._schedules.advance_all(advances)
+            self._schedules.open_all(occurrences, now)
+        if plans:
+            self._schedules.advance_all([plan.advance for plan in plans])
         for uid in alone:
             self._firing.fire(uid, now)
+
+    def prepare(self, uids: Sequence[str], at: float) -> None:
+        """Works out ahead what :meth:`fire` will find to do at ``at``. It counts only if the
+        schedule is still the same by then, and the time is right. Reads only."""
+        for armed in self._schedules.many(uids):
+            plan = self._plan(armed, at)
+            if plan is not None:
+                self._ahead[armed.schedule.uid] = plan
+
+    def forget(self) -> None:
+        """What was prepared and is of no use any more."""
+        self._ahead.clear()
+
+    def _plan(self, armed: Armed, now: float) -> _Plan | None:
+        """``None`` for a schedule that is not plain, whatever is open of it."""
+        schedule = armed.schedule
+        when = _plain(schedule)
+        found = None if when is None else look(schedule, when, armed.last, now)
+        if when is None or found is None or len(found.decisions) > 1:
+            return None
+        following = next_opening(schedule, when, found.last)
+        occurrence = delivery = None
+        end = now
+        for decision in found.decisions:
+            key = OccurrenceKey(schedule.uid, decision.at)
+            due = due_at(schedule, decision.at)
+            row = Occurrence(
+                key, due, OccurrenceState.MISSED, decision.origin, decision.reason,
+                created_at=now, settled_at=now,
+            )  # fmt: skip
+            if decision.runs:
+                opened = self._firing.delivery_of(schedule, when, key, now)
+                delivery = self._deliveries.draft(opened)
+                row = _opened(schedule, row, opened, now)
+            occurrence = self._schedules.draft(row)
+            if due + ON_TIME > now:
+                # While it is on time, and until the next one is due, nothing is decided otherwise.
+                end = min(due + ON_TIME, following or inf)
+        advance = Advance(schedule.uid, found.last, following)
+        return _Plan(armed, now, end, occurrence, delivery, advance)
 
     def close(self, ended: Sequence[Ended], now: float) -> None:
         """Closes those whose runs have ended, too, and opens what waits for them."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from math import inf
 
 from jobrunner.errors import StoreFault
 from jobrunner.ports import Clock, Commit, MachineClock, Runner
@@ -14,6 +16,11 @@ from triggers.service.schedules import Schedules
 
 BATCH = 256
 """Schedules of one commit; the loop breathes between two."""
+AHEAD_SECONDS = 1.5
+"""How long before they are due schedules are read; more than the ticker lets pass between looks."""
+MOST_AHEAD = 2048
+SLICE = 64
+"""Schedules that are prepared at once."""
 KEEP_SECONDS = 31 * 86_400.0
 """How long settled occurrences are kept."""
 PRUNE_SECONDS = 3600.0
@@ -47,6 +54,7 @@ class Turns:
         self._machine = machine
         self._opened = opened
         self._prune_at = 0.0
+        self._prepared: float | None = None
         self._look_at: dict[OccurrenceKey, float] = {}
 
     async def tick(self) -> float | None:
@@ -56,10 +64,12 @@ class Turns:
         if next_at is not None and next_at <= now:
             await self._fire(now)
             next_at = self._store.next_at()
-        await self._settle(now)
+        await self._settle(now, inf if next_at is None else next_at)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_SECONDS
             await self._commit(lambda: self._store.prune(now - KEEP_SECONDS))
+        if next_at is not None and next_at - AHEAD_SECONDS <= now:
+            await self._prepare(next_at)
         return next_at
 
     async def _fire(self, now: float) -> None:
@@ -75,7 +85,22 @@ class Turns:
             )
             crash_point("schedule-opened")
 
-    async def _settle(self, now: float) -> None:
+    async def _prepare(self, next_at: float) -> None:
+        """So that a busy second finds its work half done. It breathes, and ends in time."""
+        if next_at == self._prepared:
+            return
+        self._prepared = next_at
+        together = self._schedules.together
+        together.forget()
+        uids = self._store.due(next_at, limit=MOST_AHEAD)
+        for start in range(0, len(uids), SLICE):
+            if self._clock.now() >= next_at:
+                break
+            together.prepare(uids[start : start + SLICE], next_at)
+            await asyncio.sleep(0)
+
+    async def _settle(self, now: float, until: float) -> None:
+        """What is not over by ``until``, when something is due, comes after that."""
         firing, together = self._schedules.firing, self._schedules.together
         moment = self._machine.now()
         after: OccurrenceKey | None = None
@@ -96,6 +121,8 @@ class Turns:
                 await self._commit(lambda over=over: together.close(over, now))  # type: ignore[misc]
                 crash_point("schedule-closed")
                 self._told()
+                if self._clock.now() >= until:
+                    return
         self._rest(running, moment)
         waiting = [uid for uid in self._store.waiting() if firing.room(uid)]
         for start in range(0, len(waiting), BATCH):

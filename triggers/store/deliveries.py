@@ -9,7 +9,7 @@ from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt
 from triggers.core.states import DeliveryState
-from triggers.ports import DeliveryFilter
+from triggers.ports import DeliveryFilter, Draft
 from triggers.store.rows import (
     ATTEMPT,
     DELIVERY,
@@ -50,6 +50,10 @@ _OVERDUE = (
 )
 
 
+_CREATED, _DUE = DELIVERY.split().index("created_at"), DELIVERY.split().index("not_before")
+_BETWEEN = slice(_CREATED + 1, _DUE)
+
+
 def open_(session: Session, delivery: Delivery) -> Delivery:
     if delivery.state is not DeliveryState.PENDING:
         raise ValueError(f"a delivery is opened as {delivery.state}, not PENDING")
@@ -70,14 +74,18 @@ def open_(session: Session, delivery: Delivery) -> Delivery:
     return delivery_of(row)
 
 
-def open_all(session: Session, opened: Sequence[Delivery]) -> None:
-    for delivery in opened:
-        if delivery.state is not DeliveryState.PENDING or delivery.order_key is not None:
-            raise ValueError(f"the delivery {delivery.uid} is not PENDING, or has an order key")
-    written = session.executemany(_GO, [delivery_row(delivery) for delivery in opened])
-    if written != len(opened):
-        there = len(opened) - written
-        raise AlreadyExists(f"{there} of {len(opened)} deliveries are there already.")
+def draft(delivery: Delivery) -> Draft:
+    if delivery.state is not DeliveryState.PENDING or delivery.order_key is not None:
+        raise ValueError(f"the delivery {delivery.uid} is not PENDING, or has an order key")
+    return delivery_row(delivery)
+
+
+def open_all(session: Session, drafts: Sequence[Draft], now: float) -> None:
+    rows = [(*one[:_CREATED], now, *one[_BETWEEN], now, *one[_DUE + 1 :]) for one in drafts]
+    written = session.executemany(_GO, rows)
+    if written != len(drafts):
+        there = len(drafts) - written
+        raise AlreadyExists(f"{there} of {len(drafts)} deliveries are there already.")
 
 
 def get(session: Session, uid: str) -> Delivery:

@@ -11,7 +11,7 @@ from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Occurrence, OccurrenceKey, Schedule
 from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
-from triggers.ports import Advance, Armed, Ended
+from triggers.ports import Advance, Armed, Draft, Ended
 from triggers.store import schedules_many as many
 from triggers.store.rows import columns, in_chunks, marks
 from triggers.store.schedules_rows import (
@@ -93,6 +93,7 @@ class SqlSchedules:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._known: many.Known = {}
 
     def _read(self, work: Callable[[Session], T]) -> T:
         try:
@@ -157,10 +158,10 @@ class SqlSchedules:
         self._write(lambda s: many.advance_all(s, advances))
 
     def many(self, uids: Sequence[str]) -> Sequence[Armed]:
-        return self._read(lambda s: many.chosen(s, uids))
+        return self._read(lambda s: many.chosen(s, self._known, uids))
 
     def take_all(self, uids: Sequence[str]) -> Sequence[Armed]:
-        return self._write(lambda s: many.taken(s, uids))
+        return self._write(lambda s: many.taken(s, self._known, uids))
 
     def engaged(self, schedules: Sequence[Schedule]) -> frozenset[str]:
         return self._read(lambda s: many.engaged(s, schedules))
@@ -181,8 +182,11 @@ class SqlSchedules:
         row = occurrence_row(occurrence)
         return bool(self._write(lambda s: s.execute(_OPEN, row).rowcount))
 
-    def open_all(self, occurrences: Sequence[Occurrence]) -> None:
-        self._write(lambda s: many.open_all(s, occurrences))
+    def draft(self, occurrence: Occurrence) -> Draft:
+        return occurrence_row(occurrence)
+
+    def open_all(self, drafts: Sequence[Draft], now: float) -> None:
+        self._write(lambda s: many.open_all(s, drafts, now))
 
     def occurrence(self, key: OccurrenceKey) -> Occurrence | None:
         row = self._read(lambda s: s.execute(_BY_KEY, _key(key)).fetchone())

@@ -11,10 +11,10 @@ import msgspec
 
 from jobrunner.errors import AlreadyExists
 from jobrunner.lib.database import Row, Session
-from triggers.core.records import Occurrence, Schedule
-from triggers.ports import Advance, Armed
+from triggers.core.records import Schedule
+from triggers.ports import Advance, Armed, Draft
 from triggers.store.rows import columns, marks
-from triggers.store.schedules_rows import OCCURRENCE, SCHEDULE, armed_of, occurrence_row
+from triggers.store.schedules_rows import OCCURRENCE, SCHEDULE, armed_of
 
 _CHOSEN = f"SELECT {columns(SCHEDULE)} FROM schedules WHERE uid IN (SELECT t FROM {{}})"
 # Runners that want some of the same rows ask for them in one order, so none locks another out.
@@ -33,20 +33,36 @@ _OPEN = (
     f"INSERT INTO occurrences ({columns(OCCURRENCE)}) VALUES ({marks(OCCURRENCE)})"
     " ON CONFLICT DO NOTHING"
 )
+_CREATED = OCCURRENCE.split().index("created_at")
+"""The instants of opening and settling follow it, and nothing else."""
+REMEMBERED = 4096
+"""Schedules."""
 ADVANCE = "UPDATE schedules SET last = ?, next_at = ? WHERE uid = ?"
 
 
-def chosen(session: Session, uids: Sequence[str]) -> Sequence[Armed]:
-    return _of(session, _CHOSEN.format(session.texts), uids)
+Known = dict[str, tuple[Row, Armed]]
+"""Schedules as they were read last, which need not be made again if their rows are the same."""
 
 
-def taken(session: Session, uids: Sequence[str]) -> Sequence[Armed]:
-    return _of(session, _TAKEN.format(session.texts, session.locks), uids)
+def chosen(session: Session, known: Known, uids: Sequence[str]) -> Sequence[Armed]:
+    return _of(session, known, _CHOSEN.format(session.texts), uids)
 
 
-def _of(session: Session, sql: str, uids: Sequence[str]) -> Sequence[Armed]:
-    rows: dict[str, Row] = {row[0]: row for row in session.execute(sql, (_texts(uids),))}
-    return [armed_of(rows[uid]) for uid in uids if uid in rows]
+def taken(session: Session, known: Known, uids: Sequence[str]) -> Sequence[Armed]:
+    return _of(session, known, _TAKEN.format(session.texts, session.locks), uids)
+
+
+def _of(session: Session, known: Known, sql: str, uids: Sequence[str]) -> Sequence[Armed]:
+    found: dict[str, Armed] = {}
+    for row in session.execute(sql, (_texts(uids),)):
+        uid = row[0]
+        seen = known.get(uid)
+        if seen is None or seen[0] != row:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            seen = known[uid] = row, armed_of(row)
+        found[uid] = seen[1]
+    return [found[uid] for uid in uids if uid in found]
 
 
 def engaged(session: Session, schedules: Sequence[Schedule]) -> frozenset[str]:
@@ -58,11 +74,15 @@ def engaged(session: Session, schedules: Sequence[Schedule]) -> frozenset[str]:
     return frozenset(found)
 
 
-def open_all(session: Session, occurrences: Sequence[Occurrence]) -> None:
-    written = session.executemany(_OPEN, [occurrence_row(one) for one in occurrences])
-    if written != len(occurrences):
-        there = len(occurrences) - written
-        raise AlreadyExists(f"{there} of {len(occurrences)} occurrences are there already.")
+def open_all(session: Session, drafts: Sequence[Draft], now: float) -> None:
+    rows = [
+        (*one[:_CREATED], now, one[_CREATED + 1] and now, one[_CREATED + 2] and now)
+        for one in drafts
+    ]
+    written = session.executemany(_OPEN, rows)
+    if written != len(drafts):
+        there = len(drafts) - written
+        raise AlreadyExists(f"{there} of {len(drafts)} occurrences are there already.")
 
 
 def advance_all(session: Session, advances: Sequence[Advance]) -> None:

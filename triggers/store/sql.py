@@ -10,7 +10,7 @@ from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt
 from triggers.core.states import DeliveryState
-from triggers.ports import Claims, DeliveryFilter, Move
+from triggers.ports import Claims, DeliveryFilter, Draft, Move
 from triggers.store import claiming, deliveries, recording
 
 T = TypeVar("T")
@@ -38,8 +38,11 @@ class SqlDeliveries:
     def open(self, delivery: Delivery) -> Delivery:
         return self._write(lambda s: deliveries.open_(s, delivery))
 
-    def open_all(self, opened: Sequence[Delivery]) -> None:
-        self._write(lambda s: deliveries.open_all(s, opened))
+    def draft(self, delivery: Delivery) -> Draft:
+        return deliveries.draft(delivery)
+
+    def open_all(self, drafts: Sequence[Draft], now: float) -> None:
+        self._write(lambda s: deliveries.open_all(s, drafts, now))
 
     def get(self, uid: str) -> Delivery:
         return self._read(lambda s: deliveries.get(s, uid))

@@ -11,7 +11,6 @@ from tests.support.schedules import START, WHERE, World
 from tests.support.stores import a_job, an_execution
 from triggers.core.records import (
     CatchUp,
-    Delivery,
     HttpTarget,
     JobTarget,
     Origin,
@@ -21,6 +20,7 @@ from triggers.core.records import (
 )
 from triggers.core.states import DeliveryState as D
 from triggers.core.states import OccurrenceState as O
+from triggers.ports import Draft
 
 
 @pytest.fixture
@@ -341,7 +341,7 @@ def test_without_its_delivery_there_is_no_occurrence_and_it_is_opened_later(
     world.clock.advance(60)
     with monkeypatch.context() as patch:
 
-        def crash(deliveries: Sequence[Delivery]) -> None:
+        def crash(drafts: Sequence[Draft], now: float) -> None:
             raise RuntimeError("the power is gone")
 
         patch.setattr(world.deliveries, "open_all", crash)

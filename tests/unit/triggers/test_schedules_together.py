@@ -72,10 +72,15 @@ def act(world: World, step: object) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(wanted, min_size=1, max_size=4), st.lists(steps, min_size=1, max_size=12))
+@given(
+    st.lists(wanted, min_size=1, max_size=4),
+    st.lists(steps, min_size=1, max_size=12),
+    st.booleans(),
+)
 def test_in_one_go_and_one_by_one_come_to_the_same(
-    schedules: list[dict[str, object]], actions: list[object]
+    schedules: list[dict[str, object]], actions: list[object], ahead: bool
 ) -> None:
+    """Whatever was prepared for another time, and however the schedule has changed since."""
     one, other = World(), World()
     for world in (one, other):
         for number, fields in enumerate(schedules):
@@ -83,6 +88,9 @@ def test_in_one_go_and_one_by_one_come_to_the_same(
     for step in actions:
         for world in (one, other):
             act(world, step)
+        if ahead:
+            now = one.clock.now()
+            one.service.together.prepare(one.store.due(now + 60), now + 20)
         one.fire()
         other.fire_each()
         assert seen(one) == seen(other)
@@ -118,3 +126,32 @@ def test_all_that_are_closed_together_count_for_their_schedule() -> None:
     found = world.service.find(WHERE, "a")
     assert (found.schedule.failures, found.schedule.state) == (2, "DISABLED")
     assert found.next_at is None
+
+
+def test_what_was_prepared_is_opened_when_it_is_due_at_the_time_it_is_then() -> None:
+    world = World()
+    uid = world.create("a", overlap=Overlap.ALLOW).schedule.uid
+    together = world.service.together
+    together.prepare([uid], START + 60)
+    world.minutes(0.5)
+    assert world.rows("a") == []
+    world.clock.advance(30.25)
+    world.fire()
+    [row], [sent] = world.rows("a"), world.sent()
+    assert row.opened_at == row.created_at == sent.created_at == sent.not_before == START + 60.25
+    assert (row.due_at, row.delivery, sent.queued_at) == (START + 60, sent.uid, START + 60)
+
+
+def test_what_was_prepared_does_not_count_when_the_schedule_has_changed_or_it_is_too_late() -> None:
+    world = World()
+    uid = world.create("a", overlap=Overlap.ALLOW).schedule.uid
+    together = world.service.together
+    together.prepare([uid], START + 60)
+    target = HttpTarget("http://other.example.com/")
+    world.commit(lambda: world.service.update(WHERE, "a", lambda one: replace(one, target=target)))
+    world.minutes(1)
+    assert [one.target for one in world.sent()] == [target]
+    together.prepare([uid], START + 120)
+    world.clock.advance(150)
+    world.fire()
+    assert world.states("a") == [OccurrenceState.OPEN, OccurrenceState.MISSED, OccurrenceState.OPEN]
