@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from jobrunner.lib.database import Database
+from triggers.event_ports import ChannelStore, EventTriggerStore, ServiceBook, SubscriptionStore
 from triggers.ports import DeliveryStore, ScheduleStore
 
-__all__ = ["open_deliveries", "open_schedules"]
+__all__ = ["Declared", "open_declared", "open_deliveries", "open_schedules"]
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What people have declared for events."""
+
+    subscriptions: SubscriptionStore
+    triggers: EventTriggerStore
+    channels: ChannelStore
+    services: ServiceBook
 
 
 def open_deliveries(database: Database) -> DeliveryStore:
@@ -31,3 +44,21 @@ def open_schedules(database: Database) -> ScheduleStore:
     from triggers.store.schedules import SqlSchedules
 
     return SqlSchedules(database)
+
+
+def open_declared(database: Database) -> Declared:
+    """Subscriptions, event triggers, channels and services in ``database``, once
+    :func:`open_deliveries` has seen to the tables."""
+    from triggers.store.resources import (
+        SqlChannels,
+        SqlEventTriggers,
+        SqlServiceBook,
+        SqlSubscriptions,
+    )
+
+    return Declared(
+        SqlSubscriptions(database),
+        SqlEventTriggers(database),
+        SqlChannels(database),
+        SqlServiceBook(database),
+    )

@@ -17,7 +17,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
-import triggers.store.schedules_tables  # noqa: F401  (its tables are among those of Base)
+import triggers.store.resources_tables
+import triggers.store.schedules_tables  # noqa: F401  (their tables are among those of Base)
 from jobrunner.errors import StoreFault
 from jobrunner.lib.alchemy import connection, tidy
 from jobrunner.lib.database import Database, Session, connect

@@ -101,5 +101,19 @@ CREATE TABLE occurrences (
 CREATE INDEX ix_occurrences_open ON occurrences (state, schedule, nominal) WHERE state = 'OPEN';
 CREATE INDEX ix_occurrences_waiting ON occurrences (state, schedule, nominal) WHERE state = 'WAITING';
 CREATE INDEX ix_occurrences_settled ON occurrences (settled_at) WHERE settled_at IS NOT NULL;
-INSERT INTO triggers_version VALUES ('0002');
+CREATE TABLE resources (
+    uid TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    facet TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    document TEXT NOT NULL,
+    CONSTRAINT pk_resources PRIMARY KEY (uid),
+    CONSTRAINT uq_resources_kind_project_region_name UNIQUE (kind, project, region, name)
+);
+CREATE INDEX ix_resources_name ON resources (kind, name);
+CREATE INDEX ix_resources_facet ON resources (kind, facet);
+INSERT INTO triggers_version VALUES ('0006');
 COMMIT;

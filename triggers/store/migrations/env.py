@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import triggers.store.schedules_tables  # noqa: F401  (its tables are among those of Base)
+import triggers.store.resources_tables
+import triggers.store.schedules_tables  # noqa: F401  (their tables are among those of Base)
 from triggers.store.revisions import VERSION_TABLE
 from triggers.store.tables import Base
 
