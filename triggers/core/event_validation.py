@@ -5,7 +5,9 @@ says all that is wrong. Fields are named as in the contract's documents; our own
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from jobrunner.core.label_rules import check_labels
 from jobrunner.core.problems import Problems
@@ -22,6 +24,8 @@ from triggers.core.event_triggers import (
     ServiceDestination,
     TopicDestination,
 )
+from triggers.core.message_filters import parse_message_filter
+from triggers.core.path_patterns import parse_path_pattern
 from triggers.core.records import HttpTarget
 from triggers.core.retry import check_retry
 from triggers.core.subscriptions import AckPolicy, Intake, Subscription
@@ -59,7 +63,9 @@ def check_subscription(subscription: Subscription) -> None:
     if subscription.pubsub_subscription:
         _check_full(problems, "subscription", subscription.pubsub_subscription, "subscription")
     _check_subscription_target(problems, subscription)
-    _gather_retry(problems, subscription)
+    _gather(problems, lambda: check_retry(subscription.retry, "retryPolicy"))
+    if subscription.filter.strip():
+        _gather(problems, lambda: parse_message_filter(subscription.filter))
     if subscription.dead_letter_topic:
         _check_full(
             problems, "deadLetterPolicy.deadLetterTopic", subscription.dead_letter_topic, "topic"
@@ -109,10 +115,7 @@ def check_event_trigger(trigger: EventTrigger) -> None:
         )
     if trigger.retry.max_attempts is not None and isinstance(trigger.destination, TopicDestination):
         problems.add("retryPolicy.maxAttempts", "a topic as destination has no retry policy")
-    try:
-        check_retry(trigger.retry, "retryPolicy")
-    except InvalidSpec as error:
-        problems.violations.extend(error.violations)
+    _gather(problems, lambda: check_retry(trigger.retry, "retryPolicy"))
     if not 1 <= trigger.deadline <= MAX_EVENT_DEADLINE:
         form = f"allowed: 1s to {MAX_EVENT_DEADLINE:g}s"
         problems.add("deadline", f"{trigger.deadline:g}s is out of bounds; {form}")
@@ -160,9 +163,9 @@ def _check_subscription_target(problems: Problems, subscription: Subscription) -
         problems.add("ackDeadlineSeconds", f"{value}; {form}")
 
 
-def _gather_retry(problems: Problems, subscription: Subscription) -> None:
+def _gather(problems: Problems, check: Callable[[], object]) -> None:
     try:
-        check_retry(subscription.retry, "retryPolicy")
+        check()
     except InvalidSpec as error:
         problems.violations.extend(error.violations)
 
@@ -186,6 +189,8 @@ def _check_filters(problems: Problems, filters: tuple[EventFilter, ...]) -> None
             problems.add(f"{where}.operator", f"'{show(one.operator)}' is no operator; {form}")
         elif one.operator and one.attribute == "type":
             problems.add(f"{where}.operator", "the type is compared exactly")
+        elif one.operator:
+            _gather(problems, partial(parse_path_pattern, one.value, f"{where}.value"))
 
 
 def _check_destination(problems: Problems, trigger: EventTrigger) -> None:

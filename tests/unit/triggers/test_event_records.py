@@ -67,6 +67,7 @@ def test_all_that_is_wrong_with_a_subscription_is_said_at_once() -> None:
         exactly_once=True,
         ordered=True,
         ack=AckPolicy.FINISHED,
+        filter="attributes.",
         ack_deadline=5.0,
         token=TokenCheck(email="nobody"),
         backlog=0,
@@ -77,7 +78,7 @@ def test_all_that_is_wrong_with_a_subscription_is_said_at_once() -> None:
         "name", "topic", "pushConfig.pushEndpoint", "retryPolicy.minimumBackoff",
         "deadLetterPolicy.maxDeliveryAttempts", "messageRetentionDuration",
         "deadLetterPolicy.deadLetterTopic", "enableExactlyOnceDelivery", "enableMessageOrdering",
-        "ackDeadlineSeconds", "pushConfig.oidcToken.serviceAccountEmail", "backlog",
+        "ackDeadlineSeconds", "filter", "pushConfig.oidcToken.serviceAccountEmail", "backlog",
     }  # fmt: skip
 
 
@@ -99,6 +100,7 @@ def test_all_that_is_wrong_with_a_trigger_is_said_at_once() -> None:
             EventFilter("no-good", "x"),
             EventFilter("a", "", "path_pattern"),
             EventFilter("A", "x"),
+            EventFilter("b", "a**b", "match-path-pattern"),
         ),
         destination=ServiceDestination("No Service", "a b"),
         service_account="x",
@@ -110,7 +112,8 @@ def test_all_that_is_wrong_with_a_trigger_is_said_at_once() -> None:
         check_event_trigger(wrong)
     assert set(fields(caught.value)) == {
         "name", "eventFilters", "eventFilters[0].attribute", "eventFilters[1].value",
-        "eventFilters[1].operator", "eventFilters[2].attribute", "destination.cloudRun.service",
+        "eventFilters[1].operator", "eventFilters[2].attribute", "eventFilters[3].value",
+        "destination.cloudRun.service",
         "destination.cloudRun.path", "serviceAccount", "channel", "retryPolicy.maxAttempts",
         "deadline",
     }  # fmt: skip
