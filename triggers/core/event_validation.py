@@ -12,6 +12,7 @@ from functools import partial
 from jobrunner.core.label_rules import check_labels
 from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
+from triggers.core.cesql import parse_expression
 from triggers.core.cron import show
 from triggers.core.event_triggers import (
     MATCH_PATH_PATTERN,
@@ -95,6 +96,8 @@ def check_event_trigger(trigger: EventTrigger) -> None:
     problems = Problems()
     _check_id(problems, "name", trigger.name, "trigger")
     _check_filters(problems, trigger.filters)
+    if trigger.expression.strip():
+        _gather(problems, lambda: parse_expression(trigger.expression))
     _check_destination(problems, trigger)
     if trigger.service_account and not _ACCOUNT.fullmatch(trigger.service_account):
         problems.add(

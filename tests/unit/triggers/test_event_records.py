@@ -107,6 +107,7 @@ def test_all_that_is_wrong_with_a_trigger_is_said_at_once() -> None:
         channel="c1",
         retry=EventRetry(max_attempts=3),
         deadline=0.0,
+        expression="type =",
     )
     with pytest.raises(InvalidSpec) as caught:
         check_event_trigger(wrong)
@@ -115,7 +116,7 @@ def test_all_that_is_wrong_with_a_trigger_is_said_at_once() -> None:
         "eventFilters[1].operator", "eventFilters[2].attribute", "eventFilters[3].value",
         "destination.cloudRun.service",
         "destination.cloudRun.path", "serviceAccount", "channel", "retryPolicy.maxAttempts",
-        "deadline",
+        "deadline", "expression",
     }  # fmt: skip
 
 
