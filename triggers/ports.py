@@ -252,6 +252,16 @@ class Ended:
     execution: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A delivery (its uid) that replays another. ``execution`` is the uid of what it started, which
+    may go on when the delivery has settled."""
+
+    uid: str
+    settled: bool
+    execution: str | None
+
+
 class ScheduleStore(Protocol):
     """Keeps schedules and their occurrences. Each method is one transaction, or a part of the one
     that is open (:meth:`jobrunner.ports.Store.group`). Raises StoreFault where the database fails.
@@ -363,8 +373,8 @@ class ScheduleStore(Protocol):
         """Uids of the schedules with WAITING occurrences."""
         ...
 
-    def replays(self, schedule: Schedule) -> Sequence[str]:
-        """Uids of its deliveries that replay another and have not settled, oldest first."""
+    def replays(self, schedule: Schedule) -> Sequence[Replay]:
+        """Of its deliveries, oldest first; those that settled and started no run are left out."""
         ...
 
     def prune(self, settled_before: float) -> int:

@@ -30,7 +30,7 @@ from triggers.core.records import (
     SourceKind,
 )
 from triggers.core.states import DeliveryEvent, DeliveryState, OccurrenceState
-from triggers.ports import Advance, Armed, DeliveryStore, Ended, Move, ScheduleStore
+from triggers.ports import Advance, Armed, DeliveryStore, Ended, Move, Replay, ScheduleStore
 from triggers.store import open_deliveries, open_schedules
 
 NOW = 1_750_000_000.0
@@ -265,7 +265,7 @@ def test_old_occurrences_are_removed_and_open_ones_stay(schedules: ScheduleStore
     assert [one.key.nominal for one in schedules.history("uid-of-nightly")] == [300, 100]
 
 
-def test_replays_of_a_schedule_that_have_not_settled_are_found(
+def test_replays_of_a_schedule_are_found_until_they_settled_without_a_run(
     schedules: ScheduleStore, deliveries: DeliveryStore
 ) -> None:
     made = armed()
@@ -279,11 +279,27 @@ def test_replays_of_a_schedule_that_have_not_settled_are_found(
             uid, *WHERE, SourceKind.SCHEDULE, name, uid, target, ScheduleRetry(), parent=parent
         )
         deliveries.open(delivery)
-    assert schedules.replays(made.schedule) == ["replay"]
+    assert schedules.replays(made.schedule) == [Replay("replay", False, None)]
     before = deliveries.get("replay")
     after = replace(before, state=DeliveryState.CANCELLED, settled_at=NOW)
     deliveries.record([Move(before, DeliveryEvent.WITHDRAWN, after)])
     assert schedules.replays(made.schedule) == []
+    deliveries.open(replace(before, uid="again", key="again", parent="replay"))
+    [claimed] = [
+        one
+        for one in deliveries.claim("me", now=NOW, ttl=1, most=9, per_place=9, busy={}).taken
+        if one.uid == "again"
+    ]
+    ran = replace(
+        claimed,
+        state=DeliveryState.DELIVERED,
+        execution="run",
+        lease_owner=None,
+        lease_until=None,
+        settled_at=NOW,
+    )
+    deliveries.record([Move(claimed, DeliveryEvent.ACCEPTED, ran)])
+    assert schedules.replays(made.schedule) == [Replay("again", True, "run")]
 
 
 def test_many_are_read_and_taken_in_the_order_in_which_they_were_asked_for(

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from jobrunner.core.records import Execution, Scope
+from jobrunner.core.states import ExecutionState
 from jobrunner.lib.clock import FakeClock
 from jobrunner.lib.ids import CountedIds
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore
+from tests.support.stores import an_execution
 from triggers.core.records import Delivery, HttpTarget, Occurrence, Schedule
 from triggers.core.states import DeliveryEvent, DeliveryState, OccurrenceState
 from triggers.ports import Armed, DeliveryFilter, DeliveryStore, Move, ScheduleStore
@@ -120,6 +122,52 @@ class World:
             settled_at=self.clock.now(),
         )
         assert self.deliveries.record([Move(before, event, after)]) == [True]
+
+    # What is started; the job is named "report".
+
+    def start_run(
+        self, row: Occurrence, state: ExecutionState = ExecutionState.RUNNING
+    ) -> Execution:
+        """The run of an open occurrence, acknowledged on start."""
+        assert row.delivery is not None
+        return self.start(self.deliveries.get(row.delivery), state)
+
+    def start(
+        self, delivery: Delivery, state: ExecutionState = ExecutionState.RUNNING
+    ) -> Execution:
+        name = f"run-of-{delivery.uid}"
+        run = an_execution(name, job="report", state=state, completed_at=None)
+        self.jobs.create_execution(run)
+        now = self.clock.now()
+        self.deliveries.claim("me", now=1e12, ttl=1, most=1000, per_place=1000, busy={})
+        before = self.deliveries.get(delivery.uid)
+        after = replace(
+            before,
+            state=DeliveryState.DELIVERED,
+            execution=run.uid,
+            lease_owner=None,
+            lease_until=None,
+            settled_at=now,
+        )
+        assert self.deliveries.record([Move(before, DeliveryEvent.ACCEPTED, after)]) == [True]
+        return run
+
+    def run_of(self, row: Occurrence) -> Execution:
+        assert row.delivery is not None
+        uid = self.deliveries.get(row.delivery).execution
+        assert uid is not None
+        return self.jobs.get_execution_by_uid(uid)
+
+    def end_run(self, run: Execution, state: ExecutionState = ExecutionState.SUCCEEDED) -> None:
+        """As if its runner had driven it to its end."""
+        values = state.value, self.clock.now(), run.uid
+        statement = "UPDATE executions SET state = ?, completed_at = ? WHERE uid = ?"
+        self.jobs.database.write(lambda session: session.execute(statement, values))
+
+    def end_runs(self) -> None:
+        for run in self.jobs.list_executions(WHERE, job="report"):
+            if run.completed_at is None:
+                self.end_run(run)
 
 
 class IdleRunner:

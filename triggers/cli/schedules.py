@@ -28,6 +28,7 @@ from triggers.cli.schedules_flags import (
     HTTP,
     INSTANT,
     JOB,
+    OVERLAPS,
     POLICY,
     PUBSUB,
     SCHEDULE,
@@ -355,17 +356,31 @@ def run(state: State, name: str) -> None:
 @click.option("--from", "start", type=INSTANT, metavar="INSTANT", required=True, help="From then.")
 @click.option("--to", "end", type=INSTANT, metavar="INSTANT", required=True, help="Up to then.")
 @click.option("--id", metavar="ID", help="The same one opens nothing twice  [default: a new one].")
+@click.option(
+    "--overlap",
+    type=click.Choice(OVERLAPS),
+    help="For these occurrences instead of the schedule's own.",
+)
 @click.option("--dry-run", is_flag=True, help="Only print the instants.")
 @with_state
 def backfill(
-    state: State, name: str, start: float, end: float, id: str | None, dry_run: bool
+    state: State,
+    name: str,
+    start: float,
+    end: float,
+    id: str | None,
+    overlap: str | None,
+    dry_run: bool,
 ) -> None:
     """Open what was due in a range, both ends included."""
     from jobrunner.core.timestamps import format_time
 
     ours = id or f"backfill-{int(time.time())}"
     ends = {"start": format_time(start), "end": format_time(end)}
-    answer, _ = act(state, name, "backfill", {"id": ours, "dryRun": dry_run, **ends})
+    body: Document = {"id": ours, "dryRun": dry_run, **ends}
+    if overlap is not None:
+        body["overlap"] = overlap
+    answer, _ = act(state, name, "backfill", body)
     sys.stdout.writelines(f"{instant}\n" for instant in answer["instants"])
     said = "would be opened" if dry_run else "were opened"
     click.echo(f"{len(answer['instants'])} occurrences {said} as '{ours}'.", err=True)

@@ -34,11 +34,12 @@ SCHEDULE = (
         "--repeat", type=click.Choice(["first", "both"]), help="A time that the clocks show twice."
     ),
 )
+OVERLAPS = ("allow", "forbid", "queue-one", "queue-all", "replace")
 POLICY = (
     click.option("--description", metavar="TEXT", help="For people."),
     click.option(
         "--overlap",
-        type=click.Choice(["allow", "forbid", "queue-one", "queue-all", "replace"]),
+        type=click.Choice(OVERLAPS),
         help="While one is open  [default: queue-one for calls, allow for jobs].",
     ),
     click.option("--overlap-limit", type=whole(1, 1000), metavar="N", help="How many may be open."),

@@ -22,6 +22,7 @@ from triggers.core.records import (
     Occurrence,
     OccurrenceKey,
     Origin,
+    Overlap,
     Schedule,
     ScheduleState,
 )
@@ -195,12 +196,24 @@ class Schedules:
         schedule = self.find(scope, name).schedule
         return plan_backfill(schedule, timing_of(schedule), id, start, end)
 
-    def backfill(self, scope: Scope, name: str, id: str, start: float, end: float) -> Backfill:
-        """Opens what was due in a range under the id; the same id opens nothing again."""
+    def backfill(
+        self,
+        scope: Scope,
+        name: str,
+        id: str,
+        start: float,
+        end: float,
+        *,
+        overlap: Overlap | None = None,
+    ) -> Backfill:
+        """Opens what was due in a range under the id; the same id opens nothing again. ``overlap``
+        is instead of the schedule's own."""
         if not id or not id.isprintable() or "/" in id:
             raise InvalidSpec([Violation("id", f"'{id}' is not an id; letters and digits will do")])
         schedule = self._take(scope, name).schedule
         plan = plan_backfill(schedule, timing_of(schedule), id, start, end)
+        if overlap is not None:
+            schedule = replace(schedule, overlap=overlap)
         for key in plan.keys:
             self.firing.open_at(schedule, key, Origin.BACKFILL, self._clock.now())
         return plan

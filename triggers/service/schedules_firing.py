@@ -43,7 +43,7 @@ from triggers.core.states import (
     OccurrenceState,
 )
 from triggers.core.zones import offset_text
-from triggers.ports import Armed, DeliveryStore, Ended, Move, ScheduleStore
+from triggers.ports import Armed, DeliveryStore, Ended, Move, Replay, ScheduleStore
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 _EXECUTION = "execution "
@@ -73,6 +73,8 @@ class Firing:
         self._ids = ids
         # Which schedules the work at hand has paused; each work begins anew.
         self._paused: set[str] = set()
+        # Uids of executions that replays have started and that are over, for good.
+        self._ended: set[str] = set()
 
     # ------------------------------------------------------------ the clock
 
@@ -146,7 +148,7 @@ class Firing:
             running = len(self._executions(Scope(target.project, target.region), target.job))
         else:
             running = len(self._schedules.live(uid, OccurrenceState.OPEN))
-            running += len(self._schedules.replays(schedule))
+            running += len(self._replays(schedule))
         return running < schedule.overlap_limit
 
     # ------------------------------------------------------------ may it start
@@ -249,15 +251,28 @@ class Firing:
             for row in self._schedules.live(schedule.uid, OccurrenceState.OPEN)
             if not self._closed(schedule, row, now)
         ]
-        replays = [f"{_REPLAY}{uid}" for uid in self._schedules.replays(schedule)]
+        replays = self._replays(schedule)
         target = schedule.target
         if schedule.overlap_scope is OverlapScope.SCHEDULE or not isinstance(target, JobTarget):
-            return [*(str(row.key) for row in open_ones), *replays]
+            return [*(str(row.key) for row in open_ones), *(f"{_REPLAY}{r.uid}" for r in replays)]
         executions = self._executions(Scope(target.project, target.region), target.job)
         started = {execution.uid for execution in executions}
         names = [f"{_EXECUTION}{execution.name}" for execution in reversed(executions)]
         # An execution and the occurrence that started it are one run.
-        return names + [str(row.key) for row in open_ones if self._run_of(row) not in started]
+        names += [str(row.key) for row in open_ones if self._run_of(row) not in started]
+        return names + [f"{_REPLAY}{r.uid}" for r in replays if r.execution not in started]
+
+    def _replays(self, schedule: Schedule) -> list[Replay]:
+        """Those that are not over: unsettled, or their runs go on."""
+        found = []
+        for replay in self._schedules.replays(schedule):
+            if replay.settled and replay.execution not in self._ended:
+                run = self._execution(replay.execution)
+                if (run is None or run.state in SETTLED_EXECUTIONS) and replay.execution:
+                    self._ended.add(replay.execution)
+            if not replay.settled or replay.execution not in self._ended:
+                found.append(replay)
+        return found
 
     def _executions(self, scope: Scope, job: str) -> Sequence[Execution]:
         """Those that have not ended, newest first."""

@@ -11,7 +11,7 @@ from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Occurrence, OccurrenceKey, Schedule
 from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
-from triggers.ports import Advance, Armed, Draft, Ended
+from triggers.ports import Advance, Armed, Draft, Ended, Replay
 from triggers.store import schedules_many as many
 from triggers.store.rows import columns, in_chunks, marks
 from triggers.store.schedules_rows import (
@@ -82,7 +82,8 @@ _ENDED = (
 _WAITING = "SELECT DISTINCT schedule FROM occurrences WHERE state = 'WAITING'"
 # There are few replays, and an index of their parents, which this comparison lets SQLite use.
 _REPLAYS = (
-    "SELECT position, uid FROM deliveries WHERE parent > '' AND settled_at IS NULL"
+    "SELECT position, uid, settled_at, execution FROM deliveries WHERE parent > ''"
+    " AND (settled_at IS NULL OR execution IS NOT NULL)"
     " AND project = ? AND region = ? AND source = 'schedule' AND source_name = ?"
 )
 _PRUNE = "DELETE FROM occurrences WHERE settled_at IS NOT NULL AND settled_at < ?"
@@ -244,10 +245,11 @@ class SqlSchedules:
     def waiting(self) -> Sequence[str]:
         return [row[0] for row in self._read(lambda s: s.execute(_WAITING).fetchall())]
 
-    def replays(self, schedule: Schedule) -> Sequence[str]:
+    def replays(self, schedule: Schedule) -> Sequence[Replay]:
         params = (schedule.project, schedule.region, schedule.name)
         rows = self._read(lambda s: s.execute(_REPLAYS, params).fetchall())
-        return [uid for _, uid in sorted(rows)]
+        rows.sort(key=lambda row: row[0])
+        return [Replay(uid, settled is not None, run) for _, uid, settled, run in rows]
 
     def prune(self, settled_before: float) -> int:
         return self._write(lambda s: s.execute(_PRUNE, (settled_before,)).rowcount)

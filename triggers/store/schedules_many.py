@@ -27,7 +27,7 @@ _ENGAGED = f"SELECT t FROM {{}} WHERE {_LIVE.format('OPEN')} OR {_LIVE.format('W
 # There are few replays, and an index of their parents, which this comparison lets SQLite use.
 _REPLAYING = (
     "SELECT DISTINCT project, region, source_name FROM deliveries"
-    " WHERE parent > '' AND settled_at IS NULL AND source = 'schedule'"
+    " WHERE parent > '' AND (settled_at IS NULL OR execution IS NOT NULL) AND source = 'schedule'"
 )
 _OPEN = (
     f"INSERT INTO occurrences ({columns(OCCURRENCE)}) VALUES ({marks(OCCURRENCE)})"

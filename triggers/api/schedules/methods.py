@@ -19,9 +19,9 @@ from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
 from jobrunner.service.places import Places, region
 from triggers.api.schedules.history import compared, occurrences, range_of
-from triggers.api.schedules.reading import NEW, OUTPUT, Settings, in_scope, settings_of
+from triggers.api.schedules.reading import NEW, OUTPUT, Settings, in_scope, one_of, settings_of
 from triggers.api.schedules.writing import Document, schedule_document, time
-from triggers.core.records import HttpTarget, JobTarget, Schedule
+from triggers.core.records import HttpTarget, JobTarget, Overlap, Schedule
 from triggers.core.zones import offset_text, zone_of
 from triggers.ports import Armed
 from triggers.service.schedules import Schedules
@@ -169,6 +169,7 @@ class _Table:
         problems = Problems()
         node = Node(body, "", problems)
         id, dry = node.text("id"), node.flag("dryRun")
+        overlap = one_of(node, "overlap", Overlap)
         texts = {key: node.text(key) for key in _RANGE}
         node.end()
         if problems.violations:
@@ -179,7 +180,8 @@ class _Table:
         if dry:
             plan = self._schedules.planned(scope, name, id, start, end)
         else:
-            plan = await self._commit(lambda: self._schedules.backfill(scope, name, id, start, end))
+            backfill = partial(self._schedules.backfill, scope, name, id, start, end)
+            plan = await self._commit(lambda: backfill(overlap=overlap))
             self._changed()
         instants = [offset_text(key.nominal, zone) for key in plan.keys]
         return Answer({"id": id, "dryRun": dry, "instants": instants})

@@ -66,12 +66,12 @@ def settings_of(spec: Node, problems: Problems) -> Settings:
         "time_zone": spec.text("timeZone") or DEFAULT_ZONE,
         "target": _target(spec, problems),
         "retry": retry_policy(spec.node("retryConfig")),
-        "gap": _one_of(spec, "gap", Gap),
-        "repeat": _one_of(spec, "repeat", Repeat),
-        "overlap": _one_of(spec, "overlap", Overlap),
+        "gap": one_of(spec, "gap", Gap),
+        "repeat": one_of(spec, "repeat", Repeat),
+        "overlap": one_of(spec, "overlap", Overlap),
         "overlap_limit": number("overlapLimit", 1),
-        "overlap_scope": _one_of(spec, "overlapScope", OverlapScope) or OverlapScope.SCHEDULE,
-        "catch_up": _one_of(spec, "missedRuns", CatchUp) or CatchUp.LATEST,
+        "overlap_scope": one_of(spec, "overlapScope", OverlapScope) or OverlapScope.SCHEDULE,
+        "catch_up": one_of(spec, "missedRuns", CatchUp) or CatchUp.LATEST,
         "catch_up_limit": number("missedRunsLimit", NEW.catch_up_limit),
         "catch_up_window": seconds("missedRunsWindow"),
         "spread": round(seconds("spread") or 0),
@@ -99,7 +99,7 @@ def schedule_of(document: dict[str, Any]) -> Schedule:
     not looked at. Raises InvalidSpec."""
     problems = Problems()
     node = Node(document, "", problems)
-    state = _one_of(node, "state", ScheduleState) or ScheduleState.ENABLED
+    state = one_of(node, "state", ScheduleState) or ScheduleState.ENABLED
     settings = settings_of(node, problems)
 
     def instant(key: str) -> float:
@@ -161,13 +161,13 @@ def _job(node: Node) -> JobTarget:
         node.text("project"),
         node.text("region"),
         overrides,
-        _one_of(node, "acknowledge", Ack) or Ack.ON_START,
+        one_of(node, "acknowledge", Ack) or Ack.ON_START,
     )
     node.end()
     return target
 
 
-def _one_of(node: Node, key: str, kind: type[E]) -> E | None:
+def one_of(node: Node, key: str, kind: type[E]) -> E | None:
     text = node.optional_text(key)
     if text is None:
         return None
