@@ -191,6 +191,8 @@ def test_a_backfill_is_shown_first_and_opens_each_moment_once() -> None:
     for _ in range(2):
         ok("backfill", "ping", *range_, "--id", "b1")
     assert ok("describe", "ping").count("backfill b1") == 3
+    ok("backfill", "ping", *range_, "--id", "b2", "--overlap", "forbid")
+    assert ok("describe", "ping").count("overlap forbid") == 3
 
 
 def test_what_is_run_by_hand_is_called_by_the_server(
