@@ -19,6 +19,7 @@ from triggers.core.records import (
     EventRetry,
     HttpTarget,
     JobTarget,
+    ManualRetry,
     OAuthToken,
     OidcToken,
     Payload,
@@ -104,6 +105,7 @@ POLICIES = [
     QueueRetry(max_attempts=-1),
     PushRetry(min_backoff=10.0, max_delivery_attempts=5),
     EventRetry(max_attempts=1),
+    ManualRetry(retry_count=None, max_retry_duration=60.0),
 ]
 
 

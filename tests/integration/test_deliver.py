@@ -95,7 +95,7 @@ def test_a_delivery_that_waits_can_be_withdrawn(home: Path, receiver: Receiver) 
         ({"http": {"url": "http://x", "body": "?"}}, "http.body"),
         ({"http": {"url": "http://x", "colour": 1}}, "http.colour"),
         ({"job": {"name": "x", "acknowledgedOn": "never"}}, "job.acknowledgedOn"),
-        ({"job": {"name": "x"}, "retry": {"retryCount": 99}}, "retry.retryCount"),
+        ({"job": {"name": "x"}, "retry": {"retryCount": -1}}, "retry.retryCount"),
         ({"job": {"name": "x"}, "retry": {"minBackoff": "soon"}}, "retry.minBackoff"),
         ({"job": {"name": "x"}, "delay": 5}, "delay"),
         ([], "not an object"),
@@ -141,6 +141,6 @@ def test_a_job_acknowledged_on_success_is_run_again_until_it_succeeds(
 
 def test_a_job_that_is_not_there_makes_a_dead_letter_that_says_so(home: Path) -> None:
     with served(home) as server:
-        answer = server.call("POST", PATH, {"job": {"name": "nowhere"}})
+        answer = server.call("POST", PATH, {"job": {"name": "nowhere"}, "retry": {"retryCount": 0}})
         found = until_state(server, answer["uid"], "DEAD")
         assert "404" in found["reason"]

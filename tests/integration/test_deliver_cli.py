@@ -20,8 +20,14 @@ def run(*words: str, code: int = 0, stdin: bytes = b"") -> str:
     return done.stdout.decode() + said
 
 
-def states() -> list[str]:
-    return [one["state"] for one in json.loads(run("list", "--format", "json"))]
+def listed(*words: str) -> list[dict[str, object]]:
+    found = json.loads(run("list", "--format", "json", *words))
+    assert isinstance(found, list)
+    return found
+
+
+def states() -> list[object]:
+    return [one["state"] for one in listed()]
 
 
 def test_what_is_opened_without_a_server_waits_and_is_sent_when_one_runs(home: Path) -> None:
@@ -42,9 +48,13 @@ def test_what_is_opened_without_a_server_waits_and_is_sent_when_one_runs(home: P
 def test_dead_letters_are_listed_replayed_and_purged_through_the_server(home: Path) -> None:
     with receiving() as receiver, served(home) as server:
         receiver.answer = lambda path, count: 400 if count == 1 else 200
-        uid = run("send", f"{receiver.url}/b", "--header", "X-A: b").split()[0]
+        once = ("--max-retry-attempts", "0")
+        uid = run("send", f"{receiver.url}/b", "--header", "X-A: b", *once).split()[0]
         eventually(lambda: states() == ["DEAD"])
         assert receiver.headers["/b"]["X-A"] == "b"
+        assert receiver.headers["/b"]["User-Agent"].startswith("jobrunner/")
+        assert not [name for name in receiver.headers["/b"] if "Cloud" in name]
+        assert [one["uid"] for one in listed("--source", "manual")] == [uid]
         assert "HTTP 400; no retries" in run("list", "--state", "dead")
         assert "1 would be replayed" in run("replay", "--state", "dead", "--dry-run")
         assert uid in run("replay", uid)

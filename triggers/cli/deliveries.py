@@ -12,7 +12,7 @@ from jobrunner.cli.params import DURATION, whole
 
 ROOM = "deliveries"
 STATES = ("PENDING", "SENDING", "FOLLOWING", "DELIVERED", "DEAD", "EXPIRED", "CANCELLED")
-SOURCES = ("schedule", "queue", "subscription", "event-trigger")
+SOURCES = ("schedule", "queue", "subscription", "event-trigger", "manual")
 Document = dict[str, Any]
 
 
@@ -106,11 +106,15 @@ def list_(state: State, limit: int, form: str, **wanted: Any) -> None:
     emit(form, lambda: found, lambda: table(headers, [_line(one) for one in found]))
 
 
+def _source(one: Document) -> str:
+    return f"{one['source']} {one['sourceName']}".strip()
+
+
 def _line(one: Document) -> list[str]:
     return [
         one["uid"],
         one["state"],
-        f"{one['source']} {one['sourceName']}",
+        _source(one),
         one["target"],
         str(one["attempts"] + one.get("unknownEnds", 0)),
         _local(one["createTime"]),
@@ -140,7 +144,7 @@ def _described(one: Document) -> str:
             ("Delivery", one["uid"]),
             ("State", one["state"]),
             ("Reason", one.get("reason", "")),
-            ("Source", f"{one['source']} {one['sourceName']}"),
+            ("Source", _source(one)),
             ("Key", one["key"]),
             ("Order key", one.get("orderKey", "")),
             ("Target", _called(one["calls"])),
@@ -228,8 +232,18 @@ def count(state: State, form: str, **wanted: Any) -> None:
 @click.option("--key", metavar="TEXT", help="What has the same key is sent once.")
 @click.option("--order-key", metavar="TEXT", help="One after the other within this key.")
 @click.option("--delay", type=DURATION, metavar="DURATION", help="Not before that time has passed.")
-@click.option("--max-retry-attempts", type=whole(0), metavar="N", help="Retries  [default: 0].")
-@click.option("--max-retry-duration", type=DURATION, metavar="DURATION", help="[default: no limit]")
+@click.option(
+    "--max-retry-attempts",
+    type=whole(0),
+    metavar="N",
+    help="Retries after the first attempt  [default: 5].",
+)
+@click.option(
+    "--max-retry-duration",
+    type=DURATION,
+    metavar="DURATION",
+    help="From the first; alone it is the only limit.",
+)
 @click.option("--min-backoff", type=DURATION, metavar="DURATION", help="[default: 5s]")
 @click.option("--max-backoff", type=DURATION, metavar="DURATION", help="[default: 1h]")
 @click.option("--max-doublings", type=whole(0), metavar="N", help="[default: 5]")

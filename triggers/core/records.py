@@ -25,6 +25,8 @@ class SourceKind(StrEnum):
     QUEUE = "queue"
     SUBSCRIPTION = "subscription"
     EVENT_TRIGGER = "event-trigger"
+    MANUAL = "manual"
+    """Somebody has sent it by hand."""
 
 
 # Targets
@@ -143,7 +145,19 @@ class EventRetry:
     lifetime: float = 86_400.0
 
 
-RetryPolicy = ScheduleRetry | QueueRetry | PushRetry | EventRetry
+@dataclass(frozen=True, slots=True)
+class ManualRetry:
+    """Of what is sent by hand. ``retry_count`` comes on top of the first attempt, ``None`` is no
+    limit; a ``max_retry_duration`` of 0 is no limit."""
+
+    retry_count: int | None = 5
+    max_retry_duration: float = 0.0
+    min_backoff: float = 5.0
+    max_backoff: float = 3600.0
+    max_doublings: int = 5
+
+
+RetryPolicy = ScheduleRetry | QueueRetry | PushRetry | EventRetry | ManualRetry
 
 
 # Schedules

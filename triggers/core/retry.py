@@ -14,6 +14,7 @@ from jobrunner.errors import InvalidSpec, Violation
 from triggers.core.records import (
     Delivery,
     EventRetry,
+    ManualRetry,
     PushRetry,
     QueueRetry,
     RetryPolicy,
@@ -80,14 +81,18 @@ def next_attempt(
 ) -> RetryAt | Exhausted:
     """What follows the failed attempt that ended at ``now``.
 
-    ``retry_after`` is what the answer asked for, in seconds; only queues heed it, up to their
-    longest back-off. ``pause`` is the subscription's, see :func:`push_pause`.
+    ``retry_after`` is what the answer asked for, in seconds; only queues and what is sent by hand
+    heed it, up to their longest back-off. ``pause`` is the subscription's, see :func:`push_pause`.
     """
     match policy:
         case ScheduleRetry():
             return _scheduled(policy, past, now)
         case QueueRetry():
-            return _queued(policy, past, now, retry_after)
+            count = policy.max_attempts if policy.max_attempts >= 0 else None
+            found = _limited(policy, past, now, count, f"maxAttempts {policy.max_attempts}")
+            return _heeded(found, policy.max_backoff, now, retry_after)
+        case ManualRetry():
+            return _heeded(_by_hand(policy, past, now), policy.max_backoff, now, retry_after)
         case PushRetry():
             return _pushed(policy, past, now, jitter, pause)
         case EventRetry():
@@ -147,21 +152,26 @@ def _scheduled(policy: ScheduleRetry, past: History, now: float) -> RetryAt | Ex
     return _limited(policy, past, now, count, f"retryCount {policy.retry_count}")
 
 
-def _queued(
-    policy: QueueRetry, past: History, now: float, retry_after: float | None
+def _by_hand(policy: ManualRetry, past: History, now: float) -> RetryAt | Exhausted:
+    if policy.retry_count == 0 and policy.max_retry_duration == 0:
+        return Exhausted("no retries: retryCount is 0")
+    count = None if policy.retry_count is None else policy.retry_count + 1
+    return _limited(policy, past, now, count, f"retryCount {policy.retry_count}")
+
+
+def _heeded(
+    found: RetryAt | Exhausted, most: float, now: float, retry_after: float | None
 ) -> RetryAt | Exhausted:
-    count = policy.max_attempts if policy.max_attempts >= 0 else None
-    found = _limited(policy, past, now, count, f"maxAttempts {policy.max_attempts}")
     if isinstance(found, Exhausted) or retry_after is None:
         return found
-    asked = min(retry_after, policy.max_backoff)
+    asked = min(retry_after, most)
     if asked <= found.delay:
         return found
     return RetryAt(now + asked, asked, f"{found.reason}; the answer asked for {_s(retry_after)}")
 
 
 def _limited(
-    policy: ScheduleRetry | QueueRetry,
+    policy: ScheduleRetry | QueueRetry | ManualRetry,
     past: History,
     now: float,
     count: int | None,
@@ -236,6 +246,10 @@ def check_retry(policy: RetryPolicy, field: str = "retryConfig") -> None:
                 problem = f"{policy.max_attempts} is not 1 or more, or -1 for no limit"
                 problems.add(f"{field}.maxAttempts", problem)
             _check_backoff(problems, field, policy, "Backoff")
+        case ManualRetry():
+            if policy.retry_count is not None and policy.retry_count < 0:
+                problems.add(f"{field}.retryCount", f"{policy.retry_count} is not 0 or more")
+            _check_backoff(problems, field, policy, "Backoff")
         case PushRetry():
             _check_push(problems, field, policy)
         case EventRetry():
@@ -247,7 +261,7 @@ def check_retry(policy: RetryPolicy, field: str = "retryConfig") -> None:
 
 
 def _check_backoff(
-    problems: Problems, field: str, policy: ScheduleRetry | QueueRetry, suffix: str
+    problems: Problems, field: str, policy: ScheduleRetry | QueueRetry | ManualRetry, suffix: str
 ) -> None:
     durations = {
         f"min{suffix}": policy.min_backoff,

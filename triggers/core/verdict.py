@@ -91,7 +91,7 @@ def judge_start(execution: str, ack: Ack) -> Verdict | None:
 
 
 def accepts(source: SourceKind, status: int) -> bool:
-    """Push and events: five codes and no others. Schedules and queues: 200 to 299."""
+    """Push and events: five codes and no others. Everything else: 200 to 299."""
     if source in {SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER}:
         return status in PUSH_ACCEPTS
     return 200 <= status <= 299
@@ -99,7 +99,7 @@ def accepts(source: SourceKind, status: int) -> bool:
 
 def follows_redirects(source: SourceKind) -> bool:
     """Where a redirect is followed the final answer decides; elsewhere it is a no."""
-    return source in {SourceKind.SCHEDULE, SourceKind.QUEUE}
+    return source not in {SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER}
 
 
 def counts_as_response(outcome: Outcome) -> bool:
@@ -146,6 +146,8 @@ def _answered(source: SourceKind, answer: Answer) -> Verdict:
     if source is SourceKind.QUEUE and answer.status in THROTTLING:
         reason = f"HTTP {answer.status}, the queue slows down"
         return Verdict(Ruling.RETRY, reason, answer.retry_after, throttle=True)
+    if source is SourceKind.MANUAL and answer.status in THROTTLING:
+        return Verdict(Ruling.RETRY, f"HTTP {answer.status}", answer.retry_after)
     push = source in {SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER}
     if push and 200 <= answer.status <= 299:
         reason = f"HTTP {answer.status}, which does not acknowledge; 200, 201, 202 and 204 do"

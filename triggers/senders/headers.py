@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from jobrunner import __version__
 from jobrunner.core.timestamps import format_time
 from triggers.core.records import Delivery, Headers, HttpTarget, OccurrenceKey, SourceKind
 
@@ -27,10 +28,13 @@ _OURS = frozenset({
     "upgrade", "expect", "proxy-connection", "proxy-authorization",
 })  # fmt: skip
 _RESERVED = ("x-google-", "x-appengine-")
-_FIXED = {
+_FIXED: dict[SourceKind, tuple[str, ...]] = {
+    SourceKind.MANUAL: (),
     SourceKind.SCHEDULE: ("x-cloudscheduler", *_RESERVED),
     SourceKind.QUEUE: ("x-cloudtasks-", *_RESERVED),
 }
+_TYPED = frozenset({SourceKind.SCHEDULE, SourceKind.MANUAL})
+"""Sources that give a body a type where nobody has said one."""
 _SCHEDULE_TIME = SCHEDULE_TIME.lower()
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -52,6 +56,8 @@ def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
     message (an attribute of somebody's making) is left out instead: it must not block the rest.
     """
     sent: dict[str, tuple[str, str]] = {}
+    if delivery.source is SourceKind.MANUAL:
+        sent["user-agent"] = ("User-Agent", f"jobrunner/{__version__}")
     for name, value in target.headers:
         if not _sendable(name, value):
             raise UnusableHeader(f"the header {name[:100]!a} cannot be sent as it is")
@@ -66,7 +72,7 @@ def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
         del sent[name]
     for name, value in _prescribed(delivery, brought):
         sent[name.lower()] = (name, value)
-    typed = "content-type" in sent or delivery.source is not SourceKind.SCHEDULE
+    typed = "content-type" in sent or delivery.source not in _TYPED
     if not typed and body_of(delivery, target):
         sent["content-type"] = ("Content-Type", "application/octet-stream")
     return dict(sent.values())
@@ -92,6 +98,8 @@ def _prescribed(delivery: Delivery, scheduled: tuple[str, str] | None) -> Header
             )
         case SourceKind.QUEUE:
             return _of_queue(delivery)
+        case SourceKind.MANUAL:
+            return ()
         case _:
             return _PUSH
 

@@ -25,8 +25,8 @@ from triggers.core.records import (
     Delivery,
     HttpTarget,
     JobTarget,
+    ManualRetry,
     OidcToken,
-    ScheduleRetry,
     SourceKind,
     Target,
 )
@@ -37,8 +37,6 @@ from triggers.ports import DeliveryFilter, DeliveryStore
 from triggers.service import moves
 from triggers.service.delivery_documents import Document, description, summary
 
-BY_HAND = "@manual"
-"""The name of the source of what is sent by hand; no schedule can have it."""
 LETTERS = frozenset({DeliveryState.DEAD, DeliveryState.EXPIRED})
 """States of what was given up, and can be replayed."""
 PAGE, LARGEST_PAGE = 100, 1000
@@ -110,8 +108,8 @@ class Deliveries:
             uid=uid,
             project=scope.project,
             region=scope.region,
-            source=SourceKind.SCHEDULE,
-            source_name=BY_HAND,
+            source=SourceKind.MANUAL,
+            source_name="",
             key=_text(body, "key") or uid,
             target=target,
             retry=retry,
@@ -370,13 +368,17 @@ def _target(body: Mapping[str, Any], scope: Scope) -> Target:
     )
 
 
-def _retry(given: Mapping[str, Any]) -> ScheduleRetry:
+def _retry(given: Mapping[str, Any]) -> ManualRetry:
+    """Where a duration is given, and no count, only the duration is a limit."""
     known = ("retryCount", "maxRetryDuration", "minBackoff", "maxBackoff", "maxDoublings")
     _known(given, known, "retry.")
-    default = ScheduleRetry()
-    return ScheduleRetry(
-        retry_count=_whole(given, "retryCount", default.retry_count, "retry."),
-        max_retry_duration=_duration(given, "maxRetryDuration", 0.0, "retry."),
+    default, longest = ManualRetry(), _duration(given, "maxRetryDuration", 0.0, "retry.")
+    count = None
+    if "retryCount" in given or not longest:
+        count = _whole(given, "retryCount", default.retry_count or 0, "retry.")
+    return ManualRetry(
+        retry_count=count,
+        max_retry_duration=longest,
         min_backoff=_duration(given, "minBackoff", default.min_backoff, "retry."),
         max_backoff=_duration(given, "maxBackoff", default.max_backoff, "retry."),
         max_doublings=_whole(given, "maxDoublings", default.max_doublings, "retry."),

@@ -15,6 +15,7 @@ from triggers.core.records import (
     Headers,
     HttpTarget,
     JobTarget,
+    ManualRetry,
     PubsubTarget,
     PushRetry,
     QueueRetry,
@@ -118,6 +119,7 @@ _KINDS: dict[type[RetryPolicy], str] = {
     QueueRetry: "queue",
     PushRetry: "push",
     EventRetry: "event",
+    ManualRetry: "manual",
 }
 
 

@@ -17,6 +17,7 @@ from triggers.core.records import (
     EventRetry,
     HttpTarget,
     JobTarget,
+    ManualRetry,
     OAuthToken,
     OidcToken,
     Payload,
@@ -70,6 +71,7 @@ class _Retry(msgspec.Struct, omit_defaults=True):
     queue: QueueRetry | None = None
     push: PushRetry | None = None
     event: EventRetry | None = None
+    manual: ManualRetry | None = None
 
 
 _target = msgspec.json.Decoder(_Target)
@@ -132,13 +134,15 @@ def encode_retry(policy: RetryPolicy) -> str:
             return _encode(_Retry(push=policy))
         case EventRetry():
             return _encode(_Retry(event=policy))
+        case ManualRetry():
+            return _encode(_Retry(manual=policy))
 
 
 def decode_retry(text: str) -> RetryPolicy:
     known = _retries.get(text)
     if known is None:
         found = _decode(_retry, text)
-        known = found.schedule or found.queue or found.push or found.event
+        known = found.schedule or found.queue or found.push or found.event or found.manual
         if known is None:
             raise _unreadable("it names no retry policy")
         if len(text) <= LONGEST_REMEMBERED:

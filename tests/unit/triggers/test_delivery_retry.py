@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobrunner.errors import InvalidSpec
-from triggers.core.records import EventRetry, PushRetry, QueueRetry, RetryPolicy, ScheduleRetry
+from triggers.core.records import (
+    EventRetry,
+    ManualRetry,
+    PushRetry,
+    QueueRetry,
+    RetryPolicy,
+    ScheduleRetry,
+)
 from triggers.core.retry import (
     LONGEST_PAUSE,
     Exhausted,
@@ -105,6 +112,20 @@ def test_a_queue_waits_as_long_as_the_answer_asks_but_not_beyond_its_ceiling() -
         after = next_attempt(policy, History(1, T0), T0, retry_after=seconds)
         assert isinstance(after, RetryAt)
         assert after.delay == delay
+
+
+def test_what_is_sent_by_hand_is_tried_again_five_times_where_nobody_says_how_often() -> None:
+    assert delays(ManualRetry()) == [5, 10, 20, 40, 80]
+    assert next_attempt(ManualRetry(retry_count=0), History(1, T0), T0) == Exhausted(
+        "no retries: retryCount is 0"
+    )
+    assert len(delays(ManualRetry(retry_count=50))) == 50
+    assert delays(ManualRetry(retry_count=None, max_retry_duration=75)) == [5, 10, 20, 40]
+    spent = next_attempt(ManualRetry(retry_count=1), History(2, T0), T0)
+    assert spent == Exhausted("retryCount 1 is used up")
+    asked = next_attempt(ManualRetry(), History(1, T0), T0, retry_after=30)
+    assert isinstance(asked, RetryAt)
+    assert asked.delay == 30
 
 
 def test_push_without_a_retry_policy_goes_again_at_once_unless_the_subscription_pauses() -> None:

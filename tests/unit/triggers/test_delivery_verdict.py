@@ -23,7 +23,7 @@ from triggers.core.verdict import (
 
 K = SourceKind
 PUSHED = [K.SUBSCRIPTION, K.EVENT_TRIGGER]
-CALLED = [K.SCHEDULE, K.QUEUE]
+CALLED = [K.SCHEDULE, K.QUEUE, K.MANUAL]
 
 
 @pytest.mark.parametrize("source", PUSHED)
@@ -51,6 +51,11 @@ def test_no_status_is_ever_a_reason_to_give_up_at_once(source: SourceKind, statu
 def test_a_queue_slows_down_and_heeds_retry_after_for_429_and_503(status: int) -> None:
     verdict = judge(K.QUEUE, Answer(status, retry_after=7))
     assert (verdict.ruling, verdict.throttle, verdict.retry_after) == (Ruling.RETRY, True, 7)
+
+
+def test_what_is_sent_by_hand_heeds_retry_after_and_slows_down_nothing_else() -> None:
+    verdict = judge(K.MANUAL, Answer(503, retry_after=7))
+    assert (verdict.ruling, verdict.throttle, verdict.retry_after) == (Ruling.RETRY, False, 7)
 
 
 @pytest.mark.parametrize(

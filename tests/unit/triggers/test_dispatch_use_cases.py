@@ -12,7 +12,7 @@ from jobrunner.lib.database import connect
 from jobrunner.lib.ids import CountedIds
 from tests.support.deliveries import NOW, TTL, a_delivery, moved
 from tests.support.dispatching import commit_at_once
-from triggers.core.records import Ack, HttpTarget, JobTarget, OidcToken, ScheduleRetry
+from triggers.core.records import Ack, HttpTarget, JobTarget, ManualRetry, OidcToken, SourceKind
 from triggers.core.states import DeliveryEvent as Event
 from triggers.core.states import DeliveryState as State
 from triggers.ports import DeliveryFilter, DeliveryStore
@@ -68,8 +68,22 @@ def test_what_is_sent_by_hand_is_opened_with_all_that_was_said(desk: Desk) -> No
         token=OidcToken("me@example.com"),
         deadline=30.0,
     )
-    assert one.retry == ScheduleRetry(3, 0.0, 1.0, 60.0, 2)
+    assert one.retry == ManualRetry(3, 0.0, 1.0, 60.0, 2)
+    assert (one.source, one.source_name) == (SourceKind.MANUAL, "")
     assert (one.order_key, one.not_before, one.key) == ("o", NOW + 3600, one.uid)
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [({}, 5), ({"retryCount": 0}, 0), ({"maxRetryDuration": "1h"}, None), ({"retryCount": 99}, 99)],
+)
+def test_a_duration_alone_is_the_only_limit_of_retries(
+    desk: Desk, said: dict[str, Any], count: int | None
+) -> None:
+    answer = desk.does.send({"job": {"name": "j"}, "retry": said})
+    policy = desk.store.get(answer["uid"]).retry
+    assert isinstance(policy, ManualRetry)
+    assert policy.retry_count == count
 
 
 def test_a_job_is_in_the_place_of_the_call_unless_it_says_otherwise(desk: Desk) -> None:

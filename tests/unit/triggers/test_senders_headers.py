@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobrunner import __version__
 from triggers.core.records import Delivery, HttpTarget, Payload, ScheduleRetry, SourceKind
 from triggers.senders.headers import (
     UnusableHeader,
@@ -43,6 +44,22 @@ def test_a_schedule_is_cloud_scheduler_whatever_the_user_says() -> None:
         "X-CloudScheduler-JobName": "nightly",
         "X-CloudScheduler-ScheduleTime": "2026-04-13T12:00:00Z",
         "Content-Type": "application/octet-stream",
+    }
+
+
+def test_what_is_sent_by_hand_says_who_sends_it_and_nothing_of_google() -> None:
+    assert of(SourceKind.MANUAL) == {
+        "User-Agent": f"jobrunner/{__version__}",
+        "Content-Type": "application/octet-stream",
+    }
+
+
+def test_what_is_sent_by_hand_carries_what_the_user_says() -> None:
+    said = {"user-agent": "me", "X-CloudScheduler": "true", "Content-Type": "text/plain"}
+    assert of(SourceKind.MANUAL, *said.items()) == said
+    assert of(SourceKind.MANUAL, ("Host", "elsewhere"), ("Content-Length", "9")).keys() == {
+        "User-Agent",
+        "Content-Type",
     }
 
 
