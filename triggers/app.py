@@ -20,10 +20,11 @@ from triggers.senders.sending import make_senders
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
 from triggers.service.keeping import Keeping, KeepingTimes
+from triggers.service.queues import Queues
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
-from triggers.store import open_deliveries, open_schedules
+from triggers.store import open_deliveries, open_queues, open_schedules
 
 IN_FLIGHT, PER_TARGET = "JOBRUNNER_DELIVERIES", "JOBRUNNER_DELIVERIES_PER_TARGET"
 MOST = 10_000
@@ -38,6 +39,7 @@ class Layer:
     dispatcher: Dispatcher
     schedules: Schedules
     ticker: Ticker
+    queues: Queues
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -73,7 +75,8 @@ def _make(ground: Ground) -> Layer:
         schedules, parts.commit, parts.runner, clock, dispatcher.look, machine=parts.machine
     )
     ticker = Ticker(turns.tick, SchedulerAlarm())
-    return Layer(store, deliveries, dispatcher, schedules, ticker)
+    queues = Queues(open_queues(ground.database), store, clock, parts.ids)
+    return Layer(store, deliveries, dispatcher, schedules, ticker, queues)
 
 
 def delivery_routes(ground: Ground) -> Sequence[Method]:

@@ -6,14 +6,15 @@ Instants are Unix seconds (float, UTC), durations seconds, sizes bytes.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from jobrunner.core.records import Scope
 from jobrunner.ports import Page
-from triggers.core.queues import Queue
+from triggers.core.queues import HttpOverride, Queue
 from triggers.core.records import (
     Delivery,
     DeliveryAttempt,
@@ -79,15 +80,24 @@ def _place_of_url(url: str) -> str:
     return f"{host}:{port or (443 if parts.scheme.lower() == 'https' else 80)}"
 
 
+class Pace(StrEnum):
+    """What an answer asks of its queue as a whole."""
+
+    SLOWER = "slower"
+    FASTER = "faster"
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """One step of a delivery: ``before`` is how it was read, ``after`` how it is to be, ``event``
-    the cell of the table between them, ``attempt`` the record of the attempt that ended by it."""
+    the cell of the table between them, ``attempt`` the record of the attempt that ended by it.
+    ``pace`` is for the gate of the queue, if it comes from one."""
 
     before: Delivery
     event: DeliveryEvent
     after: Delivery
     attempt: DeliveryAttempt | None = None
+    pace: Pace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +119,12 @@ class DeliveryFilter:
 @dataclass(frozen=True, slots=True)
 class Claims:
     """``taken`` are deliveries that are SENDING now, held by whoever asked. ``next_at`` is when the
-    next one is due that is not yet; ``None`` if there is none."""
+    next one is due that is not yet, or may go by the rate of its queue; ``None`` if there is none.
+    ``overrides`` are what the queues of those that are taken say for all of their tasks, by uid."""
 
     taken: Sequence[Delivery] = ()
     next_at: float | None = None
+    overrides: Mapping[str, HttpOverride] = field(default_factory=dict)
 
 
 Draft = tuple[object, ...]
@@ -172,7 +184,8 @@ class DeliveryStore(Protocol):
         self, owner: str, *, now: float, ttl: float, most: int, per_place: int, busy: dict[str, int]
     ) -> Claims:
         """Takes up to ``most`` due deliveries for ``owner`` until ``now + ttl``; in turns between
-        lanes, within a lane by ``not_before`` and then as they were opened. ``busy`` says how many
+        lanes, within a lane by ``not_before`` and then as they were opened. The lane of a queue
+        gives no more than its gate lets through, however many runners ask. ``busy`` says how many
         requests are on the wire to each place; no place gets more than ``per_place``. What one
         runner has taken no other can take."""
         ...

@@ -37,8 +37,6 @@ MAX_QUEUE_ID = 100
 MAX_TASK_ID = 500
 MAX_AHEAD = 30 * 86_400.0
 """How far in the future a task may be scheduled."""
-TASK_LIFETIME = 31 * 86_400.0
-"""What has not been delivered by then is dropped."""
 NAME_WINDOW = 86_400.0
 """How long after its end the name of a task is taken."""
 MAX_URL = 2083
@@ -172,10 +170,20 @@ def burst_of(per_second: float) -> int:
 # ---------------------------------------------------------------- the override of a queue
 
 
-def overridden(target: Target, override: HttpOverride | None) -> Target:
-    """``target`` as it is called by a queue with ``override``. A job is called as it is."""
+def overridden(delivery: Delivery, override: HttpOverride | None) -> Delivery:
+    """``delivery`` as it is sent by a queue with ``override``. A job is started as it is."""
+    target, payload = delivery.target, delivery.payload
     if override is None or not isinstance(target, HttpTarget):
-        return target
+        return delivery
+    if payload is not None:
+        ours = {name.lower() for name, _ in override.headers}
+        kept = tuple(one for one in payload.headers if one[0].lower() not in ours)
+        bodied = (override.method or target.method) in WITH_BODY
+        payload = replace(payload, headers=kept, body=payload.body if bodied else b"")
+    return replace(delivery, target=_target(target, override), payload=payload)
+
+
+def _target(target: HttpTarget, override: HttpOverride) -> HttpTarget:
     headers = {name.lower(): (name, value) for name, value in target.headers}
     headers |= {name.lower(): (name, value) for name, value in override.headers}
     method = override.method or target.method
@@ -187,15 +195,6 @@ def overridden(target: Target, override: HttpOverride | None) -> Target:
         body=target.body if method in WITH_BODY else b"",
         token=override.token or target.token,
     )
-
-
-def overridden_payload(payload: Payload | None, override: HttpOverride | None) -> Payload | None:
-    """The headers of the queue go before those that the task brings."""
-    if payload is None or override is None:
-        return payload
-    ours = {name.lower() for name, _ in override.headers}
-    kept = tuple((name, value) for name, value in payload.headers if name.lower() not in ours)
-    return replace(payload, headers=kept)
 
 
 def _url(url: str, uri: UriOverride | None) -> str:

@@ -16,7 +16,11 @@ MAX_PER_SECOND = 500.0
 MAX_CONCURRENT = 5000
 LEAST_SHARE = 1 / 64
 """A throttled queue goes no slower than this part of its rate."""
-_DUST = 1e-9
+DUST = 1e-3
+"""The part of a token that may be owed: the instant at which one is there cannot be said more
+exactly than a float of Unix seconds can, and whoever comes then must not come in vain."""
+LARGEST_SKEW = 60.0
+"""Seconds by which the clocks of runners may differ; a larger step back is a clock set anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +49,25 @@ def refilled(limits: RateLimits, bucket: Bucket, now: float) -> Bucket:
     """The bucket at ``now``. A clock that went back takes nothing away."""
     passed = max(0.0, now - bucket.at)
     tokens = bucket.tokens + passed * limits.per_second * bucket.share
-    return bucket._replace(tokens=min(tokens, float(limits.burst)), at=now)
+    behind = now < bucket.at <= now + LARGEST_SKEW
+    return bucket._replace(tokens=min(tokens, float(limits.burst)), at=bucket.at if behind else now)
 
 
 def take(limits: RateLimits, bucket: Bucket, now: float) -> tuple[Bucket, bool]:
     """The bucket after one attempt to send, and whether it may go."""
     here = refilled(limits, bucket, now)
-    if here.tokens < 1 - _DUST:
+    if here.tokens < 1 - DUST:
         return here, False
-    return here._replace(tokens=max(0.0, here.tokens - 1)), True
+    return here._replace(tokens=here.tokens - 1), True
 
 
 def next_at(limits: RateLimits, bucket: Bucket, now: float) -> float | None:
     """When one may go; ``None`` for a queue whose rate is 0: never."""
     here = refilled(limits, bucket, now)
-    if here.tokens >= 1 - _DUST:
+    if here.tokens >= 1 - DUST:
         return now
     rate = limits.per_second * here.share
-    return now + (1 - here.tokens) / rate if rate > 0 else None
+    return here.at + (1 - here.tokens) / rate if rate > 0 else None
 
 
 def throttled(limits: RateLimits, bucket: Bucket, now: float) -> Bucket:

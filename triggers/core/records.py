@@ -331,7 +331,8 @@ class Delivery:
     policy counts, ``responses`` those answered with anything but a server error, ``unknown``
     those whose end nobody saw. ``run_try`` is the number of executions of a job target that ended
     with a recorded failure. ``queued_at`` is when its source had it first: publication, arrival
-    or the scheduled instant. ``parent`` is the delivery that this one replays.
+    or the scheduled instant. ``parent`` is the delivery that this one replays. ``forced`` is one
+    that somebody wants sent now, past the gate of its queue, until the attempt has ended.
     """
 
     uid: str
@@ -362,6 +363,7 @@ class Delivery:
     hops: int = 0
     reason: str = ""
     settled_at: float | None = None
+    forced: bool = False
 
     @property
     def scope(self) -> Scope:

@@ -35,6 +35,8 @@ MAX_DELIVERY_ATTEMPTS = 100
 MAX_PUSH_BACKOFF = 600.0
 MIN_RETENTION = 600.0
 MAX_RETENTION = 31 * 86_400.0
+TASK_LIFETIME = 31 * 86_400.0
+"""How long a queue keeps what it cannot deliver."""
 _MOST_DOUBLINGS = 1000
 
 
@@ -141,6 +143,8 @@ def ages_out_at(policy: RetryPolicy, queued_at: float) -> float | None:
             return queued_at + policy.retention
         case EventRetry():
             return queued_at + policy.lifetime
+        case QueueRetry():
+            return queued_at + TASK_LIFETIME
         case _:
             return None
 

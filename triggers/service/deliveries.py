@@ -207,13 +207,14 @@ class Deliveries:
         return list(self._store.listing(wanted, page=page, oldest_first=True))
 
     def _again(self, letter: Delivery, now: float, at: float) -> Delivery:
+        uid = self._ids.uid()
         return Delivery(
-            uid=self._ids.uid(),
+            uid=uid,
             project=letter.project,
             region=letter.region,
             source=letter.source,
             source_name=letter.source_name,
-            key=f"{letter.key}/replay/{letter.uid}",
+            key=_again_key(letter, uid),
             target=letter.target,
             retry=letter.retry,
             payload=letter.payload,
@@ -249,6 +250,13 @@ class Deliveries:
             created_before=now - _duration(given, "olderThan", 0.0) if older else None,
             created_from=now - _duration(given, "newerThan", 0.0) if newer else None,
         )
+
+
+def _again_key(letter: Delivery, uid: str) -> str:
+    if letter.source is SourceKind.QUEUE:
+        # The last part is the name of the task, for its headers and for the lists of its queue.
+        return f"{letter.key.rpartition('/')[0]}/{uid}"
+    return f"{letter.key}/replay/{letter.uid}"
 
 
 # ---------------------------------------------------------------- reading of fields

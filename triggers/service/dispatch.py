@@ -18,6 +18,7 @@ from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import JobrunnerError, NotFound
 from jobrunner.lib.identity import is_gone
 from jobrunner.ports import Clock, Commit, MachineClock, Runner
+from triggers.core.queues import HttpOverride, overridden
 from triggers.core.records import Delivery, Ruling, SourceKind
 from triggers.core.retry import push_pause
 from triggers.core.states import DeliveryState
@@ -55,6 +56,7 @@ class DispatchSettings:
 class _Flight:
     delivery: Delivery
     place: str
+    override: HttpOverride | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -173,7 +175,7 @@ class Dispatcher:
         for uid in done.stale:
             self._break_off(uid)
         for delivery in done.claims.taken:
-            self._launch(delivery)
+            self._launch(delivery, done.claims.overrides.get(delivery.uid))
         return done.claims.next_at
 
     # ------------------------------------------------------------ inside the commit
@@ -231,9 +233,9 @@ class Dispatcher:
 
     # ------------------------------------------------------------ sending
 
-    def _launch(self, delivery: Delivery) -> None:
+    def _launch(self, delivery: Delivery, override: HttpOverride | None) -> None:
         self._break_off(delivery.uid)
-        flight = _Flight(delivery, place_of(delivery.target))
+        flight = _Flight(delivery, place_of(delivery.target), override)
         self._flying[delivery.uid] = flight
         flight.task = _begin(self._send(flight))
 
@@ -251,7 +253,8 @@ class Dispatcher:
             return
         crash_point("delivery-before-send")
         try:
-            sent = await self._sender.send(delivery, moves.number_of(delivery))
+            called = overridden(delivery, flight.override)
+            sent = await self._sender.send(called, moves.number_of(delivery))
         except Exception as bug:
             log.exception("The call of delivery %s broke", delivery.uid)
             sent = Sent(Broken(Break.PROTOCOL, f"the call broke: {type(bug).__name__}"))

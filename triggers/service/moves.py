@@ -6,7 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from jobrunner.core.states import SETTLED_EXECUTIONS
-from triggers.core.records import Ack, Delivery, DeliveryAttempt, JobTarget, Ruling
+from triggers.core.records import (
+    Ack,
+    Delivery,
+    DeliveryAttempt,
+    JobTarget,
+    Ruling,
+    SourceKind,
+)
 from triggers.core.retry import Exhausted, History, RetryAt, after_unknown, next_attempt
 from triggers.core.states import SETTLED_DELIVERIES, DeliveryEvent, step
 from triggers.core.verdict import (
@@ -19,7 +26,7 @@ from triggers.core.verdict import (
     judge_start,
     previous_response,
 )
-from triggers.ports import Move, Sent
+from triggers.ports import Move, Pace, Sent
 
 Event = DeliveryEvent
 
@@ -66,6 +73,7 @@ def ended(
         "responses": delivery.responses + counts_as_response(outcome),
         "last_status": previous_response(outcome),
         "execution": execution,
+        "forced": False,
     }
     if isinstance(outcome, RunEnd) and not accepted:
         counted["run_try"] = delivery.run_try + 1
@@ -81,9 +89,10 @@ def ended(
         error="" if accepted else verdict.reason,
         execution=execution,
     )
+    pace = _pace(delivery, verdict)
     if ruling is not Ruling.RETRY:
         event = Event.ACCEPTED if accepted else Event.REJECTED
-        return _move(delivery, event, now, verdict.reason, attempt, **counted)
+        return replace(_move(delivery, event, now, verdict.reason, attempt, **counted), pace=pace)
     first = delivery.first_attempt_at
     past = History(
         attempts=delivery.attempts + 1,
@@ -93,12 +102,14 @@ def ended(
     follows = next_attempt(
         delivery.retry,
         past,
-        now,
+        # What somebody wanted sent now is tried again counting from when he said so.
+        delivery.not_before if delivery.forced else now,
         jitter=jitter,
         retry_after=verdict.retry_after,
         pause=pause,
     )
-    return _again(delivery, Event.RETRYABLE, attempt, follows, now, verdict.reason, counted)
+    move = _again(delivery, Event.RETRYABLE, attempt, follows, now, verdict.reason, counted)
+    return replace(move, pace=pace)
 
 
 def lost(delivery: Delivery, now: float) -> Move:
@@ -186,6 +197,14 @@ def _move(
         **changes,
     )
     return Move(before, event, after, attempt)
+
+
+def _pace(delivery: Delivery, verdict: Verdict) -> Pace | None:
+    if delivery.source is not SourceKind.QUEUE:
+        return None
+    if verdict.throttle:
+        return Pace.SLOWER
+    return Pace.FASTER if verdict.ruling is Ruling.ACCEPT else None
 
 
 def _ack(delivery: Delivery) -> Ack:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from jobrunner.lib.database import Database
 from triggers.event_ports import ChannelStore, EventTriggerStore, ServiceBook, SubscriptionStore
-from triggers.ports import DeliveryStore, ScheduleStore
+from triggers.ports import DeliveryStore, QueueStore, ScheduleStore
 
-__all__ = ["Declared", "open_declared", "open_deliveries", "open_schedules"]
+__all__ = ["Declared", "open_declared", "open_deliveries", "open_queues", "open_schedules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,13 @@ def open_schedules(database: Database) -> ScheduleStore:
     from triggers.store.schedules import SqlSchedules
 
     return SqlSchedules(database)
+
+
+def open_queues(database: Database) -> QueueStore:
+    """Queues in ``database``, once :func:`open_deliveries` has seen to the tables."""
+    from triggers.store.queues import SqlQueues
+
+    return SqlQueues(database)
 
 
 def open_declared(database: Database) -> Declared:

@@ -15,6 +15,7 @@ from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Session
 from triggers.core.records import Delivery
 from triggers.ports import Claims
+from triggers.store import gating
 from triggers.store.deliveries import SELECT
 from triggers.store.recording import RELEASE
 from triggers.store.rows import DELIVERY, ORDER_KEY, columns, delivery_of
@@ -29,7 +30,8 @@ PROBES = 64
 AGAIN_SECONDS = 0.05
 """When the next look is, if this one could not see everything that is due."""
 
-_READY = "state = 'PENDING' AND NOT waits"
+_WAITING = "state = 'PENDING' AND NOT waits"
+_READY = f"{_WAITING} AND NOT gated"
 _WINDOW = (
     f"SELECT position, lane, place FROM deliveries WHERE {_READY} AND not_before <= ?"
     " ORDER BY not_before, position LIMIT ?"
@@ -50,7 +52,7 @@ _TAKE = (
     "UPDATE deliveries SET state = 'SENDING', lease_owner = ?, lease_until = ?,"
     " last_attempt_at = ?, first_attempt_at = COALESCE(first_attempt_at, ?)"
     f" WHERE position IN (SELECT position FROM deliveries WHERE position IN (SELECT n FROM %s)"
-    f" AND {_READY}%s) RETURNING {columns(DELIVERY)}, position"
+    f" AND {_WAITING}%s) RETURNING {columns(DELIVERY)}, position"
 )
 _UNREADABLE = (
     "UPDATE deliveries SET state = 'DEAD', lease_owner = NULL, lease_until = NULL, reason = ?,"
@@ -112,9 +114,11 @@ def claim(
     taken: list[Delivery] = []
     chosen: list[_Due] = []
     last, whole, crowded = rotation.last, True, set[str]()
+    behind = gating.Behind()
     if most > 0:
         due, whole, crowded = _due(session, rotation, room, now)
-        for one in _in_turns(due, last):
+        behind = gating.behind_gates(session, room.left, room.fits, now)
+        for one in _in_turns([*due, *behind.due], last):
             if not room.left:
                 break
             _, lane, place = one
@@ -123,6 +127,7 @@ def claim(
                 room.take(place)
                 rotation.last = lane
         taken = _take(session, chosen, owner, now, ttl)
+        behind.settle(session, taken, now)
     row = session.execute(_NEXT, (now,)).fetchone()
     next_at = None if row is None else float(row[0])
     again = None
@@ -135,7 +140,11 @@ def claim(
         again = now + AGAIN_SECONDS
     if again is not None:
         next_at = again if next_at is None else min(next_at, again)
-    return Claims(taken, next_at)
+    if room.left:
+        opens = gating.next_at(session, now, now + AGAIN_SECONDS, room.fits, behind)
+        if opens is not None:
+            next_at = opens if next_at is None else min(next_at, opens)
+    return Claims(taken, next_at, gating.overrides(session, taken))
 
 
 def _take(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from jobrunner.errors import AlreadyExists, NotFound, StoreFault, UsageError
 from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
-from triggers.core.records import Delivery, DeliveryAttempt
+from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
 from triggers.core.states import DeliveryState
 from triggers.ports import DeliveryFilter, Draft
+from triggers.store import gating
 from triggers.store.rows import (
     ATTEMPT,
     DELIVERY,
@@ -25,8 +26,8 @@ from triggers.store.rows import (
 
 SELECT = f"SELECT {columns(DELIVERY)} FROM deliveries"
 _GO = (
-    f"INSERT INTO deliveries ({columns(DELIVERY)}, {columns(FOUND)}, waits)"
-    f" VALUES ({marks(DELIVERY)}, {marks(FOUND)}, FALSE) ON CONFLICT DO NOTHING"
+    f"INSERT INTO deliveries ({columns(DELIVERY)}, {columns(FOUND)}, gated, waits)"
+    f" VALUES ({marks(DELIVERY)}, {marks(FOUND)}, ?, FALSE) ON CONFLICT DO NOTHING"
 )
 _HEAD = (
     "SELECT 1 FROM deliveries WHERE lane = ? AND order_key = ? AND order_key IS NOT NULL"
@@ -64,7 +65,9 @@ def open_(session: Session, delivery: Delivery) -> Delivery:
         session.in_turn()
         if session.execute(_HEAD, (lane, delivery.order_key)).fetchone():
             sql = _WAIT
-    if session.execute(sql, delivery_row(delivery)).rowcount:
+    # The gate is taken first: whoever claims from it sees what is opened behind it, or comes later.
+    gated = delivery.source is SourceKind.QUEUE and gating.touch(session, lane, delivery.not_before)
+    if session.execute(sql, (*delivery_row(delivery), gated)).rowcount:
         return delivery
     row = session.execute(_BY_KEY, (lane, delivery.key)).fetchone()
     if row is None and delivery.parent is not None:

@@ -82,6 +82,21 @@ _texts: dict[Target, str] = {}
 _retries: dict[str, RetryPolicy] = {}
 
 
+def token_with(token: OidcToken | OAuthToken | None) -> _Token | None:
+    """``token`` with the name of its kind."""
+    match token:
+        case OidcToken():
+            return _Token(oidc=token)
+        case OAuthToken():
+            return _Token(oauth=token)
+        case None:
+            return None
+
+
+def token_of(found: _Token | None) -> OidcToken | OAuthToken | None:
+    return None if found is None else found.oidc or found.oauth
+
+
 def encode_target(target: Target) -> str:
     """Raises InvalidSpec for text that is no Unicode (a lone surrogate)."""
     match target:
@@ -96,11 +111,7 @@ def encode_target(target: Target) -> str:
 
 def _encoded(target: HttpTarget) -> str:
     values = dict(zip(_HTTP, _http_values(target), strict=True))
-    match target.token:
-        case OidcToken():
-            values["token"] = _Token(oidc=target.token)
-        case OAuthToken():
-            values["token"] = _Token(oauth=target.token)
+    values["token"] = token_with(target.token)
     return _encode(_Target(http=_Http(**values)))
 
 
@@ -113,8 +124,7 @@ def decode_target(text: str) -> Target:
             raise _unreadable("it names no target")
         if known is None:
             values = dict(zip(_HTTP, _http_values(found.http), strict=True))
-            token = values["token"]
-            values["token"] = token and (token.oidc or token.oauth)
+            values["token"] = token_of(values["token"])
             known = HttpTarget(**values)
             if len(text) <= LONGEST_REMEMBERED:
                 # It goes out again as it came: what a schedule opens has its target.

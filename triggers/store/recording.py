@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobrunner.lib.database import Session
+from triggers.core.records import SourceKind
 from triggers.core.states import SETTLED_DELIVERIES, step
 from triggers.errors import IllegalTransition
 from triggers.ports import Move
+from triggers.store import gating
 from triggers.store.rows import ATTEMPT, attempt_row, clean, columns, lane_of, marks
 
 # A lease that ran out raises one of the counts, so whoever held it finds another row, even if it
@@ -18,6 +20,13 @@ _MOVE = (
     " settled_at = ?"
     " WHERE uid = ? AND state = ? AND COALESCE(lease_owner, '') = ?"
     " AND attempts = ? AND unknown = ? AND run_try = ?"
+)
+# The next attempt of one that was sent past its gate goes through it again.
+_MOVE_TASK = _MOVE.replace(
+    " WHERE",
+    ", forced = ?,"
+    " gated = NOT ? AND EXISTS (SELECT 1 FROM gates WHERE gates.lane = deliveries.lane) WHERE",
+    1,
 )
 _ATTEMPT = f"INSERT INTO delivery_attempts ({columns(ATTEMPT)}) VALUES ({marks(ATTEMPT)})"
 RELEASE = (
@@ -31,6 +40,7 @@ def record(session: Session, moves: Sequence[Move]) -> Sequence[bool]:
     if any(move.before.order_key is not None for move in moves):
         # Nobody may come to wait for one of these while it settles.
         session.in_turn()
+    gating.landed(session, moves)
     written = [_move(session, move) for move in moves]
     attempts = [
         attempt_row(move.attempt)
@@ -51,8 +61,9 @@ def _move(session: Session, move: Move) -> bool:
     settled = after.state in SETTLED_DELIVERIES
     if settled is not (after.settled_at is not None):
         raise ValueError(f"{after.state} and settled_at={after.settled_at} disagree")
+    task = before.source is SourceKind.QUEUE
     written = session.execute(
-        _MOVE,
+        _MOVE_TASK if task else _MOVE,
         (
             after.state.value,
             after.not_before,
@@ -66,6 +77,7 @@ def _move(session: Session, move: Move) -> bool:
             after.execution,
             clean(after.reason),
             after.settled_at,
+            *((after.forced, after.forced) if task else ()),
             before.uid,
             before.state.value,
             before.lease_owner or "",

@@ -54,14 +54,18 @@ def clean(text: str) -> str:
 def lane_of(delivery: Delivery) -> str:
     """The source that a delivery is from: what gets its turn, and what keys are unique in. Digits
     and small letters, which every database puts into the same order."""
-    source = (delivery.project, delivery.region, delivery.source.value, delivery.source_name)
-    return blake2b("\n".join(source).encode(), digest_size=12).hexdigest()
+    return lane(delivery.project, delivery.region, delivery.source, delivery.source_name)
+
+
+def lane(project: str, region: str, source: SourceKind, name: str) -> str:
+    text = "\n".join((project, region, source.value, name))
+    return blake2b(text.encode(), digest_size=12).hexdigest()
 
 
 DELIVERY = (
     "uid project region source source_name key target retry payload order_key state created_at"
     " queued_at not_before first_attempt_at last_attempt_at attempts responses unknown last_status"
-    " lease_owner lease_until run_try execution parent hops reason settled_at"
+    " lease_owner lease_until run_try execution parent hops reason settled_at forced"
 )
 ORDER_KEY = DELIVERY.split().index("order_key")
 FOUND = "lane place ages_out_at"
@@ -99,6 +103,7 @@ def delivery_row(delivery: Delivery) -> tuple[object, ...]:
         delivery.hops,
         clean(delivery.reason),
         delivery.settled_at,
+        delivery.forced,
         lane_of(delivery),
         place_of(delivery.target),
         ages_out_at(delivery.retry, delivery.queued_at),
@@ -135,6 +140,7 @@ def delivery_of(row: Row) -> Delivery:
         hops=row[25],
         reason=row[26],
         settled_at=row[27],
+        forced=bool(row[28]),
     )
 
 

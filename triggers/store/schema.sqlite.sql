@@ -37,14 +37,12 @@ CREATE TABLE deliveries (
     hops INTEGER NOT NULL,
     reason TEXT NOT NULL,
     settled_at DOUBLE,
-    ages_out_at DOUBLE,
+    ages_out_at DOUBLE, gated BOOLEAN DEFAULT 0 NOT NULL, forced BOOLEAN DEFAULT 0 NOT NULL,
     CONSTRAINT pk_deliveries PRIMARY KEY (position)
 );
 CREATE UNIQUE INDEX ix_deliveries_uid ON deliveries (uid);
 CREATE UNIQUE INDEX ix_deliveries_lane_key ON deliveries (lane, "key");
 CREATE UNIQUE INDEX ix_deliveries_parent ON deliveries (parent) WHERE parent IS NOT NULL;
-CREATE INDEX ix_deliveries_due ON deliveries (not_before, position) WHERE state = 'PENDING' AND NOT waits;
-CREATE INDEX ix_deliveries_lane_due ON deliveries (lane, place, not_before, position) WHERE state = 'PENDING' AND NOT waits;
 CREATE INDEX ix_deliveries_order ON deliveries (lane, order_key, position) WHERE order_key IS NOT NULL AND settled_at IS NULL;
 CREATE INDEX ix_deliveries_lease ON deliveries (lease_until) WHERE state = 'SENDING';
 CREATE INDEX ix_deliveries_following ON deliveries (position) WHERE state = 'FOLLOWING';
@@ -101,6 +99,36 @@ CREATE TABLE occurrences (
 CREATE INDEX ix_occurrences_open ON occurrences (state, schedule, nominal) WHERE state = 'OPEN';
 CREATE INDEX ix_occurrences_waiting ON occurrences (state, schedule, nominal) WHERE state = 'WAITING';
 CREATE INDEX ix_occurrences_settled ON occurrences (settled_at) WHERE settled_at IS NOT NULL;
+CREATE TABLE queues (
+    uid TEXT NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    settings TEXT NOT NULL,
+    CONSTRAINT pk_queues PRIMARY KEY (uid),
+    CONSTRAINT uq_queues_project_region_name UNIQUE (project, region, name)
+);
+CREATE TABLE gates (
+    lane TEXT NOT NULL,
+    is_open BOOLEAN NOT NULL,
+    per_second DOUBLE NOT NULL,
+    burst INTEGER NOT NULL,
+    concurrent INTEGER NOT NULL,
+    tokens DOUBLE NOT NULL,
+    at DOUBLE NOT NULL,
+    share DOUBLE NOT NULL,
+    due_at DOUBLE,
+    override TEXT,
+    CONSTRAINT pk_gates PRIMARY KEY (lane)
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_gates_due ON gates (due_at, lane) WHERE is_open AND due_at IS NOT NULL;
+CREATE INDEX ix_deliveries_lane_due ON deliveries (lane, place, not_before, position) WHERE state = 'PENDING' AND NOT waits AND NOT gated;
+CREATE INDEX ix_deliveries_due ON deliveries (not_before, position) WHERE state = 'PENDING' AND NOT waits AND NOT gated;
+CREATE INDEX ix_deliveries_gated_lane_due ON deliveries (lane, place, not_before, position) WHERE state = 'PENDING' AND NOT waits AND gated;
+CREATE INDEX ix_deliveries_gated_due ON deliveries (lane, not_before, position) WHERE state = 'PENDING' AND NOT waits AND gated;
+CREATE INDEX ix_deliveries_tasks ON deliveries (lane, position) WHERE source = 'queue' AND settled_at IS NULL;
+CREATE INDEX ix_deliveries_under_way ON deliveries (lane) WHERE source = 'queue' AND (state = 'SENDING' OR state = 'FOLLOWING');
 CREATE TABLE resources (
     uid TEXT NOT NULL,
     kind TEXT NOT NULL,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Text,
+    false,
     text,
 )
 from sqlmodel import Field, SQLModel
@@ -40,13 +42,15 @@ def _where(condition: str) -> dict[str, Any]:
 
 
 # Only what can go is looked at when something is to go, however much waits, runs or is kept.
-_READY = _where("state = 'PENDING' AND NOT waits")
+_READY = _where("state = 'PENDING' AND NOT waits AND NOT gated")
+_GATED = _where("state = 'PENDING' AND NOT waits AND gated")
 _POSITION = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class DeliveryRow(Base, table=True):
     """``position`` is the order of opening. ``lane`` is the source, ``place`` what is called.
-    ``waits`` says that an earlier delivery of the same lane and order key has not settled."""
+    ``waits`` says that an earlier delivery of the same lane and order key has not settled,
+    ``gated`` that the gate of its lane decides when it goes."""
 
     __tablename__ = "deliveries"
     __table_args__ = (
@@ -55,6 +59,19 @@ class DeliveryRow(Base, table=True):
         Index("ix_deliveries_parent", "parent", unique=True, **_where("parent IS NOT NULL")),
         Index("ix_deliveries_due", "not_before", "position", **_READY),
         Index("ix_deliveries_lane_due", "lane", "place", "not_before", "position", **_READY),
+        Index("ix_deliveries_gated_due", "lane", "not_before", "position", **_GATED),
+        Index("ix_deliveries_gated_lane_due", "lane", "place", "not_before", "position", **_GATED),
+        Index(
+            "ix_deliveries_tasks",
+            "lane",
+            "position",
+            **_where("source = 'queue' AND settled_at IS NULL"),
+        ),
+        Index(
+            "ix_deliveries_under_way",
+            "lane",
+            **_where("source = 'queue' AND (state = 'SENDING' OR state = 'FOLLOWING')"),
+        ),
         Index(
             "ix_deliveries_order",
             "lane",
@@ -106,6 +123,8 @@ class DeliveryRow(Base, table=True):
     reason: str = Field(sa_type=Text)
     settled_at: float | None = Field(sa_type=Double)
     ages_out_at: float | None = Field(sa_type=Double)
+    gated: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
+    forced: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
 
 
 class AttemptRow(Base, table=True):

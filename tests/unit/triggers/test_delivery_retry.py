@@ -156,7 +156,7 @@ def test_push_ends_with_the_retention_of_the_message_which_counts_from_its_publi
     assert isinstance(next_attempt(policy, History(1, T0 + 500, T0), T0 + 600), RetryAt)
     assert isinstance(next_attempt(policy, History(1, T0 + 500, T0), T0 + 601), Exhausted)
     assert ages_out_at(policy, T0) == T0 + 600
-    assert ages_out_at(QueueRetry(), T0) is None
+    assert ages_out_at(QueueRetry(), T0) == T0 + 31 * 86_400
 
 
 def test_events_back_off_from_ten_seconds_to_ten_minutes_for_a_day() -> None:

@@ -1,0 +1,198 @@
+"""The store of queues: each method is one transaction, or a part of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from jobrunner.core.records import Scope
+from jobrunner.errors import NotFound, UsageError
+from jobrunner.lib.database import Database, DatabaseError, Row, Session
+from jobrunner.ports import Page
+from triggers.core.queues import Queue, QueueState, task_key
+from triggers.core.records import Delivery, SourceKind
+from triggers.store.deliveries import SELECT
+from triggers.store.gating import touch
+from triggers.store.queues_rows import QUEUE, encode_override, queue_of, queue_row
+from triggers.store.rows import DELIVERY, clean, columns, delivery_of, lane, marks
+from triggers.store.sql import fault
+
+T = TypeVar("T")
+
+_SELECT = f"SELECT {columns(QUEUE)} FROM queues"
+_INSERT = f"INSERT INTO queues ({columns(QUEUE)}) VALUES ({marks(QUEUE)}) ON CONFLICT DO NOTHING"
+_BY_NAME = f"{_SELECT} WHERE project = ? AND region = ? AND name = ?"
+# Whoever writes this row waits for whoever has taken it, on PostgreSQL too.
+_TAKE = f"UPDATE queues SET uid = uid WHERE uid = ? RETURNING {columns(QUEUE)}"
+_PUT = "UPDATE queues SET settings = ? WHERE uid = ?"
+_DELETE = "DELETE FROM queues WHERE uid = ?"
+
+_SET_UP = (
+    "INSERT INTO gates"
+    " (lane, is_open, per_second, burst, concurrent, tokens, at, share, due_at, override)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, 1.0, NULL, ?)"
+)
+# What is in the bucket stays, up to its new size: nobody gets a burst by changing the queue.
+_TURN = (
+    "UPDATE gates SET is_open = ?, per_second = ?, burst = ?, concurrent = ?,"
+    " tokens = CASE WHEN tokens > ? THEN ? ELSE tokens END, due_at = 0.0, override = ?"
+    " WHERE lane = ?"
+)
+_PULL_DOWN = "DELETE FROM gates WHERE lane = ?"
+
+_OF_QUEUE = "source = 'queue' AND settled_at IS NULL AND lane = ?"
+_WITHDRAW = (
+    "UPDATE deliveries SET state = 'CANCELLED', lease_owner = NULL, lease_until = NULL,"
+    f" gated = FALSE, forced = FALSE, reason = ?, settled_at = ? WHERE {_OF_QUEUE}"
+)
+_DEPTH = f"SELECT COUNT(*) FROM deliveries WHERE {_OF_QUEUE}"
+_BY_KEY = f"{SELECT} WHERE lane = ? AND key = ?"
+_BY_UID = f"{SELECT} WHERE lane = ? AND uid = ?"
+_POSITION = "SELECT position FROM deliveries WHERE uid = ?"
+_TASKS = f"{SELECT} WHERE {_OF_QUEUE} AND position > ? ORDER BY position"
+_FORCE = (
+    "UPDATE deliveries SET not_before = ?, forced = TRUE, gated = FALSE"
+    f" WHERE uid = ? AND state = 'PENDING' RETURNING {columns(DELIVERY)}"
+)
+_RENAME = "UPDATE deliveries SET key = ? WHERE uid = ? AND settled_at IS NOT NULL"
+
+
+class SqlQueues:
+    """See :class:`triggers.ports.QueueStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def _read(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.read(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    def _write(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._database.write(work)
+        except DatabaseError as error:
+            raise fault(error) from error
+
+    # ------------------------------------------------------------ queues
+
+    def create(self, queue: Queue) -> bool:
+        def work(session: Session) -> bool:
+            if not session.execute(_INSERT, queue_row(queue)).rowcount:
+                return False
+            limits = queue.limits
+            params = (limits.per_second, limits.burst, limits.concurrent, float(limits.burst))
+            override = encode_override(queue.http)
+            gate = (_lane(queue), _is_open(queue), *params, queue.created_at, override)
+            session.execute(_SET_UP, gate)
+            return True
+
+        return self._write(work)
+
+    def find(self, scope: Scope, name: str) -> Queue | None:
+        row = self._read(lambda s: s.execute(_BY_NAME, (*scope, name)).fetchone())
+        return None if row is None else queue_of(row)
+
+    def take(self, uid: str) -> Queue:
+        row = self._write(lambda s: s.execute(_TAKE, (uid,)).fetchone())
+        if row is None:
+            raise _gone(uid)
+        return queue_of(row)
+
+    def listing(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Queue]:
+        conditions, params = list[str](), list[object]()
+        for condition, value in (("project = ?", project), ("region = ?", region)):
+            if value is not None:
+                conditions.append(condition)
+                params.append(value)
+        if page is not None and page.after is not None:
+            parts = page.after.split("/")
+            if len(parts) != 3:
+                raise UsageError(f"The page token '{page.after}' is not PROJECT/REGION/NAME.")
+            conditions.append("(project, region, name) > (?, ?, ?)")
+            params += parts
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        sql = f"{_SELECT}{where} ORDER BY project, region, name"
+        if page is not None:
+            sql += " LIMIT ?"
+            params.append(page.limit)
+        return [queue_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())]
+
+    def put(self, queue: Queue) -> None:
+        def work(session: Session) -> None:
+            settings = queue_row(queue)[-1]
+            if not session.execute(_PUT, (settings, queue.uid)).rowcount:
+                raise _gone(queue.uid)
+            limits, burst = queue.limits, float(queue.limits.burst)
+            shape = (limits.per_second, limits.burst, limits.concurrent, burst, burst)
+            override = encode_override(queue.http)
+            session.execute(_TURN, (_is_open(queue), *shape, override, _lane(queue)))
+
+        self._write(work)
+
+    def delete(self, queue: Queue, now: float, reason: str) -> None:
+        def work(session: Session) -> None:
+            session.execute(_PULL_DOWN, (_lane(queue),))
+            session.execute(_WITHDRAW, (clean(reason), now, _lane(queue)))
+            session.execute(_DELETE, (queue.uid,))
+
+        self._write(work)
+
+    def withdraw(self, queue: Queue, now: float, reason: str) -> int:
+        def work(session: Session) -> int:
+            touch(session, _lane(queue), 0.0)
+            return session.execute(_WITHDRAW, (clean(reason), now, _lane(queue))).rowcount
+
+        return self._write(work)
+
+    # ------------------------------------------------------------ tasks
+
+    def depth(self, queue: Queue) -> int:
+        [(number,)] = self._read(lambda s: s.execute(_DEPTH, (_lane(queue),)).fetchall())
+        return int(number)
+
+    def task(self, queue: Queue, name: str) -> Delivery | None:
+        def work(session: Session) -> Row | None:
+            found = session.execute(_BY_KEY, (_lane(queue), task_key(queue, name))).fetchone()
+            # A replay has its uid for a name.
+            return found or session.execute(_BY_UID, (_lane(queue), name)).fetchone()
+
+        row = self._read(work)
+        return None if row is None else delivery_of(row)
+
+    def tasks(self, queue: Queue, *, page: Page | None = None) -> Sequence[Delivery]:
+        after = 0
+        if page is not None and page.after is not None:
+            last = self.task(queue, page.after)
+            if last is None:
+                form = "it is the name of a task that is still known"
+                raise UsageError(f"The page token '{page.after}' is of no use here; {form}.")
+            uid = last.uid
+            [(after,)] = self._read(lambda s: s.execute(_POSITION, (uid,)).fetchall())
+        sql, params = _TASKS, list[object]([_lane(queue), after])
+        if page is not None:
+            sql += " LIMIT ?"
+            params.append(page.limit)
+        return [delivery_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())]
+
+    def force(self, uid: str, now: float) -> Delivery | None:
+        row = self._write(lambda s: s.execute(_FORCE, (now, uid)).fetchone())
+        return None if row is None else delivery_of(row)
+
+    def rename(self, uid: str, key: str) -> None:
+        self._write(lambda s: s.execute(_RENAME, (key, uid)))
+
+
+def _lane(queue: Queue) -> str:
+    return lane(queue.project, queue.region, SourceKind.QUEUE, queue.name)
+
+
+def _is_open(queue: Queue) -> bool:
+    return queue.state is QueueState.RUNNING
+
+
+def _gone(uid: str) -> NotFound:
+    return NotFound(f"There is no queue '{uid}' any more.")
