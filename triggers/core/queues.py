@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import blake2b
 from math import ceil, isfinite
-from urllib.parse import urlsplit, urlunsplit
 
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
@@ -50,6 +49,10 @@ WITH_BODY = ("POST", "PUT", "PATCH")
 _QUEUE_ID = re.compile(r"[A-Za-z0-9-]+")
 _TASK_ID = re.compile(r"[A-Za-z0-9_-]+")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
+_PARTS = re.compile(
+    r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*@)?(\[[^\]/?#]*\]|[^/?#:]*)(?::([0-9]*))?"
+    r"([^?#]*)(?:\?([^#]*))?(?:#.*)?"
+)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 
@@ -198,28 +201,32 @@ def _target(target: HttpTarget, override: HttpOverride) -> HttpTarget:
 
 
 def _url(url: str, uri: UriOverride | None) -> str:
-    if uri is None:
+    parts = _PARTS.fullmatch(url)
+    if uri is None or parts is None:
         return url
-    parts = urlsplit(url)
+    scheme, user, host, port, path, query = parts.groups(default="")
     if uri.enforce is Enforce.IF_NOT_EXISTS:
         # A task has a scheme and a host always: only what a URL may lack can be missing.
-        port = None if parts.port is not None else uri.port
         uri = UriOverride(
-            port=port,
-            path="" if parts.path not in ("", "/") else uri.path,
-            query="" if parts.query else uri.query,
+            port=None if port else uri.port,
+            path="" if path not in ("", "/") else uri.path,
+            query="" if query else uri.query,
         )
-    name = uri.host or (f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname)
-    # The port of the task belongs to its own scheme and host.
-    moved = bool(uri.host or uri.scheme)
-    number = uri.port if uri.port is not None else None if moved else parts.port
-    user, at, _ = parts.netloc.rpartition("@")
-    netloc = f"{user}{at}" if not uri.host else ""
-    netloc += name or ""
-    netloc += "" if number is None else f":{number}"
-    path = uri.path if not uri.path or uri.path.startswith("/") else f"/{uri.path}"
-    scheme = uri.scheme or parts.scheme
-    return urlunsplit((scheme, netloc, path or parts.path, uri.query or parts.query, ""))
+    if uri.host or uri.scheme:
+        # The port and the user of the task belong to its own scheme and host.
+        port, user = "", "" if uri.host else user
+    if uri.port is not None:
+        port = str(uri.port)
+    path = f"/{uri.path.removeprefix('/')}" if uri.path else path
+    query = uri.query or query
+    return "".join(
+        (
+            f"{uri.scheme or scheme}://{user}{uri.host or host}",
+            f":{port}" if port else "",
+            path,
+            f"?{query}" if query else "",
+        )
+    )
 
 
 # ---------------------------------------------------------------- validation
