@@ -65,9 +65,7 @@ def open_(session: Session, delivery: Delivery) -> Delivery:
         session.in_turn()
         if session.execute(_HEAD, (lane, delivery.order_key)).fetchone():
             sql = _WAIT
-    # The gate is taken first: whoever claims from it sees what is opened behind it, or comes later.
-    gated = delivery.source is SourceKind.QUEUE and gating.touch(session, lane, delivery.not_before)
-    if session.execute(sql, (*delivery_row(delivery), gated)).rowcount:
+    if session.execute(sql, (*delivery_row(delivery), _gated(session, delivery))).rowcount:
         return delivery
     row = session.execute(_BY_KEY, (lane, delivery.key)).fetchone()
     if row is None and delivery.parent is not None:
@@ -77,10 +75,20 @@ def open_(session: Session, delivery: Delivery) -> Delivery:
     return delivery_of(row)
 
 
+def _gated(session: Session, delivery: Delivery) -> bool:
+    """The gate is taken first: whoever claims from it sees what is opened behind it, or comes
+    later."""
+    if delivery.source is not SourceKind.QUEUE:
+        return False
+    return gating.touch(session, lane_of(delivery), delivery.not_before)
+
+
 def draft(delivery: Delivery) -> Draft:
     if delivery.state is not DeliveryState.PENDING or delivery.order_key is not None:
         raise ValueError(f"the delivery {delivery.uid} is not PENDING, or has an order key")
-    return delivery_row(delivery)
+    if delivery.source is SourceKind.QUEUE:
+        raise ValueError(f"the delivery {delivery.uid} has to pass a gate")
+    return (*delivery_row(delivery), False)
 
 
 def open_all(session: Session, drafts: Sequence[Draft], now: float) -> None:
