@@ -145,7 +145,7 @@ class DeliveryStore(Protocol):
         ...
 
     def draft(self, delivery: Delivery) -> Draft:
-        """What :meth:`open_all` wants of a PENDING one without an order key."""
+        """What :meth:`open_all` wants of a PENDING one without an order key or a queue."""
         ...
 
     def open_all(self, drafts: Sequence[Draft], now: float) -> None:
