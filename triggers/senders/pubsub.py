@@ -17,6 +17,9 @@ from triggers.ports import Sent
 
 DEADLINE = 60.0
 EMULATOR = "PUBSUB_EMULATOR_HOST"
+RECONNECT = ("grpc.max_reconnect_backoff_ms", 1000)
+"""gRPC fails calls without trying while it waits to connect again, up to two minutes by default:
+all retries of a schedule could be used up with an emulator that is back."""
 SCOPE = "https://www.googleapis.com/auth/pubsub"
 
 log = logging.getLogger(__name__)
@@ -87,7 +90,7 @@ async def _make() -> Any:
         ) from None
     emulator = os.environ.get(EMULATOR)
     if emulator:
-        channel = aio.insecure_channel(emulator)
+        channel = aio.insecure_channel(emulator, options=[RECONNECT])
         return PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
     import google.auth
 
