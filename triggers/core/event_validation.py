@@ -27,9 +27,10 @@ from triggers.core.event_triggers import (
 )
 from triggers.core.message_filters import parse_message_filter
 from triggers.core.path_patterns import parse_path_pattern
-from triggers.core.records import HttpTarget
+from triggers.core.records import HttpTarget, JobTarget
 from triggers.core.retry import check_retry
 from triggers.core.subscriptions import AckPolicy, Intake, Subscription
+from triggers.core.templates import check_templates
 from triggers.core.validation import check_target
 
 MIN_ACK_DEADLINE, MAX_ACK_DEADLINE = 10.0, 600.0
@@ -160,6 +161,8 @@ def _check_subscription_target(problems: Problems, subscription: Subscription) -
         for violation in error.violations:
             field = violation.field.replace("httpTarget.uri", "pushConfig.pushEndpoint")
             problems.add(field, violation.message)
+    if isinstance(target, JobTarget):
+        _gather(problems, partial(check_templates, target.overrides))
     if not MIN_ACK_DEADLINE <= subscription.ack_deadline <= MAX_ACK_DEADLINE:
         form = f"allowed: {MIN_ACK_DEADLINE:g} to {MAX_ACK_DEADLINE:g}"
         value = f"{subscription.ack_deadline:g} seconds are out of bounds"
@@ -205,9 +208,10 @@ def _check_destination(problems: Problems, trigger: EventTrigger) -> None:
                 _check_service_name(problems, "destination.cloudRun.service", service)
             if any(c.isspace() or not c.isprintable() for c in path) or "#" in path:
                 problems.add("destination.cloudRun.path", f"'{show(path)}' is not a path")
-        case JobDestination(job):
+        case JobDestination(job, _, _, overrides):
             if not job:
                 problems.add("destination.cloudRun.job", "it is empty; allowed: the name of a job")
+            _gather(problems, partial(check_templates, overrides))
         case HttpDestination(uri):
             _check_url(problems, "destination.httpEndpoint.uri", uri)
         case TopicDestination(topic):
