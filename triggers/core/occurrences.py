@@ -36,8 +36,6 @@ _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 _LONGEST_WAIT = 20
 """Days without one due that a window is searched through; a week is enough."""
-_SOON = 20 * 86_400
-"""Seconds within which no two settings of the clocks lie that lead back to the same offset."""
 REMEMBERED = 16_384
 """Timings, and instants of theirs, that are not worked out again."""
 LAST_INSTANT = 253_402_000_000
@@ -142,18 +140,27 @@ def _next_after(when: Timing, after: int) -> int | None:
         wall = _next(pattern, here)
         if wall is None:
             return None
-        # Mostly there is nothing to decide: what is found has the offset of now, so it exists and
-        # is no second pass, and now is no first pass, whose second would come before.
-        offset = here.utcoffset()
-        if offset == when.zone.utcoffset(wall) and offset is not None:
-            at = clock_seconds(wall - offset)
-            alone = at - after < _SOON or here.replace(fold=1).utcoffset() == offset
-            if alone and datetime.fromtimestamp(at, when.zone).utcoffset() == offset:
-                return at if at <= LAST_INSTANT else None
+        at = _plainly(when.zone, here, wall)
+        if at is not None:
+            return at if at <= LAST_INSTANT else None
     for moment in moments(when, after):
         if moment.kind.fires:
             return moment.at
     return None
+
+
+def _plainly(zone: tzinfo, here: datetime, wall: datetime) -> int | None:
+    """The instant of ``wall``, the first one after ``here``, where there is nothing to decide, as
+    mostly: ``here`` is shown once, so nothing that the clocks have shown comes again before;
+    ``wall`` is shown once, so it is in no gap and comes not twice."""
+    if zone is UTC:
+        return clock_seconds(wall)
+    offset = zone.utcoffset(wall)
+    if offset is None or offset != zone.utcoffset(wall.replace(fold=1)):
+        return None
+    if here.utcoffset() != here.replace(fold=1).utcoffset():
+        return None
+    return clock_seconds(wall - offset)
 
 
 def moments(when: Timing, after: float) -> Iterator[Moment]:

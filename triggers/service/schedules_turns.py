@@ -16,6 +16,8 @@ from triggers.service.schedules import Schedules
 
 BATCH = 256
 """Schedules of one commit; the loop breathes between two."""
+MOST_QUIET = 1024
+"""Schedules that are opened before the first of their calls leave: first all are on the disk."""
 AHEAD_SECONDS = 1.5
 """How long before they are due schedules are read; more than the ticker lets pass between looks."""
 MOST_AHEAD = 2048
@@ -75,15 +77,24 @@ class Turns:
     async def _fire(self, now: float) -> None:
         firing, together = self._schedules.firing, self._schedules.together
         seen: set[str] = set()
-        while uids := [uid for uid in self._store.due(now, limit=BATCH) if uid not in seen]:
-            seen.update(uids)
-            crash_point("schedule-before-turn")
-            await self._each(
-                uids,
-                lambda uid: firing.fire(uid, now),
-                lambda uids=uids: together.fire(uids, now),  # type: ignore[misc]
-            )
-            crash_point("schedule-opened")
+        quiet = 0
+        try:
+            while uids := [uid for uid in self._store.due(now, limit=BATCH) if uid not in seen]:
+                seen.update(uids)
+                crash_point("schedule-before-turn")
+                await self._each(
+                    uids,
+                    lambda uid: firing.fire(uid, now),
+                    lambda uids=uids: together.fire(uids, now),  # type: ignore[misc]
+                )
+                crash_point("schedule-opened")
+                quiet += len(uids)
+                if quiet >= MOST_QUIET:
+                    quiet = 0
+                    self._told()
+        finally:
+            if quiet:
+                self._told()
 
     async def _prepare(self, next_at: float) -> None:
         """So that a busy second finds its work half done. It breathes, and ends in time."""
@@ -127,6 +138,7 @@ class Turns:
         waiting = [uid for uid in self._store.waiting() if firing.room(uid)]
         for start in range(0, len(waiting), BATCH):
             await self._each(waiting[start : start + BATCH], lambda uid: firing.release(uid, now))
+            self._told()
 
     def _rests(self, key: OccurrenceKey, moment: float) -> bool:
         # A clock that was set back must not make it rest for long.
@@ -165,7 +177,6 @@ class Turns:
                 except Exception:
                     log.exception("The schedule %s could not be looked at", uid)
                     await self._commit(lambda uid=uid: self._put_off(uid))  # type: ignore[misc]
-        self._told()
 
     def _put_off(self, uid: str) -> None:
         """Nothing is lost by it: what is due is found by where the schedule stands."""
