@@ -13,16 +13,7 @@ from jobrunner.core.records import ExecutionChange, Scope
 from jobrunner.core.spec import ContainerOverride, EnvVar, Overrides
 from jobrunner.errors import InvalidSpec
 from triggers.core.cloudevents.pubsub_binding import carries_event, decode_message, encode_message
-from triggers.core.event_plans import (
-    delivery_of,
-    pending_url,
-    plan_event,
-    plan_message,
-    read_pending_url,
-    resolved_url,
-    verdict_on,
-    wanted_by,
-)
+from triggers.core.event_plans import delivery_of, plan_event, verdict_on, wanted_by
 from triggers.core.event_triggers import (
     EventFilter,
     EventTrigger,
@@ -41,6 +32,7 @@ from triggers.core.google_events import (
     message_published,
 )
 from triggers.core.lifecycle_events import dead_letter_event, execution_event, missed_event
+from triggers.core.message_plans import plan_message
 from triggers.core.records import (
     Ack,
     Delivery,
@@ -55,6 +47,7 @@ from triggers.core.records import (
     Schedule,
     SourceKind,
 )
+from triggers.core.service_urls import pending_url, read_pending_url, resolved_url
 from triggers.core.states import DeliveryState, OccurrenceState
 from triggers.core.subscriptions import AckPolicy, Subscription, Wrapping
 from triggers.core.templates import Context, parse_template, render

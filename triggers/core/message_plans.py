@@ -1,0 +1,105 @@
+"""Which delivery a message of a subscription leads to, and why not. Nothing happens here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from jobrunner.errors import InvalidSpec
+from triggers.core.envelopes import encode_push
+from triggers.core.event_variables import as_file, rendered, with_event
+from triggers.core.events import CloudEvent, PubsubMessage
+from triggers.core.google_events import message_published
+from triggers.core.lifecycle_events import MAX_HOPS
+from triggers.core.message_filters import explain_filter, passes
+from triggers.core.records import (
+    Delivery,
+    EventRetry,
+    JobTarget,
+    Payload,
+    RetryPolicy,
+    SourceKind,
+    Target,
+)
+from triggers.core.subscriptions import AckPolicy, Subscription
+from triggers.core.templates import Context
+
+
+@dataclass(frozen=True, slots=True)
+class MessagePlan:
+    """Without a ``delivery`` the filter has said no, and ``reason`` says why: the message is
+    acknowledged, and that is all. With a ``problem`` the delivery cannot be made: a template asks
+    for what the message does not have."""
+
+    delivery: Delivery | None
+    reason: str
+    problem: str = ""
+
+
+def plan_message(
+    subscription: Subscription,
+    message: PubsubMessage,
+    *,
+    now: float,
+    uid: str,
+    attempt: int = 0,
+) -> MessagePlan:
+    """What a message of a subscription leads to. ``attempt`` is for one that is acknowledged when
+    it is finished: how many of its deliveries have been given up. Raises InvalidSpec for a
+    subscription whose filter is none."""
+    attributes = dict(message.attributes)
+    if not passes(subscription.filter, attributes):
+        return MessagePlan(None, explain_filter(subscription.filter, attributes).reason)
+    event = message_published(message, subscription.topic, subscription.full_name)
+    if event.hops > MAX_HOPS:
+        problem = f"{event.hops} events of our own led to it; more than {MAX_HOPS} go round"
+        return MessagePlan(None, problem)
+    retry: RetryPolicy = subscription.retry
+    numbered = message
+    if subscription.ack is AckPolicy.DURABLE:
+        # These attempts are ours, and count from the first.
+        number = 1 if subscription.counts_attempts else None
+        numbered = replace(message, delivery_attempt=number)
+    else:
+        retry = EventRetry(max_attempts=1, lifetime=subscription.retry.retention)
+    try:
+        target, payload = _directed(subscription, numbered, event)
+    except InvalidSpec as error:
+        return MessagePlan(None, "the filter agrees", error.message)
+    delivery = Delivery(
+        uid=uid,
+        project=subscription.project,
+        region=subscription.region,
+        source=SourceKind.SUBSCRIPTION,
+        source_name=subscription.name,
+        key=message_key(subscription, message, attempt),
+        target=target,
+        retry=retry,
+        payload=payload,
+        order_key=(message.ordering_key or None) if subscription.ordered else None,
+        created_at=now,
+        queued_at=message.published_at,
+        not_before=now,
+        hops=event.hops,
+    )
+    return MessagePlan(
+        delivery, "the filter agrees" if subscription.filter else "there is no filter"
+    )
+
+
+def message_key(subscription: Subscription, message: PubsubMessage, attempt: int = 0) -> str:
+    """The same for the same message, however often it is delivered, until that attempt of it was
+    given up."""
+    key = str(message.key(subscription.uid))
+    return f"{key}/{attempt}" if attempt else key
+
+
+def _directed(
+    subscription: Subscription, message: PubsubMessage, event: CloudEvent
+) -> tuple[Target, Payload]:
+    target = subscription.target
+    if isinstance(target, JobTarget):
+        overrides = with_event(rendered(target.overrides, Context(event)), event)
+        return replace(target, overrides=overrides), as_file(event)
+    headers, body = encode_push(message, subscription.full_name, subscription.sends)
+    called = replace(target, deadline=subscription.ack_deadline, follow_redirects=False)
+    return called, Payload(body, headers)
