@@ -27,6 +27,7 @@ from triggers.core.event_triggers import (
 )
 from triggers.core.message_filters import parse_message_filter
 from triggers.core.path_patterns import parse_path_pattern
+from triggers.core.providers import check_attributes
 from triggers.core.records import HttpTarget, JobTarget
 from triggers.core.retry import check_retry
 from triggers.core.subscriptions import AckPolicy, Intake, Subscription
@@ -97,6 +98,8 @@ def check_event_trigger(trigger: EventTrigger) -> None:
     problems = Problems()
     _check_id(problems, "name", trigger.name, "trigger")
     _check_filters(problems, trigger.filters)
+    if not problems.violations:
+        check_attributes(problems, trigger.filters, trigger.channel)
     if trigger.expression.strip():
         _gather(problems, lambda: parse_expression(trigger.expression))
     _check_destination(problems, trigger)
