@@ -117,6 +117,20 @@ class DeliveryFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """A delivery whose row cannot be read, with what of it is plain text; ``why`` says what is
+    wrong."""
+
+    uid: str
+    project: str
+    region: str
+    source: str
+    source_name: str
+    state: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """``taken`` are deliveries that are SENDING now, held by whoever asked. ``next_at`` is when the
     next one is due that is not yet, or may go by the rate of its queue; ``None`` if there is none.
@@ -174,6 +188,12 @@ class DeliveryStore(Protocol):
     ) -> Sequence[Delivery]:
         """In the order in which they were opened, newest first. ``page.after`` is the uid of the
         last one of the page before. Raises UsageError for one that is not there any more."""
+        ...
+
+    def survey(
+        self, wanted: DeliveryFilter, *, page: Page | None = None, oldest_first: bool = False
+    ) -> Sequence[Delivery | Damaged]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
         ...
 
     def count(self, wanted: DeliveryFilter) -> dict[DeliveryState, int]:

@@ -1,6 +1,8 @@
 """``jobrunner deliveries`` as people type it, with a server and without one."""
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -71,6 +73,19 @@ def test_dead_letters_are_listed_replayed_and_purged_through_the_server(home: Pa
         assert "no delivery 'x'" in run("describe", "x", code=3)
         assert "httpTarget.uri" in run("send", "ftp://x", code=2)
         assert "Traceback" not in server.said()
+
+
+@pytest.mark.usefixtures("way")
+def test_one_that_cannot_be_read_is_one_line_among_the_others(home: Path) -> None:
+    delayed = ("--delay", "1h")
+    good = run("send", "http://127.0.0.1:9/", *delayed).split()[0]
+    bad = run("send", "http://127.0.0.1:9/", *delayed).split()[0]
+    with contextlib.closing(sqlite3.connect(home / "jobrunner.db")) as database, database:
+        database.execute("UPDATE deliveries SET target = '{' WHERE uid = ?", (bad,))
+    lines = run("list").splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [bad, good]
+    assert "cannot be read" in lines[1]
+    assert "cannot be read" in run("describe", bad, code=5)
 
 
 def test_a_command_line_that_cannot_be_meant_is_refused(home: Path) -> None:

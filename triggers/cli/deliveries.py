@@ -111,6 +111,8 @@ def _source(one: Document) -> str:
 
 
 def _line(one: Document) -> list[str]:
+    if "damaged" in one:
+        return [one["uid"], one["state"], _source(one), "", "", "", one["damaged"]]
     return [
         one["uid"],
         one["state"],
@@ -396,6 +398,8 @@ def replay(
                 answer = desk.call("POST", again, body=query)
                 found += answer["replayed"]
                 before += answer["replayedBefore"]
+                for one in answer.get("damaged", ()):
+                    click.echo(f"Left out {one['uid']}: {one['damaged']}", err=True)
                 if not answer.get("more"):
                     break
                 query |= {"after": answer["after"], "startTime": answer["startTime"]}

@@ -33,9 +33,9 @@ from triggers.core.records import (
 from triggers.core.retry import check_retry
 from triggers.core.states import SETTLED_DELIVERIES, DeliveryState
 from triggers.core.validation import check_target
-from triggers.ports import DeliveryFilter, DeliveryStore
+from triggers.ports import Damaged, DeliveryFilter, DeliveryStore
 from triggers.service import moves
-from triggers.service.delivery_documents import Document, description, summary
+from triggers.service.delivery_documents import Document, damaged, description, summary
 
 LETTERS = frozenset({DeliveryState.DEAD, DeliveryState.EXPIRED})
 """States of what was given up, and can be replayed."""
@@ -72,12 +72,13 @@ class Deliveries:
     # ------------------------------------------------------------ reads
 
     def listing(self, query: Mapping[str, Any]) -> Document:
-        """A page, newest first: ``deliveries``, and ``nextPageToken`` unless it is the last."""
+        """A page, newest first: ``deliveries``, and ``nextPageToken`` unless it is the last. One
+        that cannot be read is there with its uid and, as ``damaged``, the reason."""
         _known(query, (*_FILTERS, "pageSize", "pageToken"))
         size = min(_whole(query, "pageSize", 0) or PAGE, LARGEST_PAGE)
         page = Page(after=_text(query, "pageToken") or None, limit=size + 1)
-        found = self._store.listing(self._filter(query), page=page)
-        answer: Document = {"deliveries": [summary(one) for one in found[:size]]}
+        found = self._store.survey(self._filter(query), page=page)
+        answer: Document = {"deliveries": [_line(one) for one in found[:size]]}
         if len(found) > size:
             answer["nextPageToken"] = found[size - 1].uid
         return answer
@@ -133,14 +134,19 @@ class Deliveries:
     def replay(self, body: Mapping[str, Any]) -> Document:
         """Replays one letter (``uid``) or those of a filter, the oldest first, at ``rate``: at most
         500 at once; with ``more`` the answer says to call again with ``after`` and ``startTime``
-        as given. With ``dryRun`` nothing is stored. A letter is never replayed twice."""
+        as given. With ``dryRun`` nothing is stored. A letter is never replayed twice. One that
+        cannot be read is left out, and listed as ``damaged``."""
         _known(body, (*_FILTERS, "uid", "rate", "dryRun", "after", "startTime"))
         dry, now = _truth(body, "dryRun"), self._clock.now()
         gap = 1.0 / _rate(_text(body, "rate") or DEFAULT_RATE)
         start = max(now, _instant(body, "startTime", now))
         found = self._letters(body)
         fresh: list[Delivery] = []
+        broken: list[Document] = []
         for letter in found[:REPLAYED_AT_ONCE]:
+            if isinstance(letter, Damaged):
+                broken.append(damaged(letter))
+                continue
             if self._store.replay_of(letter.uid) is not None:
                 continue
             again = self._again(letter, now, start + gap * len(fresh))
@@ -153,8 +159,10 @@ class Deliveries:
                 | ({} if dry else {"uid": one.uid})
                 for one in fresh
             ],
-            "replayedBefore": len(found[:REPLAYED_AT_ONCE]) - len(fresh),
+            "replayedBefore": len(found[:REPLAYED_AT_ONCE]) - len(fresh) - len(broken),
         }
+        if broken:
+            answer["damaged"] = broken
         if len(found) > REPLAYED_AT_ONCE:
             answer |= {
                 "more": True,
@@ -185,7 +193,7 @@ class Deliveries:
 
     # ------------------------------------------------------------ parts
 
-    def _letters(self, body: Mapping[str, Any]) -> list[Delivery]:
+    def _letters(self, body: Mapping[str, Any]) -> list[Delivery | Damaged]:
         uid = _text(body, "uid")
         if uid:
             letter = self._store.get(uid)
@@ -204,7 +212,7 @@ class Deliveries:
             raise _broken("state", f"only what was given up is replayed; allowed: {allowed}")
         page = Page(after=_text(body, "after") or None, limit=REPLAYED_AT_ONCE + 1)
         wanted = replace(wanted, states=states)
-        return list(self._store.listing(wanted, page=page, oldest_first=True))
+        return list(self._store.survey(wanted, page=page, oldest_first=True))
 
     def _again(self, letter: Delivery, now: float, at: float) -> Delivery:
         uid = self._ids.uid()
@@ -260,6 +268,10 @@ def _again_key(letter: Delivery, uid: str) -> str:
 
 
 # ---------------------------------------------------------------- reading of fields
+
+
+def _line(one: Delivery | Damaged) -> Document:
+    return damaged(one) if isinstance(one, Damaged) else summary(one)
 
 
 def _broken(field: str, message: str) -> InvalidSpec:

@@ -24,7 +24,7 @@ from triggers.core.records import (
     Target,
 )
 from triggers.core.states import DeliveryState
-from triggers.ports import place_of
+from triggers.ports import Damaged, place_of
 
 Document = dict[str, Any]
 
@@ -55,6 +55,18 @@ def summary(delivery: Delivery) -> Document:
             "parent": delivery.parent,
         }
     )
+
+
+def damaged(one: Damaged) -> Document:
+    return {
+        "uid": one.uid,
+        "project": one.project,
+        "region": one.region,
+        "source": one.source,
+        "sourceName": one.source_name,
+        "state": one.state,
+        "damaged": one.why,
+    }
 
 
 def description(

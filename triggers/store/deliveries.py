@@ -9,12 +9,13 @@ from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
 from triggers.core.states import DeliveryState
-from triggers.ports import DeliveryFilter, Draft
+from triggers.ports import Damaged, DeliveryFilter, Draft
 from triggers.store import gating
 from triggers.store.rows import (
     ATTEMPT,
     DELIVERY,
     FOUND,
+    STATE,
     attempt_of,
     columns,
     delivery_of,
@@ -124,6 +125,26 @@ def last_attempts(session: Session, uids: Sequence[str]) -> dict[str, DeliveryAt
 def listing(
     session: Session, wanted: DeliveryFilter, page: Page | None, oldest_first: bool
 ) -> Sequence[Delivery]:
+    return [delivery_of(row) for row in _rows(session, wanted, page, oldest_first)]
+
+
+def survey(
+    session: Session, wanted: DeliveryFilter, page: Page | None, oldest_first: bool
+) -> Sequence[Delivery | Damaged]:
+    return [_readable(row) for row in _rows(session, wanted, page, oldest_first)]
+
+
+def _readable(row: Row) -> Delivery | Damaged:
+    try:
+        return delivery_of(row)
+    except StoreFault as error:
+        uid, project, region, source, source_name = row[:5]
+        return Damaged(uid, project, region, source, source_name, row[STATE], error.message)
+
+
+def _rows(
+    session: Session, wanted: DeliveryFilter, page: Page | None, oldest_first: bool
+) -> Sequence[Row]:
     conditions, params = where(wanted)
     if page is not None and page.after is not None:
         conditions.append("position > ?" if oldest_first else "position < ?")
@@ -135,7 +156,7 @@ def listing(
             raise UsageError(f"A page of {page.limit} items cannot be read; allowed: 1 or more.")
         sql += " LIMIT ?"
         params.append(page.limit)
-    return [delivery_of(row) for row in session.execute(sql, params)]
+    return session.execute(sql, params).fetchall()
 
 
 def count(session: Session, wanted: DeliveryFilter) -> dict[DeliveryState, int]:

@@ -121,7 +121,7 @@ def decode_target(text: str) -> Target:
         found = _decode(_target, text)
         known = found.job or found.pubsub
         if known is None and found.http is None:
-            raise _unreadable("it names no target")
+            raise unreadable("it names no target")
         if known is None:
             values = dict(zip(_HTTP, _http_values(found.http), strict=True))
             values["token"] = token_of(values["token"])
@@ -154,7 +154,7 @@ def decode_retry(text: str) -> RetryPolicy:
         found = _decode(_retry, text)
         known = found.schedule or found.queue or found.push or found.event or found.manual
         if known is None:
-            raise _unreadable("it names no retry policy")
+            raise unreadable("it names no retry policy")
         if len(text) <= LONGEST_REMEMBERED:
             _remember(_retries, text, known)
     return known
@@ -181,10 +181,10 @@ def _decode(decoder: msgspec.json.Decoder[T], text: str) -> T:
     try:
         return decoder.decode(text)
     except msgspec.DecodeError as error:
-        raise _unreadable(str(error)) from error
+        raise unreadable(str(error)) from error
 
 
-def _unreadable(why: str) -> StoreFault:
+def unreadable(why: str) -> StoreFault:
     return StoreFault(
         f"A stored document cannot be read: {why}.",
         hint="The database was changed by hand or is damaged; restore the last backup.",

@@ -17,6 +17,7 @@ from triggers.store.documents import (
     encode_payload,
     encode_retry,
     encode_target,
+    unreadable,
 )
 
 # A look-up is three times as fast as calling the enumeration.
@@ -68,6 +69,7 @@ DELIVERY = (
     " lease_owner lease_until run_try execution parent hops reason settled_at forced"
 )
 ORDER_KEY = DELIVERY.split().index("order_key")
+STATE = DELIVERY.split().index("state")
 FOUND = "lane place ages_out_at"
 """Columns beside those of the value, made from it when it is stored."""
 
@@ -111,6 +113,14 @@ def delivery_row(delivery: Delivery) -> tuple[object, ...]:
 
 
 def delivery_of(row: Row) -> Delivery:
+    """Raises StoreFault for one that is damaged."""
+    try:
+        return _delivery_of(row)
+    except (KeyError, TypeError) as error:
+        raise unreadable(str(error)) from error
+
+
+def _delivery_of(row: Row) -> Delivery:
     return Delivery(
         uid=row[0],
         project=row[1],

@@ -10,7 +10,7 @@ from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt
 from triggers.core.states import DeliveryState
-from triggers.ports import Claims, DeliveryFilter, Draft, Move
+from triggers.ports import Claims, Damaged, DeliveryFilter, Draft, Move
 from triggers.store import claiming, deliveries, recording
 
 T = TypeVar("T")
@@ -60,6 +60,11 @@ class SqlDeliveries:
         self, wanted: DeliveryFilter, *, page: Page | None = None, oldest_first: bool = False
     ) -> Sequence[Delivery]:
         return self._read(lambda s: deliveries.listing(s, wanted, page, oldest_first))
+
+    def survey(
+        self, wanted: DeliveryFilter, *, page: Page | None = None, oldest_first: bool = False
+    ) -> Sequence[Delivery | Damaged]:
+        return self._read(lambda s: deliveries.survey(s, wanted, page, oldest_first))
 
     def count(self, wanted: DeliveryFilter) -> dict[DeliveryState, int]:
         return self._read(lambda s: deliveries.count(s, wanted))

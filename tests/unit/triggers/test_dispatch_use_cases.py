@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import InvalidSpec, NotFound, Refused
+from jobrunner.errors import InvalidSpec, NotFound, Refused, StoreFault
 from jobrunner.lib.clock import FakeClock
 from jobrunner.lib.database import connect
 from jobrunner.lib.ids import CountedIds
@@ -26,7 +26,8 @@ HOME = Scope("local", "us-central1")
 class Desk:
     def __init__(self) -> None:
         self.clock = FakeClock(NOW)
-        self.store: DeliveryStore = open_deliveries(connect("sqlite:///:memory:"))
+        self.database = connect("sqlite:///:memory:")
+        self.store: DeliveryStore = open_deliveries(self.database)
         self.does = Deliveries(self.store, self.clock, CountedIds(), HOME)
 
     def dead(self, *keys: str, event: Event = Event.REJECTED, **fields: Any) -> list[str]:
@@ -118,6 +119,28 @@ def test_a_broken_field_is_named(desk: Desk, body: dict[str, Any], field: str) -
     with pytest.raises(InvalidSpec) as refused:
         desk.does.send(body)
     assert field in [violation.field for violation in refused.value.violations]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("target", "{"), ("retry", "{}"), ("payload", "[]"), ("source", "moon")]
+)
+def test_one_that_cannot_be_read_keeps_nobody_from_seeing_and_replaying_the_others(
+    desk: Desk, column: str, value: str
+) -> None:
+    good, bad = desk.dead("a", "b")
+    sql = f"UPDATE deliveries SET {column} = ? WHERE uid = ?"
+    desk.database.write(lambda s: s.execute(sql, (value, bad)))
+    first, second = desk.does.listing({})["deliveries"]
+    assert (first["uid"], first["state"], second["uid"]) == (bad, "DEAD", good)
+    assert "cannot be read" in first["damaged"]
+    assert "damaged" not in second
+    page = desk.does.listing({"pageSize": "1"})
+    assert desk.does.listing({"pageToken": page["nextPageToken"]})["deliveries"] == [second]
+    answer = desk.does.replay({"state": "dead"})
+    assert [one["parent"] for one in answer["replayed"]] == [good]
+    assert ([one["uid"] for one in answer["damaged"]], answer["replayedBefore"]) == ([bad], 0)
+    with pytest.raises(StoreFault):
+        desk.does.describe(bad)
 
 
 def test_a_list_goes_by_pages_and_by_filters(desk: Desk) -> None:
