@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 from sender_calls import body, delivery, many, sink
 
-from jobrunner.lib.clock import SystemClock
+from jobrunner.lib.clock import SystemClock, WallClock
 from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Runner
 from jobrunner.service.commit import GroupCommit
@@ -149,8 +149,9 @@ class Desk:
         runner: Runner = NoRuns()  # type: ignore[assignment]
         settings = DispatchSettings(per_target=self.at_once)
         dispatcher = Dispatcher(
-            self.deliveries, timed, GroupCommit(self.store), runner, self.clock, "bench", settings
-        )
+            self.deliveries, timed, GroupCommit(self.store), runner, self.clock, "bench", settings,
+            machine=WallClock(),
+        )  # fmt: skip
         began, used = time.perf_counter(), time.process_time()
         loop = asyncio.ensure_future(dispatcher.run())
         await timed.over.wait()

@@ -10,35 +10,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from jobrunner.core.states import SETTLED_EXECUTIONS
-from jobrunner.errors import JobrunnerError, NotFound
+from jobrunner.errors import JobrunnerError
 from jobrunner.lib.identity import is_gone
 from jobrunner.ports import Clock, Commit, MachineClock, Runner
 from triggers.core.queues import HttpOverride, overridden
-from triggers.core.records import Delivery, Ruling, SourceKind
-from triggers.core.retry import push_pause
+from triggers.core.records import Delivery
 from triggers.core.states import DeliveryState
-from triggers.core.verdict import Break, Broken, RunEnd
+from triggers.core.verdict import Break, Broken
 from triggers.ports import Claims, DeliveryStore, Move, Sender, Sent, place_of
 from triggers.service import moves
 from triggers.service.crashpoints import crash_point
+from triggers.service.following import Followers
+from triggers.service.judging import Judge
+from triggers.service.slots import Slots
 
 POLL_SECONDS = 2.0
 """How soon something is seen that another process has opened."""
 FAULT_SECONDS = 1.0
 """Between two tries to reach a store that is away."""
-FOLLOW_SECONDS = 30.0
 SWEEP_SECONDS = 30.0
 """How soon somebody follows what a runner followed that is gone."""
 DRAIN_SECONDS = 0.3
+TURN_SECONDS = 0.02
+"""How long ends wait for company while there is still something to send."""
+LARGEST_TURN = 64
+"""Ends of one commit, unless they come all at once."""
 
 log = logging.getLogger("jobrunner.deliveries")
-
-Source = tuple[str, str, SourceKind, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,13 @@ class DispatchSettings:
     beat: float = 5.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Flight:
+    """A delivery that this runner holds: ready, or on the wire by ``task``."""
+
     delivery: Delivery
     place: str
+    held_from: float
     override: HttpOverride | None = None
     task: asyncio.Task[None] | None = None
 
@@ -69,7 +73,7 @@ class _Turn:
     claims: Claims
     following: Sequence[Delivery]
     stale: Collection[str]
-    """Uids of what this runner has on the wire and does not hold any more."""
+    """Uids of what this runner believes to hold and does not hold any more."""
 
 
 class Dispatcher:
@@ -99,19 +103,21 @@ class Dispatcher:
         self._machine = machine
         self._owner = owner
         self._settings = settings
-        self._draw = draw
         self._gone = gone
         self._news = asyncio.Event()
-        self._flying: dict[str, _Flight] = {}
-        self._following: dict[str, asyncio.Task[None]] = {}
+        self._looked = False
+        self._flights: dict[str, _Flight] = {}
+        self._slots = Slots[_Flight](settings.in_flight, settings.per_target)
         self._moves: list[Move] = []
-        self._pauses: dict[Source, float] = {}
+        self._judge = Judge(clock, draw)
+        self._followers = Followers(runner, self._judge, clock, self._note)
         self._beat_at = 0.0
         self._sweep_at = 0.0
         self._draining = False
 
     def look(self) -> None:
         """Something was opened, withdrawn or replayed."""
+        self._looked = True
         self._news.set()
 
     async def close(self) -> None:
@@ -120,7 +126,8 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        return len(self._flying)
+        """Calls on the wire."""
+        return self._slots.wire
 
     async def run(self) -> None:
         """Until it is cancelled; then it waits a moment for what is on the wire, and gives up what
@@ -146,10 +153,13 @@ class Dispatcher:
         far as it is known. Raises StoreFault; then nothing was written, and the next turn writes
         what this one was to write."""
         self._news.clear()
+        self._looked = False
         now, moment = self._clock.now(), self._machine.now()
+        beating = moment >= self._beat_at
+        if beating:
+            self._give_back(moment - self._settings.beat)
         taking = self._moves
         self._moves = []
-        beating = moment >= self._beat_at
         sweeping = moment >= self._sweep_at
         if taking:
             crash_point("delivery-before-turn")
@@ -169,13 +179,17 @@ class Dispatcher:
         for move, written in zip(done.moves, done.written, strict=True):
             if written and move.after.state is DeliveryState.FOLLOWING:
                 crash_point("delivery-followed")
-                self._follow(move.after)
+                self._followers.follow(move.after)
         for delivery in done.following:
-            self._follow(delivery)
+            self._followers.follow(delivery)
         for uid in done.stale:
             self._break_off(uid)
         for delivery in done.claims.taken:
-            self._launch(delivery, done.claims.overrides.get(delivery.uid))
+            self._take_up(delivery, done.claims.overrides.get(delivery.uid))
+        self._launch()
+        if self._slots.ready and not self._looked:
+            # What has landed during the commit may wait for company.
+            self._news.clear()
         return done.claims.next_at
 
     # ------------------------------------------------------------ inside the commit
@@ -191,24 +205,22 @@ class Dispatcher:
             # What has landed since this turn began is in nobody's hands but is no loss.
             landed = {move.before.uid for move in [*taking, *self._moves]}
             held = self._extend(moment, landed)
-            stale = self._flying.keys() - {delivery.uid for delivery in held}
-            mine = self._flying.keys() | landed
+            stale = self._flights.keys() - {delivery.uid for delivery in held}
+            mine = self._flights.keys() | landed
             changes += self._lost(now, moment, [one for one in held if one.uid not in mine])
         written = list(store.record(changes)) if changes else []
         if changes:
             crash_point("delivery-in-turn")
-        busy: dict[str, int] = {}
-        for flight in self._flying.values():
-            busy[flight.place] = busy.get(flight.place, 0) + 1
+        room = self._slots.room(moment)
         accepts = self._runner.accepts() and not self._draining
         claims = store.claim(
             self._owner,
             now=now,
             # Of two clocks: what is due by the one, leased by the other.
             ttl=moment + settings.lease - now,
-            most=settings.in_flight - len(self._flying) if accepts else 0,
-            per_place=settings.per_target,
-            busy=busy,
+            most=room.most if accepts else 0,
+            per_place=room.per_place,
+            busy=room.busy,
         )
         following = store.following() if sweeping else ()
         return _Turn(changes, written, claims, following, stale)
@@ -216,7 +228,7 @@ class Dispatcher:
     def _extend(self, moment: float, landed: set[str]) -> Sequence[Delivery]:
         """Extends the leases; returns what this runner holds by the store."""
         until = moment + self._settings.lease
-        return self._store.heartbeat(self._owner, self._flying.keys() | landed, until=until)
+        return self._store.heartbeat(self._owner, self._flights.keys() | landed, until=until)
 
     def _lost(self, now: float, moment: float, unknown: list[Delivery]) -> list[Move]:
         """What nobody will bring to an end: the ``unknown``, which this runner holds by the store
@@ -233,24 +245,31 @@ class Dispatcher:
 
     # ------------------------------------------------------------ sending
 
-    def _launch(self, delivery: Delivery, override: HttpOverride | None) -> None:
+    def _take_up(self, delivery: Delivery, override: HttpOverride | None) -> None:
         self._break_off(delivery.uid)
-        flight = _Flight(delivery, place_of(delivery.target), override)
-        self._flying[delivery.uid] = flight
-        flight.task = _begin(self._send(flight))
+        place, moment = place_of(delivery.target), self._machine.now()
+        flight = _Flight(delivery, place, moment, override)
+        self._flights[delivery.uid] = flight
+        self._slots.put(flight.place, flight)
 
-    def _break_off(self, uid: str) -> None:
-        """The lease is gone, or the delivery was withdrawn: what comes back is of no use."""
-        flight = self._flying.pop(uid, None)
-        if flight is not None and flight.task is not None:
-            flight.task.cancel()
+    def _launch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (flight := self._slots.take()) is not None:
+            flight.task = loop.create_task(self._fly(flight))
 
-    async def _send(self, flight: _Flight) -> None:
+    async def _fly(self, flight: _Flight | None) -> None:
+        """One slot: sends, and goes on with the next one that is ready."""
+        me = asyncio.current_task()
+        while flight is not None:
+            flight.task = me
+            self._land(flight, await self._attempt(flight))
+            flight = self._slots.take()
+
+    async def _attempt(self, flight: _Flight) -> Move:
         delivery = flight.delivery
         if delivery.lease_until is not None and self._machine.now() >= delivery.lease_until:
             # This process stood still since the claim: somebody else may have it by now.
-            self._land(flight, moves.unsent(delivery, self._clock.now()))
-            return
+            return moves.unsent(delivery, self._clock.now())
         crash_point("delivery-before-send")
         try:
             called = overridden(delivery, flight.override)
@@ -259,70 +278,44 @@ class Dispatcher:
             log.exception("The call of delivery %s broke", delivery.uid)
             sent = Sent(Broken(Break.PROTOCOL, f"the call broke: {type(bug).__name__}"))
         crash_point("delivery-after-send")
-        self._land(flight, self._judged(delivery, sent))
-
-    def _judged(self, delivery: Delivery, sent: Sent) -> Move:
-        outcome, now = sent.outcome, self._clock.now()
-        if isinstance(outcome, RunEnd) and moves.still_runs(delivery, outcome):
-            uid = sent.execution or outcome.execution
-            return moves.followed(delivery, uid, outcome.execution)
-        verdict = moves.verdict_of(delivery, outcome)
-        pause = self._pause(delivery, verdict.ruling is Ruling.ACCEPT)
-        return moves.ended(delivery, sent, verdict, now, jitter=self._draw(), pause=pause)
-
-    def _pause(self, delivery: Delivery, accepted: bool) -> float:
-        """Of a push subscription as a whole; this runner's view of it."""
-        if delivery.source is not SourceKind.SUBSCRIPTION:
-            return 0.0
-        source = delivery.project, delivery.region, delivery.source, delivery.source_name
-        pause = push_pause(self._pauses.pop(source, 0.0), accepted)
-        if pause:
-            self._pauses[source] = pause
-        return pause
+        return self._judge.move(delivery, sent)
 
     def _land(self, flight: _Flight, move: Move) -> None:
-        if self._flying.get(flight.delivery.uid) is flight:
-            del self._flying[flight.delivery.uid]
+        self._let_go(flight)
         self._moves.append(move)
-        self._news.set()
-
-    # ------------------------------------------------------------ following
-
-    def _follow(self, delivery: Delivery) -> None:
-        if delivery.uid not in self._following:
-            self._following[delivery.uid] = _begin(self._until_ended(delivery))
-
-    async def _until_ended(self, delivery: Delivery) -> None:
-        try:
-            # The list may be another one by the time the end is there.
-            move = await self._end_of(delivery)
-            self._moves.append(move)
+        if not self._slots.ready or len(self._moves) >= LARGEST_TURN:
             self._news.set()
-        except Exception:
-            # The next sweep takes it up again.
-            log.exception("Delivery %s cannot be followed", delivery.uid)
-        finally:
-            self._following.pop(delivery.uid, None)
 
-    async def _end_of(self, delivery: Delivery) -> Move:
-        uid = delivery.execution or ""
-        while True:
-            try:
-                execution = await self._runner.settled(uid, within=FOLLOW_SECONDS)
-            except NotFound:
-                return moves.orphaned(delivery, self._clock.now())
-            except JobrunnerError as error:
-                log.warning("The end of execution %s is not known yet: %s", uid, error)
-                await asyncio.sleep(FAULT_SECONDS)
-                continue
-            if execution.state in SETTLED_EXECUTIONS:
-                end = RunEnd(execution.name, execution.state)
-                return self._judged(delivery, Sent(end, execution=uid))
+    def _note(self, move: Move) -> None:
+        self._moves.append(move)
+        self.look()
+
+    def _let_go(self, flight: _Flight) -> None:
+        if self._flights.get(flight.delivery.uid) is flight:
+            del self._flights[flight.delivery.uid]
+            if not self._slots.withdraw(flight.place, flight):
+                self._slots.free(flight.place, self._machine.now())
+
+    def _break_off(self, uid: str) -> None:
+        """The lease is gone, or the delivery was withdrawn: what comes back is of no use."""
+        flight = self._flights.get(uid)
+        if flight is not None:
+            self._let_go(flight)
+            if flight.task is not None:
+                flight.task.cancel()
+
+    def _give_back(self, since: float) -> None:
+        """What is ready and was not sent for so long: others may have a slot for it."""
+        for flight in list(self._flights.values()):
+            if flight.task is None and flight.held_from <= since:
+                self._land(flight, moves.unsent(flight.delivery, self._clock.now()))
 
     # ------------------------------------------------------------ waiting and going down
 
     async def _wait(self, next_at: float | None) -> None:
         left = min(POLL_SECONDS, self._beat_at - self._machine.now())
+        if self._slots.ready:
+            left = min(left, TURN_SECONDS)
         silence = None if next_at is None else self._clock.wake(next_at, self._news.set)
         try:
             async with asyncio.timeout(max(0.0, left)):
@@ -335,13 +328,13 @@ class Dispatcher:
 
     async def _drain(self) -> None:
         self._draining = True
-        for follower in list(self._following.values()):
-            follower.cancel()
-        tasks = [flight.task for flight in self._flying.values() if flight.task is not None]
+        self._followers.stop()
+        self._give_back(self._machine.now())
+        tasks = [flight.task for flight in self._flights.values() if flight.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
         now = self._clock.now()
-        for flight in list(self._flying.values()):
+        for flight in list(self._flights.values()):
             if flight.task is not None:
                 flight.task.cancel()
             # Whoever takes it next need not wait for the end of the lease.
@@ -350,7 +343,3 @@ class Dispatcher:
             await self.turn()
         except JobrunnerError as error:
             log.warning("The ends of %d deliveries could not be stored: %s", len(tasks), error)
-
-
-def _begin(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    return asyncio.get_running_loop().create_task(work)

@@ -131,12 +131,11 @@ def claim(
     row = session.execute(_NEXT, (now,)).fetchone()
     next_at = None if row is None else float(row[0])
     again = None
-    if not room.left and most > LARGEST:
+    # Others were quicker, or behind what was seen of a lane there may be more.
+    more = not whole or any(map(room.fits, crowded))
+    if more and not room.left and most > LARGEST:
         again = now
-    elif len(taken) < len(chosen) or (
-        room.left > 0 and (not whole or any(map(room.fits, crowded)))
-    ):
-        # Others were quicker, or behind what was seen of a lane there may be more.
+    elif len(taken) < len(chosen) or (more and room.left > 0):
         again = now + AGAIN_SECONDS
     if again is not None:
         next_at = again if next_at is None else min(next_at, again)

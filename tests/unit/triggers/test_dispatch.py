@@ -470,3 +470,91 @@ def test_every_move_gives_the_lease_up_and_says_why() -> None:
         assert move.after.reason
     assert moves.lost(sending, NOW).event is Event.LEASE_EXPIRED
     assert Claims().taken == ()
+
+
+# ---------------------------------------------------------------- claimed ahead
+
+
+async def a_quick_place(bench: Bench) -> None:
+    """Sends and ends enough for the dispatcher to see how quick it is."""
+    for number in range(60):
+        key = f"warm {number}"
+        bench.store.open(a_delivery(key))
+        bench.sender.answers[key] = [Answer(200)]
+    while bench.store.count(DeliveryFilter()).get(State.DELIVERED, 0) < 60:
+        await bench.turns(count=1)
+    bench.sender.calls.clear()
+
+
+async def test_a_slot_that_falls_free_at_a_quick_place_is_used_before_the_next_commit() -> None:
+    bench = Bench(per_target=2)
+    await a_quick_place(bench)
+    opened = [bench.store.open(a_delivery(str(number))) for number in range(5)]
+    await bench.turns(count=1)
+    assert keys(bench) == ["0", "1"]
+    assert bench.dispatcher.in_flight == 2
+    bench.sender.finish(opened[0].uid)
+    await breathe()
+    assert keys(bench) == ["0", "1", "2"]
+
+
+async def test_what_was_claimed_ahead_and_not_sent_is_given_back_uncounted_at_the_end() -> None:
+    bench = Bench(per_target=1)
+    await a_quick_place(bench)
+    first, second = (bench.store.open(a_delivery(key)) for key in "12")
+    loop = asyncio.ensure_future(bench.dispatcher.run())
+    await breathe()
+    assert bench.store.get(second.uid).state is State.SENDING
+    loop.cancel()
+    await breathe()
+    bench.sender.finish(first.uid)
+    with pytest.raises(asyncio.CancelledError):
+        await loop
+    found = bench.store.get(second.uid)
+    assert (found.state, found.unknown, found.attempts) == (State.PENDING, 0, 0)
+    assert bench.store.get(first.uid).state is State.DELIVERED
+    assert keys(bench) == ["1"]
+
+
+async def test_what_was_claimed_ahead_is_given_back_when_no_slot_falls_free() -> None:
+    bench = Bench(per_target=1)
+    await a_quick_place(bench)
+    first, second = (bench.store.open(a_delivery(key)) for key in "12")
+    await bench.turns(count=1)
+    assert bench.store.get(second.uid).state is State.SENDING
+    bench.clock.advance(5)
+    await bench.turns(count=1)
+    assert bench.store.get(second.uid).state is State.PENDING
+    assert bench.store.get(second.uid).unknown == 0
+    assert bench.store.get(first.uid).state is State.SENDING
+
+
+async def test_what_was_claimed_ahead_is_not_sent_when_its_lease_ran_out() -> None:
+    bench = Bench(per_target=1)
+    await a_quick_place(bench)
+    first, second = (bench.store.open(a_delivery(key)) for key in "12")
+    await bench.turns(count=1)
+    bench.clock.advance(TTL)
+    bench.sender.finish(first.uid)
+    await breathe()
+    assert keys(bench) == ["1"]
+    await bench.turns()
+    assert keys(bench) == ["1", "2"]
+    assert bench.store.get(second.uid).unknown == 0
+
+
+async def test_what_was_withdrawn_while_it_was_claimed_ahead_is_not_sent_after_a_heartbeat() -> (
+    None
+):
+    bench = Bench(per_target=1, beat=0.5)
+    await a_quick_place(bench)
+    first, second = (bench.store.open(a_delivery(key)) for key in "12")
+    await bench.turns(count=1)
+    bench.store.record([moves.withdrawn(bench.store.get(second.uid), NOW, "me")])
+    bench.clock.advance(0.5)
+    await bench.turns(count=1)
+    bench.sender.finish(first.uid)
+    await breathe()
+    await bench.turns()
+    assert keys(bench) == ["1"]
+    assert bench.store.get(second.uid).state is State.CANCELLED

@@ -140,11 +140,10 @@ class World:
     async def kill(self, which: int) -> None:
         """The process is gone with all that it had on the wire and not stored."""
         machine = self.machines.pop(which % len(self.machines))
-        for follower in list(machine.dispatcher._following.values()):
-            follower.cancel()
-        for flight in list(machine.dispatcher._flying.values()):
-            assert flight.task is not None
-            flight.task.cancel()
+        machine.dispatcher._followers.stop()
+        for flight in list(machine.dispatcher._flights.values()):
+            if flight.task is not None:
+                flight.task.cancel()
         await breathe()
         self.boot()
 
@@ -249,8 +248,7 @@ def test_no_history_loses_reorders_overruns_or_revives_a_delivery(
             world.check()
         await world.finish()
         for machine in world.machines:
-            for follower in list(machine.dispatcher._following.values()):
-                follower.cancel()
+            machine.dispatcher._followers.stop()
         assert world.bench.clock.now() >= NOW
 
     asyncio.run(play())
