@@ -34,16 +34,23 @@ def load(targets: Sequence[str]) -> dict[str, Rpc]:
 
 
 def joined(methods: Sequence[Method], rpcs: Mapping[str, Rpc]) -> list[tuple[Method, Rpc]]:
-    """The methods that can be called by gRPC; the log names the services that cannot."""
+    """The methods that can be called by gRPC; the log names the services that cannot, or those of
+    their methods that an older package does not have."""
+    there = {_service(name) for name in rpcs}
     found, missing = [], set()
     for method in methods:
         if method.grpc in rpcs:
             found.append((method, rpcs[method.grpc]))
         elif method.grpc:
-            missing.add(method.grpc.partition("/")[0])
+            service = _service(method.grpc)
+            missing.add(method.grpc if service in there else service)
     if missing:
         log.warning("Not there over gRPC, only over HTTP: %s.", ", ".join(sorted(missing)))
     return found
+
+
+def _service(name: str) -> str:
+    return name.partition("/")[0]
 
 
 def _table(target: str) -> Mapping[str, Rpc]:

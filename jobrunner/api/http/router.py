@@ -1,7 +1,8 @@
 """From verb and path to a method: one step of a dictionary for each segment.
 
 Paths are those of Google's HTTP annotations: literals, variables of one segment, and perhaps a
-``:verb`` at the end of the last one. A literal wins over a variable in its place.
+``:verb`` at the end of the last one, which may be empty then. A literal wins over a variable in
+its place.
 """
 
 from __future__ import annotations
@@ -91,7 +92,9 @@ class Router:
 def _parsed(method: Method) -> tuple[list[str], str]:
     path, colon, custom = method.path.partition(":")
     segments = path.split("/")
-    plain = all(_VARIABLE.fullmatch(s) or (s and not set(s) & set("{}%?#")) for s in segments[1:])
+    # gcloud's way to leave out an id: …/tasks/:buffer
+    named = segments[1:-1] if custom and not segments[-1] else segments[1:]
+    plain = all(_VARIABLE.fullmatch(s) or (s and not set(s) & set("{}%?#")) for s in named)
     if (
         segments[0]
         or len(segments) < 2
@@ -125,6 +128,8 @@ def _walk(
             if end is not None:
                 return end
             del raw[mark:]
+            if not segment:
+                return None
             raw.append(segment)
             node = variable
             continue

@@ -139,6 +139,18 @@ def test_a_literal_wins_and_hides_no_variable_beside_it() -> None:
     assert router.find("GET", b"/a/x")[1] == ["x"]
 
 
+def test_an_id_may_be_left_out_before_a_verb_where_a_method_says_so_and_nowhere_else() -> None:
+    router = Router(
+        [a_method("POST", "/a/:go"), a_method("POST", "/a/{v}:go"), a_method("GET", "/a/{v}")]
+    )
+    route, values = router.find("POST", b"/a/:go")
+    assert (route.method.path, values) == ("/a/:go", [])
+    assert router.find("POST", b"/a/x:go")[1] == ["x"]
+    for nothing in (b"/a/", b"/a/:stop"):
+        with pytest.raises(UnknownPath):
+            router.find("GET", nothing)
+
+
 @given(st.text(min_size=1).filter(str.isprintable))
 def test_every_printable_text_survives_as_a_variable(text: str) -> None:
     with contextlib.suppress(UnknownPath):
