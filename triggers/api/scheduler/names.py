@@ -1,4 +1,4 @@
-"""Names and enums of the Scheduler API."""
+"""Names of the Scheduler API."""
 
 from __future__ import annotations
 
@@ -9,26 +9,6 @@ from jobrunner.core.documents import shown
 from jobrunner.core.params import invalid
 from jobrunner.core.records import Scope
 from triggers.core.records import Schedule
-
-HTTP_METHODS = {
-    "HTTP_METHOD_UNSPECIFIED": 0,
-    "POST": 1,
-    "GET": 2,
-    "HEAD": 3,
-    "PUT": 4,
-    "DELETE": 5,
-    "PATCH": 6,
-    "OPTIONS": 7,
-}
-_BY_NUMBER = {number: name for name, number in HTTP_METHODS.items()}
-
-
-def method_name(value: object) -> str | None:
-    """A name or a number; ``None`` for what is neither. Unspecified is POST."""
-    name = _BY_NUMBER.get(value) if isinstance(value, int) else value
-    if not isinstance(name, str) or name not in HTTP_METHODS:
-        return None
-    return "POST" if name == "HTTP_METHOD_UNSPECIFIED" else name
 
 
 def full_name(scope: Scope, job: str) -> str:

@@ -3,9 +3,6 @@ Pure. Everything that is wrong is found and named by its path."""
 
 from __future__ import annotations
 
-import binascii
-import re
-from base64 import b64decode
 from copy import deepcopy
 from dataclasses import replace
 
@@ -14,12 +11,11 @@ from jobrunner.core.durations import read_duration
 from jobrunner.core.params import invalid
 from jobrunner.core.problems import Problems
 from jobrunner.errors import InvalidSpec
-from triggers.api.scheduler.names import HTTP_METHODS, method_name
+from triggers.api.http_targets import read_bytes, read_headers, read_method, read_token
+from triggers.api.masks import mask_paths
 from triggers.api.scheduler.writing import written
 from triggers.core.records import (
     HttpTarget,
-    OAuthToken,
-    OidcToken,
     PubsubTarget,
     Schedule,
     ScheduleRetry,
@@ -35,10 +31,7 @@ _MAPS = ("headers", "attributes")
 _WRITABLE = (
     "description", "schedule", "timeZone", "attemptDeadline", "retryConfig", *TARGETS,
 )  # fmt: skip
-_PATH = re.compile(r"[A-Za-z_]+(\.[A-Za-z_]+)*")
 _DEFAULTS = ScheduleRetry()
-_SERVERS = frozenset({"user-agent", "host", "content-length"})
-"""Headers that are computed, whatever the caller wrote."""
 
 
 def new_schedule(base: Schedule, body: object) -> Schedule:
@@ -72,7 +65,9 @@ def patched(old: Schedule, body: object, mask: str) -> Schedule:
     has. What else the body says does not count. Raises InvalidSpec."""
     if not isinstance(body, dict):
         raise invalid("job", "it is missing; allowed: a job")
-    paths = _paths(mask) or [key for key in body if key in _WRITABLE]
+    paths = mask_paths(mask, _WRITABLE, OUTPUT, "a job") or [
+        key for key in body if key in _WRITABLE
+    ]
     document = deepcopy(written(old))
     for path in paths:
         _lay(document, body, path)
@@ -89,24 +84,6 @@ def patched(old: Schedule, body: object, mask: str) -> Schedule:
     if not any(path.startswith("retryConfig") for path in paths):
         new = replace(new, retry=old.retry)
     return new
-
-
-def _paths(mask: str) -> list[str]:
-    found = []
-    for text in filter(None, (one.strip() for one in mask.split(","))):
-        path = ".".join(_camel(part) for part in text.split("."))
-        root = path.partition(".")[0]
-        if not _PATH.fullmatch(text) or root not in (*_WRITABLE, *OUTPUT):
-            allowed = f"allowed: paths of {', '.join(_WRITABLE)}"
-            raise invalid("updateMask", f"'{text[:60]}' is not a field of a job; {allowed}")
-        if root in _WRITABLE:
-            found.append(path)
-    return found
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.capitalize() for part in rest)
 
 
 def _parts(path: str) -> list[str]:
@@ -174,46 +151,22 @@ def _target(node: Node, problems: Problems) -> HttpTarget | PubsubTarget:
 
 def pubsub_target(node: Node) -> PubsubTarget:
     attributes = tuple(node.text_map("attributes").items())
-    target = PubsubTarget(node.text("topicName"), _bytes(node, "data"), attributes)
+    target = PubsubTarget(node.text("topicName"), read_bytes(node, "data"), attributes)
     node.end()
     return target
 
 
 def http_target(node: Node, problems: Problems) -> HttpTarget:
-    method = method_name(node.raw("httpMethod") or 0)
-    if method is None:
-        allowed = ", ".join(list(HTTP_METHODS)[1:])
-        node.wrong(node.at("httpMethod"), node.raw("httpMethod"), f"a method; allowed: {allowed}")
-    headers = node.text_map("headers")
     target = HttpTarget(
         url=node.text("uri"),
-        method=method or "POST",
-        headers=tuple((k, v) for k, v in headers.items() if k.lower() not in _SERVERS),
-        body=_bytes(node, "body"),
-        token=_token(node, problems),
+        method=read_method(node) or "POST",
+        headers=read_headers(node),
+        body=read_bytes(node, "body"),
+        token=read_token(node, problems),
     )
     if node.present:
         node.end()
     return target
-
-
-def _token(node: Node, problems: Problems) -> OidcToken | OAuthToken | None:
-    oidc, oauth = node.node("oidcToken"), node.node("oauthToken")
-    if oidc.present and oauth.present:
-        problems.add(node.at("oidcToken"), "oauthToken is set too; allowed: one of both")
-    token: OidcToken | OAuthToken | None = None
-    for one in (oidc, oauth):
-        if not one.present:
-            continue
-        account = one.text("serviceAccountEmail")
-        if not account:
-            problems.add(one.at("serviceAccountEmail"), "it is missing")
-        if one is oidc:
-            token = OidcToken(account, one.text("audience"))
-        else:
-            token = OAuthToken(account, one.text("scope") or OAuthToken("").scope)
-        one.end()
-    return token
 
 
 def retry_policy(node: Node) -> ScheduleRetry:
@@ -234,14 +187,3 @@ def retry_policy(node: Node) -> ScheduleRetry:
     )
     node.end()
     return policy
-
-
-def _bytes(node: Node, key: str) -> bytes:
-    """Base64 in either alphabet, with or without padding."""
-    text = node.text(key).rstrip("=")
-    try:
-        plain = text.replace("-", "+").replace("_", "/")
-        return b64decode(plain + "=" * (-len(plain) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        node.wrong(node.at(key), node.raw(key), "base64")
-        return b""

@@ -7,14 +7,12 @@ from base64 import b64encode
 from jobrunner.core.documents import Document, filled
 from jobrunner.core.durations import duration
 from jobrunner.core.timestamps import format_time
+from triggers.api.http_targets import headers_document, token_document
 from triggers.api.scheduler.names import name_of
 from triggers.core.records import (
     DeliveryAttempt,
-    Headers,
     HttpTarget,
     JobTarget,
-    OAuthToken,
-    OidcToken,
     PubsubTarget,
     Ruling,
     Schedule,
@@ -24,7 +22,7 @@ from triggers.core.records import (
 from triggers.core.verdict import Answer, Break, Broken, status_code
 from triggers.service.schedules import Seen
 
-USER_AGENT = ("User-Agent", "Google-Cloud-Scheduler")
+USER_AGENT = "Google-Cloud-Scheduler"
 RUN_HOST = "https://run.googleapis.com"
 NEVER_ATTEMPTED = -1
 _FAILED = 10
@@ -111,20 +109,7 @@ def _http(target: HttpTarget) -> Document:
     document = filled(
         uri=target.url,
         httpMethod=target.method,
-        headers=_headers(target.headers),
+        headers=headers_document(target.headers, USER_AGENT),
         body=b64encode(target.body).decode(),
     )
-    match target.token:
-        case OidcToken(account, audience):
-            document["oidcToken"] = {
-                "serviceAccountEmail": account,
-                "audience": audience or target.url,
-            }
-        case OAuthToken(account, scope):
-            document["oauthToken"] = {"serviceAccountEmail": account, "scope": scope}
-    return document
-
-
-def _headers(headers: Headers) -> dict[str, str]:
-    others = [(name, value) for name, value in headers if name.lower() != "user-agent"]
-    return dict([*others, USER_AGENT])
+    return {**document, **token_document(target.token, target.url)}
