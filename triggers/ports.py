@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from jobrunner.core.records import Scope
+from jobrunner.core.records import Policy, Scope
 from jobrunner.ports import Page
 from triggers.core.queues import HttpOverride, Queue
 from triggers.core.records import (
@@ -473,3 +473,21 @@ class QueueStore(Protocol):
     def rename(self, uid: str, key: str) -> None:
         """Gives the key of a settled delivery up."""
         ...
+
+
+# ---------------------------------------------------------------- policies
+
+
+class PolicyStore(Protocol):
+    """Keeps the IAM policies of what has a uid: queues, triggers. Each method is one transaction,
+    or a part of the one that is open (:meth:`jobrunner.ports.Store.group`). Raises StoreFault where
+    the database fails."""
+
+    def get(self, owner: str) -> Policy | None: ...
+
+    def put(self, owner: str, policy: Policy, *, expect_etag: str) -> None:
+        """Raises Conflict if the stored one has another etag (``NO_POLICY_ETAG`` where there is
+        none)."""
+        ...
+
+    def delete(self, owner: str) -> None: ...

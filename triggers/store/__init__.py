@@ -6,9 +6,16 @@ from dataclasses import dataclass
 
 from jobrunner.lib.database import Database
 from triggers.event_ports import ChannelStore, EventTriggerStore, ServiceBook, SubscriptionStore
-from triggers.ports import DeliveryStore, QueueStore, ScheduleStore
+from triggers.ports import DeliveryStore, PolicyStore, QueueStore, ScheduleStore
 
-__all__ = ["Declared", "open_declared", "open_deliveries", "open_queues", "open_schedules"]
+__all__ = [
+    "Declared",
+    "open_declared",
+    "open_deliveries",
+    "open_policies",
+    "open_queues",
+    "open_schedules",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +76,10 @@ def open_declared(database: Database) -> Declared:
         SqlChannels(database),
         SqlServiceBook(database),
     )
+
+
+def open_policies(database: Database) -> PolicyStore:
+    """IAM policies in ``database``, once :func:`open_deliveries` has seen to the tables."""
+    from triggers.store.policies import SqlPolicies
+
+    return SqlPolicies(database)

@@ -11,6 +11,7 @@ from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.queues import Queue, QueueState, task_key
 from triggers.core.records import Delivery, SourceKind
+from triggers.store import policies
 from triggers.store.deliveries import SELECT
 from triggers.store.gating import touch
 from triggers.store.queues_rows import QUEUE, encode_override, queue_of, queue_row
@@ -138,6 +139,7 @@ class SqlQueues:
             session.execute(_PULL_DOWN, (_lane(queue),))
             session.execute(_WITHDRAW, (clean(reason), now, _lane(queue)))
             session.execute(_DELETE, (queue.uid,))
+            session.execute(policies.DELETE, (queue.uid,))
 
         self._write(work)
 

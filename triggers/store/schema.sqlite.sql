@@ -143,5 +143,12 @@ CREATE TABLE resources (
 );
 CREATE INDEX ix_resources_name ON resources (kind, name);
 CREATE INDEX ix_resources_facet ON resources (kind, facet);
-INSERT INTO triggers_version VALUES ('0006');
+CREATE TABLE resource_policies (
+    owner TEXT NOT NULL,
+    document TEXT NOT NULL,
+    etag TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    CONSTRAINT pk_resource_policies PRIMARY KEY (owner)
+);
+INSERT INTO triggers_version VALUES ('0007');
 COMMIT;
