@@ -14,17 +14,19 @@ from jobrunner.service.parts import Ground
 from triggers.api.deliveries import delivery_methods
 from triggers.api.scheduler.methods import scheduler_methods
 from triggers.api.schedules.methods import schedule_methods
+from triggers.api.tasks.methods import tasks_methods
 from triggers.ports import DeliveryStore
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
 from triggers.service.keeping import Keeping, KeepingTimes
+from triggers.service.policies import Policies
 from triggers.service.queues import Queues
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
-from triggers.store import open_deliveries, open_queues, open_schedules
+from triggers.store import open_deliveries, open_policies, open_queues, open_schedules
 
 IN_FLIGHT, PER_TARGET = "JOBRUNNER_DELIVERIES", "JOBRUNNER_DELIVERIES_PER_TARGET"
 MOST = 10_000
@@ -93,6 +95,12 @@ def schedule_routes(ground: Ground) -> Sequence[Method]:
 
     ours = schedule_methods(layer.schedules, parts.service, parts.commit, parts.default, changed)
     return [*scheduler_methods(layer.schedules, parts, changed), *ours]
+
+
+def task_routes(ground: Ground) -> Sequence[Method]:
+    layer = layer_of(ground)
+    policies = Policies(open_policies(ground.database), ground.parts.ids)
+    return tasks_methods(layer.queues, policies, ground.parts, layer.dispatcher.look)
 
 
 async def tick(ground: Ground) -> None:

@@ -8,7 +8,8 @@ plugin = Plugin(
         "triggers.api.keys:methods",
         "triggers.app:delivery_routes",
         "triggers.app:schedule_routes",
+        "triggers.app:task_routes",
     ),
     loops=("triggers.app:dispatch", "triggers.app:tick"),
-    rpcs=("triggers.api.scheduler.rpcs:RPCS",),
+    rpcs=("triggers.api.scheduler.rpcs:RPCS", "triggers.api.tasks.rpcs:RPCS"),
 )

@@ -23,6 +23,18 @@ PROMISED = (
     *(f"run jobs executions {verb}" for verb in ("list", "describe", "cancel", "delete")),
     *(f"run jobs executions tasks {verb}" for verb in ("list", "describe")),
     "run regions list",
+    *(
+        f"tasks queues {verb}"
+        for verb in (
+            "create", "update", "list", "describe", "pause", "resume", "purge", "delete",
+            "get-iam-policy", "add-iam-policy-binding", "remove-iam-policy-binding",
+        )
+    ),
+    *(
+        f"tasks {verb}"
+        for verb in ("create-http-task", "list", "describe", "run", "delete", "buffer")
+    ),
+    "tasks locations list",
 )  # fmt: skip
 
 

@@ -183,10 +183,11 @@ def overridden(delivery: Delivery, override: HttpOverride | None) -> Delivery:
         kept = tuple(one for one in payload.headers if one[0].lower() not in ours)
         bodied = (override.method or target.method) in WITH_BODY
         payload = replace(payload, headers=kept, body=payload.body if bodied else b"")
-    return replace(delivery, target=_target(target, override), payload=payload)
+    return replace(delivery, target=overridden_target(target, override), payload=payload)
 
 
-def _target(target: HttpTarget, override: HttpOverride) -> HttpTarget:
+def overridden_target(target: HttpTarget, override: HttpOverride) -> HttpTarget:
+    """``target`` as a queue with ``override`` calls it."""
     headers = {name.lower(): (name, value) for name, value in target.headers}
     headers |= {name.lower(): (name, value) for name, value in override.headers}
     method = override.method or target.method
