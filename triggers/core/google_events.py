@@ -66,8 +66,14 @@ def message_published(message: PubsubMessage, topic: str, subscription: str) -> 
         data=_json(document),
         kind=DataKind.JSON,
     )
+    hops = hops_of(message)
+    return event.with_hops(hops) if hops else event
+
+
+def hops_of(message: PubsubMessage) -> int:
+    """How many events of ours led to a message; 0 for one that none led to."""
     hops = message.attribute(_HOPS_ATTRIBUTE) or ""
-    return event.with_hops(int(hops[:9])) if hops.isascii() and hops.isdigit() else event
+    return int(hops[:9]) if hops.isascii() and hops.isdigit() else 0
 
 
 # ---------------------------------------------------------------- storage

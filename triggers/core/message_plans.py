@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from jobrunner.errors import InvalidSpec
 from triggers.core.envelopes import encode_push
 from triggers.core.event_variables import as_file, rendered, with_event
-from triggers.core.events import CloudEvent, PubsubMessage
-from triggers.core.google_events import message_published
+from triggers.core.events import PubsubMessage
+from triggers.core.google_events import hops_of, message_published
 from triggers.core.lifecycle_events import MAX_HOPS
 from triggers.core.message_filters import explain_filter, passes
 from triggers.core.records import (
     Delivery,
     EventRetry,
+    HttpTarget,
     JobTarget,
     Payload,
     RetryPolicy,
@@ -49,20 +51,21 @@ def plan_message(
     attributes = dict(message.attributes)
     if not passes(subscription.filter, attributes):
         return MessagePlan(None, explain_filter(subscription.filter, attributes).reason)
-    event = message_published(message, subscription.topic, subscription.full_name)
-    if event.hops > MAX_HOPS:
-        problem = f"{event.hops} events of our own led to it; more than {MAX_HOPS} go round"
+    hops = hops_of(message)
+    if hops > MAX_HOPS:
+        problem = f"{hops} events of our own led to it; more than {MAX_HOPS} go round"
         return MessagePlan(None, problem)
     retry: RetryPolicy = subscription.retry
     numbered = message
     if subscription.ack is AckPolicy.DURABLE:
         # These attempts are ours, and count from the first.
         number = 1 if subscription.counts_attempts else None
-        numbered = replace(message, delivery_attempt=number)
+        if message.delivery_attempt != number:
+            numbered = replace(message, delivery_attempt=number)
     else:
         retry = EventRetry(max_attempts=1, lifetime=subscription.retry.retention)
     try:
-        target, payload = _directed(subscription, numbered, event)
+        target, payload = _directed(subscription, numbered)
     except InvalidSpec as error:
         return MessagePlan(None, "the filter agrees", error.message)
     delivery = Delivery(
@@ -79,7 +82,7 @@ def plan_message(
         created_at=now,
         queued_at=message.published_at,
         not_before=now,
-        hops=event.hops,
+        hops=hops,
     )
     return MessagePlan(
         delivery, "the filter agrees" if subscription.filter else "there is no filter"
@@ -93,13 +96,17 @@ def message_key(subscription: Subscription, message: PubsubMessage, attempt: int
     return f"{key}/{attempt}" if attempt else key
 
 
-def _directed(
-    subscription: Subscription, message: PubsubMessage, event: CloudEvent
-) -> tuple[Target, Payload]:
+def _directed(subscription: Subscription, message: PubsubMessage) -> tuple[Target, Payload]:
     target = subscription.target
     if isinstance(target, JobTarget):
+        event = message_published(message, subscription.topic, subscription.full_name)
         overrides = with_event(rendered(target.overrides, Context(event)), event)
         return replace(target, overrides=overrides), as_file(event)
     headers, body = encode_push(message, subscription.full_name, subscription.sends)
-    called = replace(target, deadline=subscription.ack_deadline, follow_redirects=False)
-    return called, Payload(body, headers)
+    return _called(target, subscription.ack_deadline), Payload(body, headers)
+
+
+@lru_cache(maxsize=256)
+def _called(target: HttpTarget, deadline: float) -> HttpTarget:
+    """As a push calls it. The same few are asked for with every message."""
+    return replace(target, deadline=deadline, follow_redirects=False)
