@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import platform
 import resource
 import shutil
 import sys
+import zoneinfo
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +58,7 @@ def all_checks(settings: Settings) -> list[Check]:
         docker_check(docker),
         database_check(settings),
         server_check(settings, os.environ),
+        zones_check(zoneinfo.TZPATH),
         disk_check(settings.home),
         files_check(resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings.slots),
         processes_check(resource.getrlimit(resource.RLIMIT_NPROC)[0], settings.slots),
@@ -225,6 +228,24 @@ def processes_check(limit: int, slots: int) -> Check:
 def memory_check() -> Check:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return Check("Memory", "ok", f"{size_text(total)}, {os.cpu_count()} CPUs")
+
+
+def zones_check(directories: Sequence[str]) -> Check:
+    """``directories`` are where the machine keeps its database, if it has one."""
+    for directory in directories:
+        if os.path.exists(os.path.join(directory, "Europe", "London")):
+            return Check("Time zones", "ok", directory)
+    if importlib.util.find_spec("tzdata"):
+        from importlib.metadata import version
+
+        return Check("Time zones", "ok", f"of the Python package tzdata {version('tzdata')}")
+    return Check(
+        "Time zones",
+        "missing",
+        "there is no database of time zones",
+        "Schedules can be in UTC only.",
+        "Install tzdata, of the system or by pip.",
+    )
 
 
 def gcloud_check(path: str | None) -> Check:

@@ -253,10 +253,10 @@ def _needs(flags: dict[str, Any], name: str, option: str) -> None:
 
 
 def _next_text(document: Document) -> str:
-    from triggers.cli.schedules_views import local
+    from triggers.cli.schedules_views import shown
 
-    at = document["nextAt"]
-    return f"; it is due next at {local(at)}" if at else ""
+    at = shown(document["nextAt"], document["timeZone"])
+    return f"; it is due next at {at}" if at else ""
 
 
 # ------------------------------------------------------------------------ looking
@@ -467,6 +467,8 @@ def explain(
     from triggers.core.explain import explain
     from triggers.core.words import describe
 
+    if start is not None and end is not None and end < start:
+        raise UsageProblem("--to lies before --from.")
     if history:
         _history(state, name, start, end, form)
         return
@@ -476,6 +478,10 @@ def explain(
     last = inf if end is None else end
     rows = explain(schedule, when, after, last, count=most, run_seconds=run_time)
     words = describe(when.pattern)
+    if not rows and form == "table":
+        click.echo(f"{words} ({when.zone})")
+        click.echo("Nothing is due then.", err=True)
+        return
     emit(
         form,
         lambda: {
@@ -505,13 +511,17 @@ def _history(
     rows: list[Document] = []
     path = f"{path_to(ROOM, name)}:compare"
     with desk_of(state) as desk:
+        zone = found(state, desk, name)["timeZone"]
         while True:
             answer = desk.call("GET", path, query={**query, "pageSize": "1000"})
             rows += answer["rows"]
             if "nextStart" not in answer:
                 break
             query["start"] = answer["nextStart"]
-    emit(form, lambda: rows, lambda: compared_table(rows))
+    if not rows and form == "table":
+        click.echo("Nothing was due, and nothing happened.", err=True)
+        return
+    emit(form, lambda: rows, lambda: compared_table(rows, zone))
 
 
 def _asked(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jobrunner.cli.output import pairs, table
-from jobrunner.cli.words import duration_text, time_text
+from jobrunner.cli.words import duration_text
 
 if TYPE_CHECKING:
     from triggers.core.explain import Explained
@@ -23,11 +23,22 @@ def target_text(document: Document) -> str:
     return str(document["pubsubTarget"]["topicName"])
 
 
-def local(text: str | None) -> str:
-    """An instant of a document in the time of this machine; empty for none."""
-    from jobrunner.core.timestamps import parse_time
+def shown(text: str | None, zone: str) -> str:
+    """An instant of a document as the clocks of the schedule's zone show it, with the offset; empty
+    for none. In UTC where this machine does not know the zone."""
+    from datetime import UTC
 
-    return time_text(parse_time(text)) if text else ""
+    from jobrunner.core.timestamps import parse_time
+    from jobrunner.errors import InvalidSpec
+    from triggers.core.zones import offset_text, zone_of
+
+    if not text:
+        return ""
+    try:
+        known = zone_of(zone)
+    except InvalidSpec:
+        known = UTC
+    return offset_text(int(parse_time(text)), known)
 
 
 def schedules_table(rows: Sequence[Document]) -> str:
@@ -40,7 +51,7 @@ def schedules_table(rows: Sequence[Document]) -> str:
                 row["timeZone"],
                 target_text(row),
                 row["state"],
-                local(row["nextAt"]),
+                shown(row["nextAt"], row["timeZone"]),
             ]
             for row in rows
         ],
@@ -59,15 +70,15 @@ def schedule_text(document: Document, schedule: Schedule, history: Sequence[Docu
             ("In words", describe(parse_expression(schedule.expression))),
             ("Target", target_text(document)),
             ("State", str(schedule.state)),
-            ("Next", local(document["nextAt"])),
-            ("Last attempt", local(document["lastAttemptAt"])),
+            ("Next", shown(document["nextAt"], schedule.time_zone)),
+            ("Last attempt", shown(document["lastAttemptAt"], schedule.time_zone)),
             ("Overlap", f"{document['effectiveOverlap']}, limit {schedule.overlap_limit}"),
             ("Missed runs", str(schedule.catch_up)),
             ("Delays", delays_text(schedule)),
             ("Failures in a row", str(schedule.failures) if schedule.failures else ""),
         ]
     )
-    return f"{head}\n{occurrences_table(history)}" if history else head
+    return f"{head}\n{occurrences_table(history, schedule.time_zone)}" if history else head
 
 
 def delays_text(schedule: Schedule) -> str:
@@ -79,12 +90,12 @@ def delays_text(schedule: Schedule) -> str:
     return ", ".join(found)
 
 
-def occurrences_table(rows: Sequence[Document]) -> str:
+def occurrences_table(rows: Sequence[Document], zone: str) -> str:
     return table(
         ["SCHEDULED", "STATE", "ORIGIN", "DELIVERY", "WHY"],
         [
             [
-                local(row["scheduled"]),
+                shown(row["scheduled"], zone),
                 row["state"],
                 row["origin"],
                 row["delivery"] or "",
@@ -102,13 +113,13 @@ def fires_table(rows: Sequence[Explained]) -> str:
     )
 
 
-def compared_table(rows: Sequence[Document]) -> str:
+def compared_table(rows: Sequence[Document], zone: str) -> str:
     def cells(row: Document) -> list[str]:
         told, happened = row["told"], row["happened"]
         said = "" if told is None else "runs" if told["runs"] else "does not run"
         state = "" if happened is None else happened["state"]
         why = "; ".join(told["reasons"]) if told is not None else ""
         reason = happened["reason"] if happened is not None else why
-        return [local(row["scheduled"]), said, state, row["match"], reason]
+        return [shown(row["scheduled"], zone), said, state, row["match"], reason]
 
     return table(["SCHEDULED", "TOLD", "HAPPENED", "MATCH", "WHY"], [cells(row) for row in rows])

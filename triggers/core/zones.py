@@ -22,6 +22,9 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  (wall times have no zone)
 def zone_of(name: str, field: str = "timeZone") -> tzinfo:
     """The zone of that name; an empty one is UTC. Raises InvalidSpec for one that is unknown."""
     zone = _zone(name)
+    if zone is None and not available_timezones():
+        problem = f"'{show(name)}': this machine knows no time zones"
+        raise InvalidSpec([Violation(field, f"{problem}; install tzdata, or use UTC")])
     if zone is None:
         close = nearest(name, sorted(available_timezones()))
         meant = f"; did you mean {close}?" if close else ""
