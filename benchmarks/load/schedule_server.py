@@ -6,7 +6,7 @@ Everything is the product's; two of its functions note the time beside what they
 is written at the end: ``commits`` as pairs of the instant at which an occurrence was due and the
 one at which the transaction had returned that holds it and its delivery; ``began``, before anything
 was imported; ``ticking``, when the loop of the ticker began; ``armed``, when it had set the alarm
-for the first time. All in Unix seconds.
+for the first time. All in Unix seconds. With ``HOLD`` in the environment nothing is sent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import time
 
 BEGAN = time.time()
 
+import asyncio  # noqa: E402
 import json  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -23,6 +25,7 @@ from typing import Any  # noqa: E402
 
 from jobrunner.cli.main import main  # noqa: E402
 from jobrunner.store.sql import SqlStore  # noqa: E402
+from triggers.service.dispatch import Dispatcher  # noqa: E402
 from triggers.sources.ticker import SchedulerAlarm, Ticker  # noqa: E402
 from triggers.store.schedules import SqlSchedules  # noqa: E402
 from triggers.store.schedules_rows import OCCURRENCE  # noqa: E402
@@ -54,12 +57,17 @@ def watch() -> None:
         loops.append(time.time())
         await ticking(self)
 
+    async def held(self: Dispatcher) -> None:
+        await asyncio.Event().wait()
+
     def alarmed(self: SchedulerAlarm, at: float | None) -> None:
         set_alarm(self, at)
         armed.append(time.time())
 
     SqlStore.group = grouped  # type: ignore[method-assign]
     SqlSchedules.open_all = opened  # type: ignore[method-assign]
+    if os.environ.get("HOLD"):
+        Dispatcher.run = held  # type: ignore[method-assign]
     Ticker.run = run  # type: ignore[method-assign]
     SchedulerAlarm.set = alarmed  # type: ignore[method-assign]
 

@@ -14,8 +14,10 @@ from triggers.ports import Ended
 from triggers.service.crashpoints import crash_point
 from triggers.service.schedules import Schedules
 
-BATCH = 256
+BATCH = 512
 """Schedules of one commit; the loop breathes between two."""
+SETTLED = 128
+"""Ends of one commit: fewer, because what is due does not wait well."""
 MOST_QUIET = 1024
 """Schedules that are opened before the first of their calls leave: first all are on the disk."""
 AHEAD_SECONDS = 1.5
@@ -116,7 +118,7 @@ class Turns:
         moment = self._machine.now()
         after: OccurrenceKey | None = None
         running: list[OccurrenceKey] = []
-        while ended := self._store.ended(after, limit=BATCH):
+        while ended := self._store.ended(after, limit=SETTLED):
             after = ended[-1].occurrence.key
             over: list[Ended] = []
             uids = list(dict.fromkeys(one.occurrence.key.schedule for one in ended))

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jobrunner.errors import StoreFault
 from tests.support.schedules import START, WHERE, IdleRunner, World
@@ -115,6 +117,27 @@ def test_a_clock_set_back_an_hour_repeats_nothing(world: World) -> None:
     world.clock.advance(-3600)
     assert clockwork.tick() == START + 120
     assert len(world.rows()) == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(-7200, 7200), min_size=1, max_size=10))
+def test_however_the_clock_is_set_each_minute_up_to_the_latest_has_one_occurrence(
+    jumps: list[int],
+) -> None:
+    """Steps forwards and backwards, and a machine that sleeps."""
+    world = World()
+    world.create(overlap=Overlap.ALLOW)
+    clockwork = Clockwork(world)
+    latest = START
+    for jump in jumps:
+        world.clock.advance(jump)
+        latest = max(latest, world.clock.now())
+        clockwork.tick()
+    nominals = [row.key.nominal for row in world.rows()]
+    assert nominals == list(range(int(START) + 60, int(latest) + 1, 60))
+    opened = [row for row in world.rows() if row.state is O.OPEN]
+    assert len(world.sent()) == len(opened)
+    world.jobs.close()
 
 
 def test_what_has_ended_is_closed_and_what_waits_is_opened(world: World) -> None:
