@@ -31,7 +31,7 @@ from triggers.core.records import (
     SourceKind,
     Target,
 )
-from triggers.core.service_urls import Resolve, url_of
+from triggers.core.service_urls import Resolve, url_of, with_mode
 from triggers.core.templates import Context
 
 
@@ -97,14 +97,18 @@ def plan_event(
     new_uid: Callable[[], str],
     resolve: Resolve,
     channel: str = "",
+    with_modes: bool = False,
 ) -> list[TriggerPlan]:
-    """One for each trigger that matches. Raises InvalidSpec for a trigger that breaks a rule."""
+    """One for each trigger that matches. ``with_modes`` puts the query behind URLs of services that
+    they get in production. Raises InvalidSpec for a trigger that breaks a rule."""
     plans = []
     for trigger in triggers:
         if not wanted_by(trigger, event, channel):
             continue
         try:
-            delivery = delivery_of(trigger, event, now=now, uid=new_uid(), resolve=resolve)
+            delivery = delivery_of(
+                trigger, event, now=now, uid=new_uid(), resolve=resolve, with_modes=with_modes
+            )
         except InvalidSpec as error:
             plans.append(TriggerPlan(trigger, None, error.message))
         else:
@@ -113,11 +117,17 @@ def plan_event(
 
 
 def delivery_of(
-    trigger: EventTrigger, event: CloudEvent, *, now: float, uid: str, resolve: Resolve
+    trigger: EventTrigger,
+    event: CloudEvent,
+    *,
+    now: float,
+    uid: str,
+    resolve: Resolve,
+    with_modes: bool = False,
 ) -> Delivery:
     """The duty of a trigger that matches. Raises InvalidSpec if a template asks for what the event
     does not have."""
-    target, payload = _addressed(trigger, event, resolve)
+    target, payload = _addressed(trigger, event, resolve, with_modes)
     return Delivery(
         uid=uid,
         project=trigger.project,
@@ -142,14 +152,17 @@ def event_key(trigger: EventTrigger, event: CloudEvent) -> str:
 
 
 def _addressed(
-    trigger: EventTrigger, event: CloudEvent, resolve: Resolve
+    trigger: EventTrigger, event: CloudEvent, resolve: Resolve, with_modes: bool
 ) -> tuple[Target, Payload | None]:
     match trigger.destination:
         case ServiceDestination() | HttpDestination():
             account = trigger.service_account
             headers, body = encode_binary(event)
+            url = url_of(trigger, resolve)
+            if with_modes and isinstance(trigger.destination, ServiceDestination):
+                url = with_mode(url, event)
             target = HttpTarget(
-                url_of(trigger, resolve),
+                url,
                 token=OidcToken(account) if account else None,
                 deadline=trigger.deadline,
                 follow_redirects=False,

@@ -12,10 +12,14 @@ from collections.abc import Callable
 from jobrunner.core.records import Scope
 from triggers.core.event_triggers import EventTrigger, HttpDestination, ServiceDestination
 from triggers.core.event_validation import is_url
+from triggers.core.events import CloudEvent
+from triggers.core.google_events import MESSAGE_PUBLISHED, OBJECT, in_uri
+
+MODE = "__GCP_CloudEventsMode"
 
 _PENDING = re.compile(
     r"http://(?P<name>[^./]+)\.(?P<region>[^./]+)\.(?P<project>[^/]+)\.service\.invalid"
-    r"(?P<path>/.*)?",
+    r"(?P<path>[/?].*)?",
     re.DOTALL,
 )
 
@@ -59,6 +63,18 @@ def resolved_url(url: str, resolve: Resolve) -> str | None:
     scope, name, path = pending
     known = resolve(scope, name)
     return _joined(known, path) if known else None
+
+
+def with_mode(url: str, event: CloudEvent) -> str:
+    """``url`` with the query that Eventarc puts behind the URL of a Cloud Run service."""
+    if event.type == MESSAGE_PUBLISHED:
+        topic = event.source.removeprefix("//pubsub.googleapis.com/")
+        mode = f"CUSTOM_PUBSUB_{in_uri(topic).replace('/', '%2F')}"
+    elif event.type.startswith(OBJECT):
+        mode = "GCS_NOTIFICATION"
+    else:
+        mode = "CE_PUBSUB_BINDING"
+    return f"{url}{'&' if '?' in url else '?'}{MODE}={mode}"
 
 
 def _joined(base: str, path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from jobrunner.core.records import ExecutionChange, Scope
 from jobrunner.core.spec import ContainerOverride, EnvVar, Overrides
 from jobrunner.errors import InvalidSpec
+from triggers.core.cesql import FUNCTIONS
 from triggers.core.cloudevents.pubsub_binding import carries_event, decode_message, encode_message
 from triggers.core.event_plans import delivery_of, plan_event, verdict_on, wanted_by
 from triggers.core.event_triggers import (
@@ -31,7 +33,14 @@ from triggers.core.google_events import (
     is_notification,
     message_published,
 )
-from triggers.core.lifecycle_events import dead_letter_event, execution_event, missed_event
+from triggers.core.lifecycle_events import (
+    DEAD,
+    EXECUTION_KINDS,
+    MISSED,
+    dead_letter_event,
+    execution_event,
+    missed_event,
+)
 from triggers.core.message_plans import plan_message
 from triggers.core.records import (
     Ack,
@@ -154,12 +163,34 @@ def test_a_service_without_an_address_is_looked_up_when_it_is_called() -> None:
     assert resolved_url(target.url, nowhere) is None
     assert resolved_url(target.url, lambda scope, name: "http://h:1/b") == "http://h:1/b/ev"
     assert resolved_url("http://h/x", nowhere) == "http://h/x"
+    bare = pending_url(scope, "svc", "?a=1")
+    assert resolved_url(bare, lambda scope, name: "http://h:1") == "http://h:1?a=1"
     assert read_pending_url(pending_url(Scope("example.com:p", "r"), "s")) == (
         Scope("example.com:p", "r"), "s", "",
     )  # fmt: skip
     known = delivery_of(TRIGGER, EVENT, now=NOW, uid="d", resolve=lambda scope, name: "http://h:1")
     assert isinstance(known.target, HttpTarget)
     assert known.target.url == "http://h:1/ev"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "mode"),
+    [
+        (
+            "google.cloud.pubsub.topic.v1.messagePublished",
+            "CUSTOM_PUBSUB_projects%2FP%2Ftopics%2FT",
+        ),
+        ("google.cloud.storage.object.v1.deleted", "GCS_NOTIFICATION"),
+        ("com.example.order", "CE_PUBSUB_BINDING"),
+    ],
+)
+def test_a_service_gets_the_query_of_production_if_asked(event_type: str, mode: str) -> None:
+    event = replace(EVENT, type=event_type, source="//pubsub.googleapis.com/projects/P/topics/T")
+    target = delivery_of(
+        TRIGGER, event, now=NOW, uid="d", resolve=lambda scope, name: "http://h", with_modes=True
+    ).target
+    assert isinstance(target, HttpTarget)
+    assert target.url == f"http://h/ev?__GCP_CloudEventsMode={mode}"
 
 
 def test_a_job_gets_the_event_as_variables_file_and_arguments() -> None:
@@ -487,3 +518,9 @@ def test_a_dead_letter_is_an_event_but_not_that_of_a_dead_letter(
     assert json.loads(event.data)["reason"] == "404"
     again = replace(made(trigger, event), state=DeliveryState.EXPIRED)
     assert dead_letter_event(again, "http://h") is None
+
+
+def test_the_reference_names_every_type_of_ours_and_every_function() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/events.md").read_text()
+    for word in (*EXECUTION_KINDS, *FUNCTIONS, MISSED, DEAD):
+        assert word in page, word
