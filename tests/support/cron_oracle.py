@@ -72,6 +72,21 @@ class Oracle:
     def stars(self) -> bool:
         return self.fields[0].startswith("*") or self.fields[1].startswith("*")
 
+    def first_instants(
+        self, zone: tzinfo, start: int, count: int, *, days: int, run_gap: bool, both: bool
+    ) -> list[int]:
+        """The first ``count`` after ``start``, of as many days; a day is passed over if neither its
+        date nor the ones beside it allow any."""
+        found: list[int] = []
+        at, end = start, start + days * 86_400
+        while at < end and len(found) < count:
+            until = min(end, at // 86_400 * 86_400 + 86_400)
+            around = [datetime.fromtimestamp(at, UTC) + timedelta(days=n) for n in (-1, 0, 1)]
+            if any(self.day(day) for day in around):
+                found += self.instants(zone, at, until, run_gap=run_gap, both=both)
+            at = until
+        return found[:count]
+
     def instants(
         self, zone: tzinfo, start: int, end: int, *, run_gap: bool = True, both: bool = False
     ) -> Iterator[int]:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobrunner.errors import InvalidSpec
+from tests.support.cron_lines import lines
 from tests.support.cron_oracle import Oracle
 from triggers.core.occurrences import (
     LAST_INSTANT,
@@ -106,6 +107,38 @@ def test_cron_fires_as_an_oracle_says_that_asks_every_minute_around_a_setting_of
     assert chained(when, start, end) == expected
     listed = [m.at for m in until(when, start, end) if m.kind.fires]
     assert listed == expected
+
+
+ZONES = sorted({name for name, _ in SET_DAYS} | {"Asia/Tehran", "America/St_Johns", "Asia/Gaza"})
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    lines,
+    st.sampled_from(ZONES),
+    st.datetimes(datetime(1975, 1, 1), datetime(2060, 1, 1)),
+    st.sampled_from(list(Gap)),
+    st.sampled_from(list(Repeat)),
+)
+def test_any_expression_in_any_zone_and_year_fires_as_an_oracle_says_that_asks_every_minute(
+    line: str, name: str, begin: datetime, gap: Gap, repeat: Repeat
+) -> None:
+    """Up to a year ahead, so that clocks are set between now and then."""
+    try:
+        when = timing(line, name, gap=gap, repeat=repeat)
+    except InvalidSpec:
+        return
+    start, days, count = int(begin.replace(tzinfo=UTC).timestamp()), 370, 3
+    expected = Oracle(line).first_instants(
+        ZoneInfo(name),
+        start,
+        count,
+        days=days,
+        run_gap=gap is Gap.RUN,
+        both=repeat is Repeat.BOTH,
+    )
+    end = expected[-1] if len(expected) == count else start + days * 86_400
+    assert chained(when, start, end) == expected
 
 
 def chained(when: Timing, start: int, end: int) -> list[int]:
