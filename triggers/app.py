@@ -12,6 +12,7 @@ from jobrunner.calls import Method
 from jobrunner.errors import UsageError
 from jobrunner.service.parts import Ground
 from triggers.api.deliveries import delivery_methods
+from triggers.api.queues.methods import queue_methods
 from triggers.api.scheduler.methods import scheduler_methods
 from triggers.api.schedules.methods import schedule_methods
 from triggers.api.tasks.methods import tasks_methods
@@ -95,6 +96,12 @@ def schedule_routes(ground: Ground) -> Sequence[Method]:
 
     ours = schedule_methods(layer.schedules, parts.service, parts.commit, parts.default, changed)
     return [*scheduler_methods(layer.schedules, parts, changed), *ours]
+
+
+def queue_routes(ground: Ground) -> Sequence[Method]:
+    layer, parts = layer_of(ground), ground.parts
+    look = layer.dispatcher.look
+    return queue_methods(layer.queues, parts.service, parts.commit, parts.default, look)
 
 
 def task_routes(ground: Ground) -> Sequence[Method]:

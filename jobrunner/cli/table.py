@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "triggers.cli.schedules:schedules",
         "Start jobs and call services by the clock.",
     ),
+    "queues": (
+        "triggers.cli.queues:queues",
+        "Call services and start jobs in turn, as fast as a queue allows.",
+    ),
     "deliveries": (
         "triggers.cli.deliveries:deliveries",
         "See what was sent where, send by hand, replay dead letters.",
@@ -39,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 KINDS: dict[tuple[str, str], str] = {
     ("Schedule", "jobrunner.dev/v1"): "triggers.cli.schedules_apply",
+    ("Queue", "jobrunner.dev/v1"): "triggers.cli.queues_apply",
 }
 """Kind and apiVersion of the documents that 'apply' takes beside jobs → the module that reads them:
 ``plan(where, content)`` gives a checked value with a name, or raises InvalidSpec;

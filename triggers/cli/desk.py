@@ -215,7 +215,18 @@ def _schedules(bench: Bench) -> Sequence[Method]:
     return schedule_methods(use_cases, service, bench.commit, bench.scope, _nothing)
 
 
+def _queues(bench: Bench) -> Sequence[Method]:
+    from triggers.api.queues.methods import queue_methods
+    from triggers.service.queues import Queues
+    from triggers.store import open_deliveries, open_queues
+
+    deliveries, queues = open_deliveries(bench.database), open_queues(bench.database)
+    use_cases = Queues(queues, deliveries, bench.clock, bench.ids)
+    return queue_methods(use_cases, bench.service, bench.commit, bench.scope, _nothing)
+
+
 _ROOMS: Mapping[str, Callable[[Bench], Sequence[Method]]] = {
     "deliveries": _deliveries,
+    "queues": _queues,
     "schedules": _schedules,
 }

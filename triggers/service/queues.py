@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound, Refused
 from jobrunner.ports import Clock, Ids, Page
@@ -75,7 +76,9 @@ class Queues:
         """Raises NotFound."""
         found = self.store.find(scope, name)
         if found is None:
-            raise NotFound(NO_QUEUE)
+            known = [one.name for one in self.store.listing(*scope, page=Page(1000))]
+            guess = nearest(name, known)
+            raise NotFound(NO_QUEUE, hint=f"Did you mean '{guess}'?" if guess else None)
         return found
 
     def listing(
@@ -139,11 +142,15 @@ class Queues:
         name: str | None = None,
         payload: Payload | None = None,
         schedule_time: float | None = None,
+        delay: float = 0.0,
         retry: QueueRetry | None = None,
     ) -> Task:
-        """``retry`` is that of the queue unless it is given. Raises NotFound for the queue,
-        InvalidSpec, and AlreadyExists for a name that a task has, or had until recently."""
+        """``delay`` (seconds from now) is another way to say ``schedule_time``. ``retry`` is that
+        of the queue unless it is given. Raises NotFound for the queue, InvalidSpec, and
+        AlreadyExists for a name that a task has, or had until recently."""
         found, now = self.get(scope, queue), self._clock.now()
+        if schedule_time is None and delay:
+            schedule_time = now + delay
         check_task(name, target, payload, schedule_time, retry, now)
         uid = self._ids.uid()
         delivery = Delivery(

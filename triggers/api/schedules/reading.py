@@ -138,14 +138,14 @@ def _target(spec: Node, problems: Problems) -> Target:
     if deadline is not None and "httpTarget" not in given:
         problems.add(spec.at("attemptDeadline"), "it is for an httpTarget")
     if "jobTarget" in given:
-        return _job(spec.node("jobTarget"))
+        return job_target(spec.node("jobTarget"))
     if "pubsubTarget" in given:
         return pubsub_target(spec.node("pubsubTarget"))
     target: HttpTarget = http_target(spec.node("httpTarget"), problems)
     return target if deadline is None else replace(target, deadline=deadline)
 
 
-def _job(node: Node) -> JobTarget:
+def job_target(node: Node) -> JobTarget:
     env = node.text_map("env", numbers=True)
     container = ContainerOverride(
         args=node.texts("args"), env=tuple(EnvVar(name, value) for name, value in env.items())

@@ -50,7 +50,7 @@ def settings_document(schedule: Schedule) -> Document:
         "description": schedule.description,
         "schedule": schedule.expression,
         "timeZone": schedule.time_zone,
-        **_target(schedule.target),
+        **target_body(schedule.target),
         "retryConfig": retry(schedule),
         "gap": None if schedule.gap is None else str(schedule.gap),
         "repeat": None if schedule.repeat is None else str(schedule.repeat),
@@ -110,7 +110,8 @@ def time(at: float | None) -> str | None:
     return None if at is None else format_time(at)
 
 
-def _target(target: Target) -> Document:
+def target_body(target: Target) -> Document:
+    """The fields that say what is called."""
     match target:
         case JobTarget():
             return {"jobTarget": _job(target)}

@@ -1,0 +1,1 @@
+"""Queues and their items: documents and methods of our own API."""

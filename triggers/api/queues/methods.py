@@ -1,0 +1,229 @@
+"""``/jobrunner/v1/queues``: queues and their items. Project and region come in the query, or in the
+body of a queue that is to be made; the server's own where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.documents import Node
+from jobrunner.core.params import invalid, page_after, page_size, page_token
+from jobrunner.core.problems import Problems
+from jobrunner.core.records import Scope
+from jobrunner.errors import Conflict, InvalidSpec
+from jobrunner.ports import Commit, Page
+from jobrunner.service import Service
+from jobrunner.service.places import Places, region
+from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings_of
+from triggers.api.queues.writing import Document, item_document, queue_document
+from triggers.core.queues import Queue, Task
+from triggers.core.records import JobTarget
+from triggers.service.queues import Queues
+
+PATH = "/jobrunner/v1/queues"
+ONE = f"{PATH}/{{queue}}"
+ITEMS = f"{ONE}/items"
+ITEM = f"{ITEMS}/{{item}}"
+_PLACE = ("project", "region")
+_PAGE = ("pageSize", "pageToken")
+
+
+def queue_methods(
+    queues: Queues, service: Service, commit: Commit, default: Scope, look: Callable[[], None]
+) -> Sequence[Method]:
+    """``look`` tells the dispatcher that there is something new."""
+    table = _Table(queues, service, commit, default, look)
+
+    def method(
+        name: str,
+        verb: str,
+        path: str,
+        handler: Handler,
+        role: Role,
+        summary: str,
+        query: tuple[str, ...] = (),
+    ) -> Method:
+        changes = role is not Role.VIEWER
+        return Method(
+            f"jobrunner.queues.{name}", verb, path, handler, role, changes=changes,
+            summary=summary, query=(*_PLACE, *query),
+        )  # fmt: skip
+
+    return [
+        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists queues by name", _PAGE),
+        method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a queue"),
+        method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a queue"),
+        method("replace", "PUT", ONE, table.replace, Role.ADMIN, "Makes a queue what it says"),
+        method("delete", "DELETE", ONE, table.delete, Role.ADMIN, "Removes a queue and its items"),
+        method("pause", "POST", f"{ONE}:pause", table.pause, Role.ADMIN, "Stops sending"),
+        method("resume", "POST", f"{ONE}:resume", table.resume, Role.ADMIN, "Sends again"),
+        method("purge", "POST", f"{ONE}:purge", table.purge, Role.ADMIN, "Withdraws all items"),
+        method("items.list", "GET", ITEMS, table.items, Role.VIEWER, "Lists items", _PAGE),
+        method("items.add", "POST", ITEMS, table.add, Role.INVOKER, "Adds an item"),
+        method("items.get", "GET", ITEM, table.item, Role.VIEWER, "Shows an item"),
+        method("items.delete", "DELETE", ITEM, table.withdraw, Role.ADMIN, "Withdraws an item"),
+        method("items.run", "POST", f"{ITEM}:run", table.run, Role.INVOKER, "Sends an item now"),
+    ]
+
+
+class _Table:
+    def __init__(
+        self,
+        queues: Queues,
+        service: Service,
+        commit: Commit,
+        default: Scope,
+        look: Callable[[], None],
+    ) -> None:
+        self._queues = queues
+        self._service = service
+        self._places = Places(service.store)
+        self._commit = commit
+        self._default = default
+        self._look = look
+
+    # ------------------------------------------------------------ queues
+
+    async def list(self, call: Call) -> Answer:
+        scope = self._scope(call.params)
+        bound = ("queues", *scope)
+        after, size = page_after(call.params, *bound), page_size(call.params)
+        found = self._queues.listing(*scope, page=Page(size + 1, after))
+        answer: Document = {"queues": [queue_document(one) for one in found[:size]]}
+        if len(found) > size:
+            last = found[size - 1]
+            answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{last.name}", *bound)
+        return Answer(answer)
+
+    async def get(self, call: Call) -> Answer:
+        return Answer(self._document(self._queues.get(*self._named(call))))
+
+    async def create(self, call: Call) -> Answer:
+        """Project and region of the body win over those of the query."""
+        body = _body(call)
+        named = {key: body[key] for key in _PLACE if isinstance(body.get(key), str)}
+        scope = self._scope({**call.params, **named})
+        name = body.get("name")
+        wanted = replace(
+            NEW,
+            project=scope.project,
+            region=scope.region,
+            name=name if isinstance(name, str) else "",
+            **_settings(body),
+        )
+        return await self._written(partial(self._queues.create, wanted))
+
+    async def replace(self, call: Call) -> Answer:
+        """With a ``resourceVersion`` only if nobody has changed it since."""
+        body = _body(call)
+        scope, name = self._named(call)
+        settings, version = _settings(body), body.get("resourceVersion")
+
+        def change(old: Queue) -> Queue:
+            if version is not None and version != old.resource_version:
+                raise Conflict(f"Queue '{name}' was changed by somebody else meanwhile.")
+            return replace(old, **settings)
+
+        return await self._written(lambda: self._queues.update(scope, name, change))
+
+    async def delete(self, call: Call) -> Answer:
+        scope, name = self._named(call)
+        await self._commit(lambda: self._queues.delete(scope, name))
+        self._look()
+        return Answer({})
+
+    async def pause(self, call: Call) -> Answer:
+        return await self._written(partial(self._queues.pause, *self._named(call)))
+
+    async def resume(self, call: Call) -> Answer:
+        return await self._written(partial(self._queues.resume, *self._named(call)))
+
+    async def purge(self, call: Call) -> Answer:
+        return await self._written(partial(self._queues.purge, *self._named(call)))
+
+    # ------------------------------------------------------------ items
+
+    async def items(self, call: Call) -> Answer:
+        scope, name = self._named(call)
+        bound = ("items", *scope, name)
+        after, size = page_after(call.params, *bound), page_size(call.params)
+        found = self._queues.list_tasks(scope, name, page=Page(size + 1, after))
+        answer: Document = {"items": [item_document(one) for one in found[:size]]}
+        if len(found) > size:
+            answer["nextPageToken"] = page_token(found[size - 1].name, *bound)
+        return Answer(answer)
+
+    async def item(self, call: Call) -> Answer:
+        return Answer(item_document(self._queues.get_task(*self._named(call), call.params["item"])))
+
+    async def add(self, call: Call) -> Answer:
+        scope, queue = self._named(call)
+        wanted = item_of(_body(call), scope)
+        if isinstance(wanted.target, JobTarget) and wanted.target.job:
+            job = wanted.target
+            self._service.jobs.get(Scope(job.project, job.region), job.job)
+        return await self._item(
+            lambda: self._queues.create_task(
+                scope,
+                queue,
+                name=wanted.name,
+                target=wanted.target,
+                schedule_time=wanted.schedule_time,
+                delay=wanted.delay,
+                retry=wanted.retry,
+            )
+        )
+
+    async def withdraw(self, call: Call) -> Answer:
+        scope, queue = self._named(call)
+        await self._commit(lambda: self._queues.delete_task(scope, queue, call.params["item"]))
+        self._look()
+        return Answer({})
+
+    async def run(self, call: Call) -> Answer:
+        scope, queue = self._named(call)
+        return await self._item(lambda: self._queues.run_task(scope, queue, call.params["item"]))
+
+    # ------------------------------------------------------------ parts
+
+    async def _written(self, work: Callable[[], Queue]) -> Answer:
+        queue = await self._commit(work)
+        self._look()
+        return Answer(self._document(queue))
+
+    async def _item(self, work: Callable[[], Task]) -> Answer:
+        task = await self._commit(work)
+        self._look()
+        return Answer(item_document(task))
+
+    def _document(self, queue: Queue) -> Document:
+        return queue_document(queue, self._queues.depth(queue))
+
+    def _scope(self, params: Any) -> Scope:
+        return Scope(
+            self._places.project(params.get("project") or self._default.project),
+            region(params.get("region") or self._default.region),
+        )
+
+    def _named(self, call: Call) -> tuple[Scope, str]:
+        return self._scope(call.params), call.params["queue"]
+
+
+def _settings(body: Document) -> Settings:
+    problems = Problems()
+    node = Node(body, "", problems)
+    node.skip("name", "resourceVersion", *_PLACE, *OUTPUT)
+    settings = settings_of(node, problems)
+    node.end()
+    if problems.violations:
+        raise InvalidSpec(problems.violations)
+    return settings
+
+
+def _body(call: Call) -> Document:
+    if not isinstance(call.body, dict):
+        raise invalid("body", "it is missing; allowed: an object")
+    return call.body
