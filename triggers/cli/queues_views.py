@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from jobrunner.cli.output import pairs, table
-from triggers.cli.schedules_views import local as _local
+from jobrunner.cli.words import time_text
+from jobrunner.core.timestamps import parse_time
 
 Document = dict[str, Any]
 
@@ -101,3 +102,7 @@ def _attempts(row: Document) -> str:
 
 def _override(http: Document | None) -> str:
     return "" if http is None else ", ".join(http)
+
+
+def _local(text: str | None) -> str:
+    return time_text(parse_time(text)) if text else ""

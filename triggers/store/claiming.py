@@ -139,8 +139,9 @@ def claim(
         again = now + AGAIN_SECONDS
     if again is not None:
         next_at = again if next_at is None else min(next_at, again)
-    if room.left:
-        opens = gating.next_at(session, now, now + AGAIN_SECONDS, room.fits, behind)
+    if room.left or most > LARGEST:
+        soon = now + AGAIN_SECONDS if room.left else now
+        opens = gating.next_at(session, now, soon, room.fits, behind)
         if opens is not None:
             next_at = opens if next_at is None else min(next_at, opens)
     return Claims(taken, next_at, gating.overrides(session, taken))

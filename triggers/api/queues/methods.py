@@ -62,7 +62,7 @@ def queue_methods(
         method("resume", "POST", f"{ONE}:resume", table.resume, Role.ADMIN, "Sends again"),
         method("purge", "POST", f"{ONE}:purge", table.purge, Role.ADMIN, "Withdraws all items"),
         method("items.list", "GET", ITEMS, table.items, Role.VIEWER, "Lists items", _PAGE),
-        method("items.add", "POST", ITEMS, table.add, Role.INVOKER, "Adds an item"),
+        method("items.add", "POST", ITEMS, table.add, Role.ADMIN, "Adds an item"),
         method("items.get", "GET", ITEM, table.item, Role.VIEWER, "Shows an item"),
         method("items.delete", "DELETE", ITEM, table.withdraw, Role.ADMIN, "Withdraws an item"),
         method("items.run", "POST", f"{ITEM}:run", table.run, Role.INVOKER, "Sends an item now"),
