@@ -58,6 +58,9 @@ def test_dead_letters_are_listed_replayed_and_purged_through_the_server(home: Pa
         assert not [name for name in receiver.headers["/b"] if "Cloud" in name]
         assert [one["uid"] for one in listed("--source", "manual")] == [uid]
         assert "HTTP 400; no retries" in run("list", "--state", "dead")
+        described = run("describe", uid)
+        assert "given up  said" in described
+        assert f"jobrunner deliveries replay {uid}" in described
         assert "1 would be replayed" in run("replay", "--state", "dead", "--dry-run")
         assert uid in run("replay", uid)
         eventually(lambda: states() == ["DELIVERED", "DEAD"])

@@ -136,6 +136,8 @@ def describe(state: State, delivery: str, form: str) -> None:
     with desk_of(state) as desk:
         found = desk.call("GET", path_to(ROOM, delivery))
     emit(form, lambda: found, lambda: _described(found))
+    if form == "table" and found["state"] == "DEAD" and "replayedBy" not in found:
+        click.echo(f"Send it again: jobrunner deliveries replay {delivery}", err=True)
 
 
 def _described(one: Document) -> str:
@@ -168,12 +170,31 @@ def _described(one: Document) -> str:
             str(attempt["number"]),
             _local(attempt["startTime"]),
             str(attempt.get("status", "")),
-            attempt["ruling"],
-            attempt.get("error", "") or attempt.get("answer", "")[:80],
+            _ruled(attempt, one["state"]),
+            _came(attempt),
         ]
         for attempt in one["attemptLog"]
     ]
     return f"{text}\n{table(['ATTEMPT', 'STARTED', 'STATUS', 'RULING', 'WHAT CAME'], rows)}"
+
+
+def _ruled(attempt: Document, state: str) -> str:
+    """What followed from the attempt."""
+    if attempt["ruling"] != "retry":
+        return str(attempt["ruling"])
+    at = attempt.get("retryTime")
+    if at:
+        return f"again at {_local(at)}"
+    return "given up" if state in {"DEAD", "EXPIRED"} else "retry"
+
+
+def _came(attempt: Document) -> str:
+    """What went wrong, or the beginning of the answer: its status has a column of its own."""
+    error = attempt.get("error", "")
+    answer = " ".join(attempt.get("answer", "").split())[:120]
+    if answer and error == f"HTTP {attempt.get('status')}":
+        return answer
+    return error or answer
 
 
 def _called(calls: Document) -> str:
@@ -181,7 +202,8 @@ def _called(calls: Document) -> str:
         return f"{calls['httpTarget']['httpMethod']} {calls['httpTarget']['uri']}"
     if "jobTarget" in calls:
         job = calls["jobTarget"]
-        return f"job {job['job']} ({job['project']}, {job['region']}), on {job['acknowledgedOn']}"
+        place = f"{job['project']}, {job['region']}"
+        return f"job {job['job']} ({place}), acknowledged on {job['acknowledgedOn']}"
     return str(calls["pubsubTarget"]["topicName"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 import aiohttp
@@ -72,6 +73,10 @@ def _cut_short(error: Exception) -> bool:
 
 def words(error: BaseException) -> str:
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    number = getattr(error, "errno", None)
+    if number and str(reason).startswith("Connect call failed"):
+        # asyncio's words for a call that the system has words for.
+        reason = os.strerror(number)
     return one_line(str(reason))
 
 
