@@ -54,7 +54,7 @@ def main() -> None:
     scheduler.start(paused=True)
     began = time.perf_counter()
     # Far enough for all to be stored; those that are not to fire come long after.
-    slow = 2.0 + jobs * (0.004 if store != "mem" else 0.0003)
+    slow = 2.0 + jobs * (0.008 if store != "mem" else 0.0006)
     start = ceil(time.time() + slow)
     for number in range(jobs):
         second = number // each

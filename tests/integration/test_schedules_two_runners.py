@@ -37,6 +37,8 @@ def test_each_occurrence_and_its_delivery_are_opened_once(url: str) -> None:
     def drive(world: World) -> None:
         try:
             for _ in range(MINUTES):
+                soon = clock.now() + 60
+                world.service.together.prepare(world.store.due(soon), soon)
                 gate.wait(60)
                 if world is first:
                     clock.advance(60)

@@ -1,7 +1,7 @@
 """The ticker: one alarm, woken often or late, and nothing lost or opened twice."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -16,7 +16,7 @@ from triggers.core.records import Delivery, JobTarget, OccurrenceKey, Overlap, S
 from triggers.core.states import OccurrenceState as O
 from triggers.ports import Ended
 from triggers.service.schedules_firing import End
-from triggers.service.schedules_turns import Turns
+from triggers.service.schedules_turns import SETTLED, Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
 
 T = TypeVar("T")
@@ -138,6 +138,56 @@ def test_however_the_clock_is_set_each_minute_up_to_the_latest_has_one_occurrenc
     opened = [row for row in world.rows() if row.state is O.OPEN]
     assert len(world.sent()) == len(opened)
     world.jobs.close()
+
+
+def test_what_is_due_does_not_wait_until_all_that_has_ended_is_closed(world: World) -> None:
+    names = [f"s{number}" for number in range(SETTLED + 10)]
+    for name in names:
+        world.create(name, overlap=Overlap.ALLOW)
+    clockwork = Clockwork(world)
+    world.clock.advance(60)
+    clockwork.tick()
+    for name in names:
+        world.end(world.rows(name)[0])
+    close = world.service.together.close
+
+    def slow(ended: Sequence[Ended], now: float) -> None:
+        close(ended, now)
+        world.clock.advance(60)
+
+    world.service.together.close = slow  # type: ignore[method-assign]
+    due = clockwork.tick()
+    assert due is not None
+    assert due <= world.clock.now()
+    assert sum(world.states(name) == [O.CLOSED] for name in names) == SETTLED
+    world.service.together.close = close  # type: ignore[method-assign]
+    clockwork.tick()
+    assert all(world.states(name) == [O.CLOSED, O.OPEN] for name in names)
+
+
+def test_a_busy_second_is_prepared_shortly_before_and_only_once(world: World) -> None:
+    for number in range(3):
+        world.create(f"s{number}", overlap=Overlap.ALLOW)
+    asked: list[tuple[int, float]] = []
+    prepare = world.service.together.prepare
+
+    def counted(uids: Sequence[str], at: float) -> None:
+        asked.append((len(uids), at))
+        prepare(uids, at)
+
+    world.service.together.prepare = counted  # type: ignore[method-assign]
+    clockwork = Clockwork(world)
+    world.clock.advance(58)
+    clockwork.tick()
+    assert asked == []
+    for _ in range(2):
+        world.clock.advance(0.9)
+        clockwork.tick()
+        assert asked == [(3, START + 60)]
+    world.clock.advance(0.4)
+    clockwork.tick()
+    now = world.clock.now()
+    assert [world.rows(f"s{number}")[0].opened_at for number in range(3)] == [now] * 3
 
 
 def test_what_has_ended_is_closed_and_what_waits_is_opened(world: World) -> None:
