@@ -1,7 +1,8 @@
-"""Fills the home that the environment names: ``fill_schedules.py COUNT SPREAD EXPRESSION,...``.
+"""Fills the home that the environment names: ``COUNT SPREAD EXPRESSION,... MINUTE``.
 
 The schedules call ``$SINK``; expressions and zones take turns. ``SPREAD`` is the stable offset by
-name, in whole seconds up to it, that every schedule may have.
+name, in whole seconds up to it, that every schedule may have. ``MINUTE`` (Unix seconds) is the only
+one in which they are due; 0 for no such bound.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ GROUP = 2000
 
 def main() -> None:
     count, spread, expressions = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3].split(",")
+    minute = int(sys.argv[4])
+    bounds = {"starts_at": float(minute), "ends_at": minute + 59.0} if minute else {}
     sink = os.environ["SINK"]
     with App.open(from_environment(os.environ)) as app:
         deliveries = open_deliveries(app.store.database)
@@ -35,7 +38,7 @@ def main() -> None:
                 Schedule(
                     "", "local", "us-central1", f"schedule-{number}",
                     expressions[number % len(expressions)], HttpTarget(f"{sink}/{number}"),
-                    time_zone=ZONES[number % len(ZONES)], spread=spread,
+                    time_zone=ZONES[number % len(ZONES)], spread=spread, **bounds,
                 )
             )  # fmt: skip
 

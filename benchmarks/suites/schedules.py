@@ -48,6 +48,8 @@ IDLE_SECONDS = 60.0
 IDLE_PERCENT = 0.2
 START_SECONDS = 1.0
 PARSE_RATIO = 1.2
+LEAD_SECONDS, LEAD_EACH = 10.0, 0.002
+"""For filling a store and starting a server."""
 AFTER_SECONDS = 5.0
 """Given to what is late, before the server is ended."""
 PATIENCE = 60.0
@@ -171,17 +173,18 @@ def lateness_row(load: Load, ours: Sequence[Drift]) -> Row:
 
 
 def fired(homes: Homes, url: str, load: Load) -> Drift:
-    """One minute of a server: all its schedules are due at its beginning, spread over
-    ``load.seconds``."""
-    home = filled(homes, url, load.jobs, load.seconds - 1, MINUTELY)
-    if time.time() % 60 > 45:
-        time.sleep(60 - time.time() % 60 + load.seconds)
+    """One minute of a server: each of its schedules is due once, at its beginning or, spread by
+    name, within ``load.seconds``."""
+    lead = LEAD_SECONDS + load.jobs * LEAD_EACH
+    minute = int((time.time() + lead) // 60 * 60 + 60)
+    home = filled(homes, url, load.jobs, load.seconds - 1, MINUTELY, minute)
     with serving(home, hold=not load.sends) as server:
-        minute = time.time() // 60 * 60 + 60
+        if time.time() > minute - 2:
+            raise Failed("the server was not ready in time: the machine is too busy")
         time.sleep(minute + load.seconds + AFTER_SECONDS - time.time())
         commits = server.end()["commits"]
     values = [1e3 * (at - due) for due, at in commits if minute <= due < minute + 60]
-    check_rows(home, load, int(minute))
+    check_rows(home, load, minute)
     return Drift(values, load.jobs)
 
 
@@ -266,9 +269,12 @@ def parsing(context: Context) -> list[Row]:
 # ---------------------------------------------------------------------------------- servers
 
 
-def filled(homes: Homes, url: str, count: int, spread: int, expressions: str) -> Path:
+def filled(
+    homes: Homes, url: str, count: int, spread: int, expressions: str, minute: int = 0
+) -> Path:
+    """A home with its schedules; due in no other minute than ``minute``, if it is given."""
     home = homes.fresh()
-    command = [sys.executable, str(FILL), str(count), str(spread), expressions]
+    command = [sys.executable, str(FILL), str(count), str(spread), expressions, str(minute)]
     env = {**os.environ, **environment(home), "SINK": url}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     if done.returncode:
