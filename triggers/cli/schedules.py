@@ -430,7 +430,7 @@ def next_(
 
 @schedules.command(
     examples=(
-        "jobrunner schedules explain nightly --from 2026-03-07T00:00:00Z --run-time 2h",
+        "jobrunner schedules explain nightly --from 2027-03-07T00:00:00Z --run-time 2h",
         "jobrunner schedules explain nightly --from 2026-03-07T00:00:00Z --history",
         "jobrunner schedules explain --schedule '30 2 * * *' --time-zone America/New_York "
         "--from 2026-03-07T00:00:00Z --to 2026-03-10T00:00:00Z",
