@@ -74,8 +74,13 @@ class Clock(Protocol):
         passed, and by no other way than this. Returns what takes it back."""
         ...
 
-    def join(self, worker: Worker) -> None:
-        """Whoever moves the clock waits at each instant until ``worker`` has nothing to do."""
+    def join(self, worker: Worker, *, told: bool = False) -> None:
+        """Whoever moves the clock waits at each instant until ``worker`` has nothing to do.
+        ``told``: it hears of whatever this process does, and need not be asked to look again."""
+        ...
+
+    def rested(self) -> None:
+        """A worker has done what there was to do; maybe it was the last one."""
         ...
 
 

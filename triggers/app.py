@@ -26,7 +26,7 @@ from triggers.service.policies import Policies
 from triggers.service.queues import Queues
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
-from triggers.sources.ticker import SchedulerAlarm, Ticker
+from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import open_deliveries, open_policies, open_queues, open_schedules
 
 IN_FLIGHT, PER_TARGET = "JOBRUNNER_DELIVERIES", "JOBRUNNER_DELIVERIES_PER_TARGET"
@@ -77,7 +77,10 @@ def _make(ground: Ground) -> Layer:
     turns = Turns(
         schedules, parts.commit, parts.runner, clock, dispatcher.look, machine=parts.machine
     )
-    ticker = Ticker(turns.tick, SchedulerAlarm())
+    alarm = ClockAlarm(clock) if clock.virtual else SchedulerAlarm()
+    ticker = Ticker(turns.tick, alarm, rested=clock.rested)
+    clock.join(ticker)
+    clock.join(dispatcher, told=True)
     queues = Queues(open_queues(ground.database), store, clock, parts.ids)
     return Layer(store, deliveries, dispatcher, schedules, ticker, queues)
 

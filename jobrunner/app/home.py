@@ -17,12 +17,13 @@ from jobrunner.core.records import Abort, AbortKind, Execution, Lease
 from jobrunner.core.states import SETTLED_EXECUTIONS
 from jobrunner.errors import Interrupted, JobrunnerError, Refused, RunnerFault
 from jobrunner.executor.observer import Observer
-from jobrunner.lib.clock import SystemClock, WallClock
+from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.identity import is_gone, runner_name
 from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Backend, Clock, LogStore, Retention, Store
 from jobrunner.service import Service, make_service
 from jobrunner.service.retention import HouseKeeping
+from jobrunner.service.standing import clock_of
 from jobrunner.settings import Settings
 from jobrunner.store import open_store
 from jobrunner.store.logs import FileLogs
@@ -41,21 +42,18 @@ class App:
 
     through_server = False
 
-    def __init__(self, settings: Settings, store: Store, clock: Clock | None = None) -> None:
+    def __init__(self, settings: Settings, store: Store) -> None:
         self.settings = settings
         self.store = store
-        self.clock: Clock = clock or WallClock()
         self.machine = SystemClock()
         self.ids = RandomIds()
         self.logs: LogStore = FileLogs(settings.logs_dir)
-        self.service: Service = make_service(
-            store, self.logs, self.clock, self.ids, actor=settings.user
-        )
+        self.go_by(clock_of(settings.home))
         self.interrupted = self.hurried = False
         self.owner = runner_name(self.ids.suffix())
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock | None = None) -> App:
+    def open(cls, settings: Settings) -> App:
         """Opens the home and its database, creating or upgrading them. Raises StoreFault, and
         Refused for a home that others may write to."""
         check_home(settings.home)
@@ -68,7 +66,7 @@ class App:
             except BaseException:
                 store.close()
                 raise
-        return cls(settings, store, clock)
+        return cls(settings, store)
 
     @staticmethod
     def adopt_database(settings: Settings) -> None:
@@ -79,6 +77,13 @@ class App:
             adopt_database(store.database, settings.home)
         finally:
             store.close()
+
+    def go_by(self, clock: Clock) -> None:
+        """What is planned and recorded from now on is so by ``clock``."""
+        self.clock = clock
+        self.service: Service = make_service(
+            self.store, self.logs, clock, self.ids, actor=self.settings.user
+        )
 
     def __enter__(self) -> App:
         return self
@@ -94,6 +99,7 @@ class App:
     def lease(self) -> Lease:
         """For an execution that is opened to be driven here: a server of the same home that is
         started in between leaves it alone."""
+        self._refuse_virtual()
         return Lease(self.owner, 1, self.machine.now() + FIRST_LEASE_SECONDS)
 
     # ------------------------------------------------------------ driving
@@ -114,6 +120,7 @@ class App:
         """
         import asyncio
 
+        self._refuse_virtual()
         lease = execution.lease
         if lease is not None and is_gone(lease.owner):
             # No need to wait for a lease whose holder died on this machine.
@@ -241,11 +248,17 @@ class App:
 
         return interrupt
 
+    def _refuse_virtual(self) -> None:
+        if self.clock.virtual:
+            from jobrunner.app.virtual import standing_refusal
+
+            raise standing_refusal(self.clock.now())
+
     # ------------------------------------------------------------ pieces
 
     def backend(self, name: str) -> Backend:
         """A backend by name, not yet opened."""
-        return make_backend(self.settings, name)
+        return make_backend(self.settings, name, self.clock)
 
     def prune(
         self, *, dry_run: bool = False, retention: Retention | None = None

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from jobrunner.core.options import SCRIPTED
 from jobrunner.errors import RunnerFault
 from jobrunner.ports import Backend, Clock, LogStore, MachineClock, Store
 from jobrunner.settings import Settings
@@ -15,8 +16,24 @@ if TYPE_CHECKING:
     from jobrunner.executor.observer import Observer
 
 
-def make_backend(settings: Settings, name: str) -> Backend:
-    """A backend by name, not yet opened."""
+def make_backend(settings: Settings, name: str, clock: Clock | None = None) -> Backend:
+    """A backend by name, not yet opened; what it tells, it tells in the time of ``clock``, or in
+    real time."""
+    if name == SCRIPTED:
+        from jobrunner.backends.scripted_served import ServedScripted
+        from jobrunner.lib.clock import Paced, WallClock
+
+        paced = Paced(clock or WallClock())
+        return ServedScripted(settings.home, clock=paced, sleep=paced.sleep)
+    backend = _real_backend(settings, name)
+    if clock is None or not clock.virtual:
+        return backend
+    from jobrunner.app.paced import OnClock
+
+    return OnClock(backend, clock)
+
+
+def _real_backend(settings: Settings, name: str) -> Backend:
     if name == "process":
         from jobrunner.backends.process import ProcessBackend
 

@@ -11,7 +11,9 @@ DEFAULT_PORT = 8686
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
     """``backend`` runs every execution there, whatever it asks for. ``allow_hosts`` are further
-    names that requests may call this server by. ``tls_cert`` and ``tls_key`` are paths."""
+    names that requests may call this server by. ``tls_cert`` and ``tls_key`` are paths. ``virtual``
+    is for a clock that is moved by hand; ``start`` is where it begins in a home that is on real
+    time, ``None`` for now."""
 
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
@@ -23,3 +25,5 @@ class ServeOptions:
     grpc_port: int | None = None
     access_log: bool = False
     verbose: bool = False
+    virtual: bool = False
+    start: float | None = None

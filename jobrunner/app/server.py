@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jobrunner import __version__
+from jobrunner.api.clock import methods as clock_methods
 from jobrunner.api.http.guard import check_exposure
 from jobrunner.app import faces, plugged
 from jobrunner.app.doors import Doors
@@ -23,17 +24,23 @@ from jobrunner.app.options import ServeOptions
 from jobrunner.app.reporting import LogObserver
 from jobrunner.app.sockets import listen, port_of
 from jobrunner.app.stopping import StopSignals
+from jobrunner.app.virtual import Keep, check_clock, open_clock
 from jobrunner.calls import Principal
 from jobrunner.core.records import Scope
+from jobrunner.core.timestamps import format_time
 from jobrunner.errors import JobrunnerError, Refused, RunnerFault
 from jobrunner.executor.recovery import sweep
 from jobrunner.executor.serving import ServingExecutor
 from jobrunner.lib import serverfile
+from jobrunner.lib.clock import VirtualClock
+from jobrunner.lib.database import SqliteDatabase
 from jobrunner.lib.serverfile import ServerFile
 from jobrunner.ports import Backend
 from jobrunner.service.audit import Audit
 from jobrunner.service.commit import GroupCommit
+from jobrunner.service.moving import Mover
 from jobrunner.service.parts import Ground, Parts
+from jobrunner.service.rounds import Rounds
 from jobrunner.service.tokens import Authenticator, Tokens
 from jobrunner.settings import Settings
 from jobrunner.store.sql import SqlStore
@@ -54,13 +61,16 @@ def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None])
     """Serves until SIGTERM or SIGINT. ``say`` is told where it listens. Raises Refused when the
     port is taken, the home is served already, or strangers could come in."""
     tls = faces.read_tls(options)
+    check_clock(settings, options)
     listener = _bind(settings, options)
     try:
         with App.open(settings) as app:
             lock = _lock(settings)
             try:
+                clock, keep = open_clock(settings, options)
+                app.go_by(clock)
                 _refuse_open_doors(app, options)
-                server = Server(app, options, listener, tls)
+                server = Server(app, options, listener, tls, keep)
                 signals = StopSignals(server.stop, log.warning)
                 with asyncio.Runner() as runner:
                     server.loop = runner.get_loop()
@@ -104,8 +114,10 @@ class Server:
         options: ServeOptions,
         listener: socket.socket,
         tls: faces.Tls | None,
+        keep: Keep,
     ) -> None:
         self._app = app
+        self._keep = keep
         self._options = options
         self._listener = listener
         self._tls = tls
@@ -145,14 +157,25 @@ class Server:
             default=Scope(settings.project, settings.region),
             machine=app.machine,
         )
+        mover: Mover | None = None
+        assert isinstance(app.store, SqlStore)
+        if isinstance(app.clock, VirtualClock):
+            app.clock.join(executor, told=True)
+            database = app.store.database
+            assert isinstance(database, SqliteDatabase)
+            database.relax()
+            mover = Mover(app.clock, app.machine, self._keep, lambda: database.changes)
         audit = Audit(app.store, app.machine)
         tokens = Authenticator(app.store, app.machine)
         key = serverfile.kept_key(settings.home) or serverfile.new_key()
         doors = Doors(tokens, settings.user, key, self._options.insecure)
-        assert isinstance(app.store, SqlStore)
         ground = Ground(parts, app.store.database, app.owner, settings.home, self._endpoint())
         found = plugged.plugins()
-        methods = [*faces.all_methods(parts), *plugged.methods_of(found, ground)]
+        methods = [
+            *faces.all_methods(parts),
+            *clock_methods(app.clock, mover),
+            *plugged.methods_of(found, ground),
+        ]
 
         def note(
             at: float, principal: str, method: str, resource: str, code: int, detail: str = ""
@@ -216,6 +239,8 @@ class Server:
 
     def _words(self, grpc: Serving | None) -> str:
         more = f", gRPC on port {grpc.port}" if grpc is not None else ""
+        if self._app.clock.virtual:
+            more += f"; virtual time stands at {format_time(self._app.clock.now())}"
         return f"jobrunner {__version__} listens on {self._endpoint()}{more}"
 
     def _announce(self, key: str) -> ServerFile | None:
@@ -264,14 +289,16 @@ class Server:
     async def _keep_house(self) -> None:
         for name in ("process", "docker"):
             await self._sweep(self._backends(name))
-        while True:
-            try:
-                gone = await asyncio.to_thread(self._app.prune)
-                if gone:
-                    log.info("%d old executions were removed.", len(gone))
-            except (JobrunnerError, OSError) as error:
-                log.warning("Old executions could not be removed: %s", error)
-            await asyncio.sleep(HOUSE_SECONDS)
+        name = "the removal of old executions"
+        await Rounds(self._app.clock, HOUSE_SECONDS, self._prune, name).run()
+
+    async def _prune(self) -> None:
+        try:
+            gone = await asyncio.to_thread(self._app.prune)
+            if gone:
+                log.info("%d old executions were removed.", len(gone))
+        except (JobrunnerError, OSError) as error:
+            log.warning("Old executions could not be removed: %s", error)
 
     async def _sweep(self, backend: Backend) -> None:
         """What earlier runners left of executions that have ended."""

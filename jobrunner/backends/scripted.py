@@ -271,7 +271,7 @@ class ScriptedBackend:
                 reason="StaleLease",
             )
         self.leases[spec.key.execution] = spec.lease
-        ending = self._ending(spec.key)
+        ending = self._ending_of(spec)
         late = ending if isinstance(ending, Late) else Late(ending)
         if known is None and not isinstance(late.ending, Refuse):
             known = self._attempts[key] = self._begin(spec, late.ending, late.report)
@@ -337,6 +337,9 @@ class ScriptedBackend:
         return [a.key for a in self._attempts.values() if a.outcome().at > now]
 
     # ------------------------------------------------------------------ inside
+
+    def _ending_of(self, spec: LaunchSpec) -> Ending:
+        return self._ending(spec.key)
 
     def _ending(self, key: AttemptKey) -> Ending:
         if isinstance(self._script, Mapping):

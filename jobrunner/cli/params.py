@@ -10,6 +10,7 @@ import click
 from jobrunner.cli import values
 from jobrunner.core.indices import parse_indices
 from jobrunner.core.quantities import parse_duration
+from jobrunner.core.timestamps import parse_time
 
 
 class Parsed(click.ParamType):  # type: ignore[type-arg]  # older click: not generic
@@ -33,4 +34,5 @@ def whole(least: int, most: int | None = None) -> Parsed:
 
 
 DURATION = Parsed("duration", parse_duration)
+TIME = Parsed("time", lambda text: parse_time(text.strip()))
 INDICES = Parsed("indices", parse_indices)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from jobrunner.cli.base import Cmd, State, with_state
-from jobrunner.cli.params import whole
+from jobrunner.cli.params import TIME, whole
 
 PORTS = whole(0, 65535)
 
@@ -20,6 +20,7 @@ PORTS = whole(0, 65535)
     examples=(
         "jobrunner serve",
         "jobrunner serve --port 9000 --slots 16 --access-log",
+        "jobrunner serve --clock virtual --from 2030-01-01T00:00:00Z",
         "jobrunner serve --host 0.0.0.0 --tls-cert server.pem --tls-key server.key",
     ),
 )
@@ -28,9 +29,9 @@ PORTS = whole(0, 65535)
 @click.option("--grpc-port", type=PORTS, metavar="N", help="Speak gRPC too, on this port.")
 @click.option(
     "--backend",
-    type=click.Choice(("process", "docker")),
+    type=click.Choice(("process", "docker", "scripted")),
     metavar="NAME",
-    help="Run everything there: process or docker.",
+    help="Run everything there: process, docker or scripted.",
 )
 @click.option("--database-url", metavar="URL", help="Another database than the one of the home.")
 @click.option(
@@ -42,10 +43,20 @@ PORTS = whole(0, 65535)
 @click.option(
     "--allow-host", "allow_hosts", multiple=True, metavar="NAME", help="A further name of its own."
 )
+@click.option(
+    "--clock",
+    type=click.Choice(("real", "virtual")),
+    default="real",
+    metavar="KIND",
+    help="real, or virtual: moved by 'jobrunner clock'  [default: real].",
+)
+@click.option("--from", "start", type=TIME, metavar="TIME", help="Where virtual time begins.")
 @click.option("--access-log", is_flag=True, help="A line for each request.")
 @click.option("--verbose", "-v", is_flag=True, help="A line for each execution that ends.")
 @with_state
-def serve(state: State, *, database_url: str | None, slots: int | None, **flags: Any) -> None:
+def serve(
+    state: State, *, database_url: str | None, slots: int | None, clock: str, **flags: Any
+) -> None:
     """Serve the API of Cloud Run jobs, and drive what is started through it.
 
     Listens on this machine only, unless told otherwise. SIGTERM or Ctrl-C ends the server within
@@ -61,7 +72,7 @@ def serve(state: State, *, database_url: str | None, slots: int | None, **flags:
     if slots is not None:
         settings = replace(settings, slots=slots)
     set_up_logging(verbose=flags["verbose"])
-    serve_home(settings, ServeOptions(**flags), _say)
+    serve_home(settings, ServeOptions(virtual=clock == "virtual", **flags), _say)
 
 
 def _say(line: str) -> None:

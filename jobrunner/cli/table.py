@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "triggers.cli.deliveries:deliveries",
         "See what was sent where, send by hand, replay dead letters.",
     ),
+    "clock": ("jobrunner.cli.clock:clock", "See the clock of the server; move a virtual one."),
     "apply": ("jobrunner.cli.apply:apply", "Create or replace jobs from YAML files."),
     "gcloud": ("jobrunner.cli.gcloud:gcloud", "Run the stock gcloud against the server."),
     "doctor": ("jobrunner.cli.doctor:doctor", "Check this machine, and say what is missing."),

@@ -18,6 +18,7 @@ from jobrunner.lib.clock import SystemClock, WallClock
 from jobrunner.lib.identity import is_gone
 from jobrunner.ports import Clock, Retention
 from jobrunner.service.calls import About, Desk
+from jobrunner.service.standing import clock_of
 from jobrunner.settings import Settings
 
 WAIT_SECONDS = 20.0
@@ -40,7 +41,9 @@ class Remote:
     ) -> None:
         self.settings = settings
         self.wire = wire or Wire(find, sleep=sleep)
-        self.clock: Clock = WallClock()
+        endpoint = self.wire.endpoint
+        ours = endpoint is not None and endpoint.pid is not None
+        self.clock: Clock = clock_of(settings.home) if ours else WallClock()
         self.machine = SystemClock()
         self.logs = RemoteLogs(self.wire)
         self.store = RemoteStore(self.wire)

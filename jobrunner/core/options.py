@@ -54,6 +54,8 @@ DAY = 86_400.0
 MAX_DEADLINE = 365 * DAY
 MIN_LOG_LIMIT = 64 * 1024
 BACKENDS = ("process", "docker")
+SCRIPTED = "scripted"
+"""Starts nothing; a server may be told to run everything there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,10 @@ class Adoption:
         return self._claimed.uid
 
     @property
+    def name(self) -> str:
+        return self._claimed.name
+
+    @property
     def aborting(self) -> bool:
         return self._wish is not None
 

@@ -60,6 +60,10 @@ class Audience:
             if not told.done():
                 told.set_result(execution)
 
+    def unheard(self) -> bool:
+        """Whether somebody has been told of an end and has not taken note of it yet."""
+        return any(told.done() for waiting in self._waiting.values() for told in waiting)
+
     def close(self) -> None:
         """Whoever waits hears how it is now."""
         self._closed = True

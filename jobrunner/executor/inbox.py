@@ -13,8 +13,9 @@ LAUNCHED_PATIENCE_SECONDS = 0.03
 class Inbox:
     """Belongs to one event loop. ``urgent`` counts the facts since the last :meth:`take`."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = LAUNCHED_PATIENCE_SECONDS) -> None:
         self.urgent = 0
+        self._patience = patience
         self._dirty: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._late: dict[str, None] = {}
@@ -24,6 +25,11 @@ class Inbox:
     def __bool__(self) -> bool:
         return bool(self._dirty)
 
+    @property
+    def rings(self) -> bool:
+        """Whether the next turn comes, now or in a moment."""
+        return bool(self._dirty or self._late) or self._wake.is_set()
+
     def put(self, driver: Driver, fact: Fact) -> None:
         driver.facts.append(fact)
         self.urgent += 1
@@ -31,16 +37,17 @@ class Inbox:
 
     def put_in_time(self, driver: Driver, fact: LaunchedFact) -> None:
         """For a fact that may share the commit of the next one: should the runner die before, the
-        backend is asked and knows. A short task then costs one commit, not two."""
+        backend is asked and knows. A short task then costs one commit, not two. Without
+        ``patience`` (seconds) it comes like any other."""
         attempt = driver.snapshot.live.get(fact.key.index)
-        if attempt is None or attempt.state is AttemptState.STOPPING:
+        if attempt is None or attempt.state is AttemptState.STOPPING or not self._patience:
             self.put(driver, fact)
             return
         driver.facts.append(fact)
         self._late[driver.uid] = None
         if self._later is None:
             loop = asyncio.get_running_loop()
-            self._later = loop.call_later(LAUNCHED_PATIENCE_SECONDS, self._patience_over)
+            self._later = loop.call_later(self._patience, self._patience_over)
 
     def _patience_over(self) -> None:
         self._later = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from jobrunner.core.records import Abort, Execution
@@ -28,6 +28,7 @@ from jobrunner.executor.recovery import Surveyor
 from jobrunner.executor.roster import Roster
 from jobrunner.executor.troubles import Troubles
 from jobrunner.executor.turns import Turns
+from jobrunner.executor.unsettled import unsettled
 from jobrunner.lib.identity import is_gone
 
 log = logging.getLogger("jobrunner.runner")
@@ -54,7 +55,8 @@ class ServingExecutor:
 
     def __init__(self, means: Means) -> None:
         self._means = means
-        self._inbox = Inbox()
+        # On a virtual clock nothing more comes while one waits for it.
+        self._inbox = Inbox(0.0) if means.clock.virtual else Inbox()
         self._roster = Roster(means.limits)
         self._errands = Errands(self.failed, means.observer.warning)
         self._acting = Acting(means, self._inbox, self._errands)
@@ -67,6 +69,7 @@ class ServingExecutor:
         self._news = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
+        self._looking = True
         self._store_away = ""
         self._next_wishes = 0.0
         self.room = max(LEAST_HELD, 2 * means.limits.slots)
@@ -84,6 +87,24 @@ class ServingExecutor:
 
     def trouble(self, uid: str) -> str | None:
         return self._troubles.why(uid)
+
+    # ------------------------------------------------------------ for who moves the clock
+
+    def doing(self) -> Sequence[str]:
+        return list(self._doing())
+
+    def _doing(self) -> Iterator[str]:
+        if self._news.is_set() or self._looking:
+            yield "executions are looked for"
+        if self._inbox.rings or not self._turns.waiting or self._audience.unheard():
+            yield "executions are planned and recorded"
+        if self._store_away:
+            yield f"the database cannot be used: {self._store_away}"
+        for adoption, _ in self._adoptions.values():
+            yield f"execution {adoption.name} is taken up"
+        for why in self._troubles.facts().values():
+            yield f"an execution cannot be driven now: {why}"
+        yield from unsettled(self._means, self._roster)
 
     # ------------------------------------------------------------ for the server
 
@@ -208,6 +229,7 @@ class ServingExecutor:
     async def _claim_for_ever(self) -> None:
         self._free_leases_of_the_dead()
         while True:
+            self._looking = True
             self._news.clear()
             try:
                 self._hear_wishes()
@@ -222,10 +244,13 @@ class ServingExecutor:
             if more:
                 await asyncio.sleep(0)
                 continue
+            self._looking = False
+            self._means.clock.rested()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLAIM_SECONDS):
                     await self._news.wait()
-            await asyncio.sleep(LOOK_PAUSE_SECONDS)
+            if not self._means.clock.virtual:
+                await asyncio.sleep(LOOK_PAUSE_SECONDS)
 
     async def _watch_for_ever(self) -> None:
         while True:

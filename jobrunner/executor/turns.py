@@ -66,6 +66,8 @@ class Turns:
         self._owner = owner
         self._wallclock = Wallclock(means.machine)
         self.closed = False
+        self.waiting = False
+        """Whether nothing is under way before there is news or something is due."""
 
     def add(self, driver: Driver) -> None:
         self._roster.add(driver, self._now())
@@ -75,7 +77,12 @@ class Turns:
         """Waits for news, or until something is due, and does one turn."""
         inbox, roster = self._inbox, self._roster
         if not inbox:
-            await self._sleep()
+            self.waiting = True
+            self._means.clock.rested()
+            try:
+                await self._sleep()
+            finally:
+                self.waiting = False
         if roster.live >= CROWD and inbox.urgent * CROWD_SHARE < roster.live:
             # Where many run, a slot that waits a moment costs nothing, and a commit that carries
             # several ends costs what it costs for one.
@@ -116,10 +123,9 @@ class Turns:
     def _now(self) -> float:
         clock = self._means.clock
         if not clock.virtual:
-            now, step = self._wallclock.look()
+            _, step = self._wallclock.look()
             if step:
                 self._roster.shift(step)
-            return now
         return clock.now()
 
     async def _sleep(self) -> None:

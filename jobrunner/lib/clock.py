@@ -1,7 +1,7 @@
 """Time, of two kinds that are never mixed: of the machine, and of what is planned and recorded.
 
-:class:`SystemClock` is the machine's. :class:`WallClock` plans by it. :class:`FakeClock` is both,
-for tests.
+:class:`SystemClock` is the machine's. :class:`WallClock` plans by it; :class:`VirtualClock` stands
+still until it is moved. :class:`FakeClock` is both kinds, for tests.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
 Ring = Callable[[], None]
 
@@ -38,8 +39,10 @@ class WallClock:
 
         return asyncio.get_running_loop().call_later(max(0.0, at - self.now()), ring).cancel
 
-    def join(self, worker: object) -> None:
+    def join(self, worker: object, *, told: bool = False) -> None:
         """Nobody moves it, so nobody waits for those who work by it."""
+
+    def rested(self) -> None: ...
 
 
 class Alarms:
@@ -71,6 +74,83 @@ class Alarms:
             self._rings.pop(heapq.heappop(self._heap)[1])()
 
 
+class VirtualClock:
+    """Stands still until :meth:`move` is called. ``workers`` are all who act by it, ``untold``
+    those of them who have to be asked to look; ``on_rest`` is called when one has finished."""
+
+    virtual = True
+
+    def __init__(self, now: float = 0.0) -> None:
+        self._now = now
+        self._alarms = Alarms()
+        self.workers: list[Any] = []
+        self.untold: list[Any] = []
+        self.on_rest: Ring = lambda: None
+
+    def now(self) -> float:
+        return self._now
+
+    def wake(self, at: float, ring: Ring) -> Ring:
+        if at <= self._now:
+            return _at_once(ring)
+        return self._alarms.set(at, ring)
+
+    def join(self, worker: object, *, told: bool = False) -> None:
+        self.workers.append(worker)
+        if not told:
+            self.untold.append(worker)
+
+    def rested(self) -> None:
+        self.on_rest()
+
+    def next_at(self) -> float | None:
+        """When the next alarm is set to ring."""
+        return self._alarms.next_at()
+
+    def move(self, at: float) -> None:
+        """It is ``at`` now, which is not before what it was, and what is due rings. What would
+        have rung on the way has been missed."""
+        if at < self._now:
+            raise ValueError("time does not go back")
+        self._now = at
+        self._alarms.ring(at)
+
+
+class _Wakes(Protocol):
+    def now(self) -> float: ...
+
+    def wake(self, at: float, ring: Ring) -> Ring: ...
+
+
+class Paced:
+    """Planned time in the shape of the machine's, for what stands in for a machine and is to live
+    by the plan."""
+
+    def __init__(self, clock: _Wakes) -> None:
+        self._clock = clock
+
+    def now(self) -> float:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        await pause(self._clock, seconds)
+
+
+async def pause(clock: _Wakes, seconds: float) -> None:
+    """Returns so many ``seconds`` later by ``clock``."""
+    import asyncio
+
+    over = asyncio.Event()
+    silence = clock.wake(clock.now() + seconds, over.set)
+    try:
+        await over.wait()
+    finally:
+        silence()
+
+
 class FakeClock:
     """Stands still until it is told to move."""
 
@@ -91,7 +171,9 @@ class FakeClock:
             return _at_once(ring)
         return self._alarms.set(at, ring)
 
-    def join(self, worker: object) -> None: ...
+    def join(self, worker: object, *, told: bool = False) -> None: ...
+
+    def rested(self) -> None: ...
 
     def advance(self, seconds: float) -> None:
         self._now += seconds

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from jobrunner.core.indices import format_indices
 from jobrunner.core.names import execution_name
-from jobrunner.core.options import BACKENDS, INDICES, OPTION_KEYS, RERUN_OF, options_of
+from jobrunner.core.options import (
+    BACKENDS,
+    INDICES,
+    OPTION_KEYS,
+    RERUN_OF,
+    SCRIPTED,
+    options_of,
+)
 from jobrunner.core.outcome import CANCEL_MESSAGE
 from jobrunner.core.overrides import apply_overrides
 from jobrunner.core.records import (
@@ -402,7 +409,7 @@ def choose_backend(spec: JobSpec, template: ExecutionTemplate, wanted: str | Non
         chosen = options_of(annotations).backend
     container = template.template.containers[0]
     name = wanted or chosen or ("docker" if container.image else "process")
-    if name not in BACKENDS:
+    if name not in (*BACKENDS, SCRIPTED):
         raise UsageError(f"--backend: '{name}' is not a backend; allowed: {', '.join(BACKENDS)}")
     where = "spec.template.spec.template.spec.containers[0]"
     if name == "docker" and not container.image:

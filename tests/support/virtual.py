@@ -50,7 +50,9 @@ class LoopClock:
     def wake(self, at: float, ring: Callable[[], None]) -> Callable[[], None]:
         return self._loop.call_later(max(0.0, at - self.now()), ring).cancel
 
-    def join(self, worker: object) -> None: ...
+    def join(self, worker: object, *, told: bool = False) -> None: ...
+
+    def rested(self) -> None: ...
 
 
 def run_virtually(work: Coroutine[Any, Any, Any], loop: VirtualLoop) -> Any:

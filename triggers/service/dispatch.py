@@ -114,11 +114,23 @@ class Dispatcher:
         self._beat_at = 0.0
         self._sweep_at = 0.0
         self._draining = False
+        self._waiting = False
 
     def look(self) -> None:
         """Something was opened, withdrawn or replayed."""
         self._looked = True
         self._news.set()
+
+    def doing(self) -> Sequence[str]:
+        """See :class:`jobrunner.ports.Worker`."""
+        found = [
+            f"delivery {uid} ({flight.delivery.source.value} {flight.delivery.source_name}) is on"
+            f" its way to {flight.place}"
+            for uid, flight in self._flights.items()
+        ]
+        if self._moves or self._news.is_set() or not self._waiting:
+            found.append("deliveries are claimed and recorded")
+        return found
 
     async def close(self) -> None:
         """Closes the connections; nothing is sent any more."""
@@ -316,6 +328,8 @@ class Dispatcher:
         left = min(POLL_SECONDS, self._beat_at - self._machine.now())
         if self._slots.ready:
             left = min(left, TURN_SECONDS)
+        self._waiting = True
+        self._clock.rested()
         silence = None if next_at is None else self._clock.wake(next_at, self._news.set)
         try:
             async with asyncio.timeout(max(0.0, left)):
@@ -323,6 +337,7 @@ class Dispatcher:
         except TimeoutError:
             pass
         finally:
+            self._waiting = False
             if silence is not None:
                 silence()
 

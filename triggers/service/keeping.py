@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import Clock, Commit
+from jobrunner.service.rounds import Rounds
 from triggers.core.states import DeliveryState
 from triggers.ports import DeliveryFilter, DeliveryStore
 
@@ -43,14 +44,16 @@ class Keeping:
 
     async def run(self) -> None:
         """Until it is cancelled."""
-        while True:
-            try:
-                gone = await self.round()
-                if gone:
-                    log.info("%d old deliveries were removed.", gone)
-            except JobrunnerError as error:
-                log.warning("Old deliveries could not be removed: %s", error)
-            await asyncio.sleep(ROUND_SECONDS)
+        name = "the removal of old deliveries"
+        await Rounds(self._clock, ROUND_SECONDS, self._one_round, name).run()
+
+    async def _one_round(self) -> None:
+        try:
+            gone = await self.round()
+            if gone:
+                log.info("%d old deliveries were removed.", gone)
+        except JobrunnerError as error:
+            log.warning("Old deliveries could not be removed: %s", error)
 
     async def round(self) -> int:
         """Removes all that is too old, in portions; returns how many. Raises StoreFault."""

@@ -148,6 +148,8 @@ class Turns:
 
     def _rest(self, running: Sequence[OccurrenceKey], moment: float) -> None:
         """The more there are, the longer each of them rests."""
+        if self._clock.virtual:
+            return
         pause = min(len(running) / LOOKS, MOST_REST_SECONDS)
         self._look_at = {
             key: self._look_at[key] if self._rests(key, moment) else moment + pause

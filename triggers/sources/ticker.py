@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from jobrunner.errors import JobrunnerError
+from jobrunner.ports import Clock
 
 POLL_SECONDS = 1.0
 FAULT_SECONDS = 1.0
@@ -42,11 +43,25 @@ class Alarm(Protocol):
 
 
 class Ticker:
-    def __init__(self, tick: Tick, alarm: Alarm, *, poll: float = POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        tick: Tick,
+        alarm: Alarm,
+        *,
+        poll: float = POLL_SECONDS,
+        rested: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``rested`` is called when a look has come to its end."""
         self._tick = tick
         self._alarm = alarm
         self._poll = poll
+        self._rested = rested
         self._news = asyncio.Event()
+        self._waiting = False
+
+    def doing(self) -> Sequence[str]:
+        """See :class:`jobrunner.ports.Worker`."""
+        return ["schedules are looked at"] if self._news.is_set() or not self._waiting else []
 
     def look(self) -> None:
         """A schedule was made or changed."""
@@ -68,10 +83,32 @@ class Ticker:
                     log.exception("A turn of the schedules broke")
                     await asyncio.sleep(FAULT_SECONDS)
                     continue
+                self._waiting = True
+                self._rested()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), self._poll)
+                self._waiting = False
         finally:
             self._alarm.stop()
+
+
+class ClockAlarm:
+    """An alarm on a clock that is moved by hand."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ring: Callable[[], None] = lambda: None
+        self._silence: Callable[[], None] = lambda: None
+
+    def start(self, ring: Callable[[], None]) -> None:
+        self._ring = ring
+
+    def set(self, at: float | None) -> None:
+        self._silence()
+        self._silence = (lambda: None) if at is None else self._clock.wake(at, self._ring)
+
+    def stop(self) -> None:
+        self._silence()
 
 
 class SchedulerAlarm:
