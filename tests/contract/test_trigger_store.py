@@ -15,6 +15,7 @@ from tests.support.deliveries import NOW, TTL, a_delivery, an_attempt, moved, se
 from tests.support.stores import a_job
 from triggers.core.records import (
     Ack,
+    Break,
     Delivery,
     EventRetry,
     HttpTarget,
@@ -411,7 +412,7 @@ def test_many_are_read_at_once_each_with_its_last_attempt(deliveries: DeliverySt
     move = moved(one, Event.RETRYABLE, not_before=NOW, last_status=503, reason="HTTP 503")
     deliveries.record([replace(move, attempt=first)])
     (again,) = claim(deliveries).taken
-    last = an_attempt(again, number=2)
+    last = an_attempt(again, number=2, status=None, broken=Break.TLS)
     deliveries.record([replace(moved(again, Event.ACCEPTED), attempt=last)])
     uids = [one.uid, two.uid, "nobody", *map(str, range(1000))]
     assert deliveries.get_all(uids) == {uid: deliveries.get(uid) for uid in uids[:2]}

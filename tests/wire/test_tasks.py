@@ -256,6 +256,11 @@ def test_a_failing_task_is_tried_again_and_tells_of_its_attempts(
     assert shown.schedule_time.timestamp() > time.time() + 2000
     client.run_task(name=made.name)
     assert len(stage.sink.calls(path, 2)) == 2
+    nobody = tasks.Task(http_request={"url": "http://127.0.0.1:9/"})
+    made = client.create_task(parent=queue, task=nobody)
+    until(lambda: client.get_task(name=made.name).last_attempt.response_status.code == 14)
+    shown = client.get_task(name=made.name)
+    assert (shown.dispatch_count, shown.response_count) == (1, 0)
 
 
 def test_a_paused_queue_keeps_its_tasks_and_sends_what_is_run_by_hand(

@@ -86,12 +86,12 @@ def read_token(node: Node, problems: Problems) -> OidcToken | OAuthToken | None:
     return token
 
 
-def token_document(token: OidcToken | OAuthToken | None, audience: str = "") -> Document:
-    """``audience`` is shown where the token names none."""
+def token_document(token: OidcToken | OAuthToken | None, audience: str | None = None) -> Document:
+    """``audience`` is shown where the token names none; ``None`` for nothing."""
     match token:
         case OidcToken(account, named):
             shown = named or audience
-            audiences = {"audience": shown} if shown else {}
+            audiences = {} if shown is None else {"audience": shown}
             return {"oidcToken": {"serviceAccountEmail": account, **audiences}}
         case OAuthToken(account, scope):
             return {"oauthToken": {"serviceAccountEmail": account, "scope": scope}}

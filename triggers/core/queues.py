@@ -120,11 +120,13 @@ class Queue:
 @dataclass(frozen=True, slots=True)
 class Task:
     """A delivery from a queue, with its first and its last attempt that ended. The first dispatch
-    that is still on its way shows as ``delivery.first_attempt_at`` alone."""
+    that is still on its way shows as ``delivery.first_attempt_at`` alone. ``responses`` counts the
+    answers, whatever they said."""
 
     delivery: Delivery
     first: DeliveryAttempt | None = None
     last: DeliveryAttempt | None = None
+    responses: int = 0
 
     @property
     def name(self) -> str:
@@ -144,11 +146,6 @@ class Task:
         """Attempts so far, one that is on its way included."""
         under_way = self.delivery.lease_owner is not None
         return self.delivery.attempts + self.delivery.unknown + under_way
-
-    @property
-    def responses(self) -> int:
-        """Answers received, whatever they said."""
-        return self.delivery.attempts
 
 
 def task_key(queue: Queue, name: str) -> str:

@@ -378,11 +378,28 @@ class Ruling(StrEnum):
     REJECT = "reject"
 
 
+class Break(StrEnum):
+    """Why no answer came."""
+
+    DEADLINE = "deadline"
+    CONNECT = "connect"
+    RESET = "reset"
+    TLS = "tls"
+    PROTOCOL = "protocol"
+    REDIRECTS = "redirects"
+    """Too many of them, or one that cannot be followed."""
+    FORBIDDEN = "forbidden"
+    """Our own list of hosts does not allow this one."""
+    UNUSABLE = "unusable"
+    """The target cannot be called at all: its URL, method or headers are no request."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
     """One call of a target. ``number`` counts from 1. ``status`` is the HTTP status, ``None`` if
-    none came. ``excerpt`` is the beginning of the answer. ``retry_at`` is when the next one was
-    planned. ``ruling`` is ``None`` while it is on its way, and for good if its end is unknown."""
+    none came; ``broken`` is why, where that is known. ``excerpt`` is the beginning of the answer.
+    ``retry_at`` is when the next one was planned. ``ruling`` is ``None`` while it is on its way,
+    and for good if its end is unknown."""
 
     delivery: str
     number: int
@@ -395,3 +412,4 @@ class DeliveryAttempt:
     error: str = ""
     execution: str | None = None
     retry_at: float | None = None
+    broken: Break | None = None

@@ -7,31 +7,15 @@ follows from a retry is in :mod:`triggers.core.retry`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from jobrunner.core.states import ExecutionState
-from triggers.core.records import Ack, Ruling, SourceKind
+from triggers.core.records import Ack, DeliveryAttempt, Ruling, SourceKind
+from triggers.core.records import Break as Break
 
 PUSH_ACCEPTS = frozenset({102, 200, 201, 202, 204})
 THROTTLING = frozenset({429, 503})
 DEADLINE_STATUS = 504
 """What a missed deadline is called where a status is asked for."""
-
-
-class Break(StrEnum):
-    """Why no answer came."""
-
-    DEADLINE = "deadline"
-    CONNECT = "connect"
-    RESET = "reset"
-    TLS = "tls"
-    PROTOCOL = "protocol"
-    REDIRECTS = "redirects"
-    """Too many of them, or one that cannot be followed."""
-    FORBIDDEN = "forbidden"
-    """Our own list of hosts does not allow this one."""
-    UNUSABLE = "unusable"
-    """The target cannot be called at all: its URL, method or headers are no request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +106,7 @@ def previous_response(outcome: Outcome) -> int | None:
 _BY_STATUS = {
     400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 429: 8, 499: 1, 500: 13, 501: 12, 503: 14, 504: 4,
 }  # fmt: skip
+_FAILED_RUN = 10
 _BY_BREAK = {Break.DEADLINE: 4, Break.FORBIDDEN: 7, Break.UNUSABLE: 3}
 
 
@@ -137,7 +122,19 @@ def status_code(outcome: Outcome) -> int:
             return _BY_BREAK.get(why, 14)
         case RunEnd(_, state):
             ends = {ExecutionState.SUCCEEDED: 0, ExecutionState.CANCELLED: 1}
-            return ends.get(state, 10)
+            return ends.get(state, _FAILED_RUN)
+
+
+def attempt_code(attempt: DeliveryAttempt) -> int:
+    """The same of an attempt that is on record and has ended. The execution that one started tells
+    no more than that it failed."""
+    if attempt.ruling is Ruling.ACCEPT:
+        return 0
+    if attempt.status is not None:
+        return status_code(Answer(attempt.status))
+    if attempt.broken is None and attempt.execution is not None:
+        return _FAILED_RUN
+    return status_code(Broken(attempt.broken or Break.CONNECT))
 
 
 def _answered(source: SourceKind, answer: Answer) -> Verdict:

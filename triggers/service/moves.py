@@ -18,6 +18,7 @@ from triggers.core.retry import Exhausted, History, RetryAt, after_unknown, next
 from triggers.core.states import SETTLED_DELIVERIES, DeliveryEvent, step
 from triggers.core.verdict import (
     Answer,
+    Broken,
     Outcome,
     RunEnd,
     Verdict,
@@ -88,6 +89,7 @@ def ended(
         excerpt=sent.excerpt,
         error="" if accepted else verdict.reason,
         execution=execution,
+        broken=outcome.why if isinstance(outcome, Broken) else None,
     )
     pace = _pace(delivery, verdict)
     if ruling is not Ruling.RETRY:

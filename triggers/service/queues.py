@@ -214,7 +214,11 @@ class Queues:
         if not delivery.attempts and not delivery.unknown:
             return Task(delivery)
         attempts = self._deliveries.attempts(delivery.uid)
-        return Task(delivery, attempts[0], attempts[-1]) if attempts else Task(delivery)
+        if not attempts:
+            return Task(delivery)
+        # A run that was started has answered, too.
+        answered = sum(1 for one in attempts if one.ended_at is not None and one.broken is None)
+        return Task(delivery, attempts[0], attempts[-1], answered)
 
     def _free(self, known: Delivery, now: float) -> None:
         """Gives the name of a task that ended long ago to the next one."""

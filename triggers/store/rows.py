@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 from jobrunner.lib.database import Row, Session
-from triggers.core.records import Delivery, DeliveryAttempt, Ruling, SourceKind
+from triggers.core.records import Break, Delivery, DeliveryAttempt, Ruling, SourceKind
 from triggers.core.retry import ages_out_at
 from triggers.core.states import DeliveryState
 from triggers.ports import place_of
@@ -25,6 +25,8 @@ _STATES = {state.value: state for state in DeliveryState}
 _SOURCES = {kind.value: kind for kind in SourceKind}
 _RULINGS: dict[str | None, Ruling | None] = {ruling.value: ruling for ruling in Ruling}
 _RULINGS[None] = None
+_BREAKS: dict[str | None, Break | None] = {why.value: why for why in Break}
+_BREAKS[None] = None
 AT_ONCE = 500
 
 
@@ -156,7 +158,7 @@ def _delivery_of(row: Row) -> Delivery:
 
 ATTEMPT = (
     "delivery number started_at scheduled_at ended_at status ruling excerpt error execution"
-    " retry_at"
+    " retry_at broken"
 )
 
 
@@ -173,6 +175,7 @@ def attempt_row(attempt: DeliveryAttempt) -> tuple[object, ...]:
         clean(attempt.error),
         attempt.execution,
         attempt.retry_at,
+        None if attempt.broken is None else attempt.broken.value,
     )
 
 
@@ -189,4 +192,5 @@ def attempt_of(row: Row) -> DeliveryAttempt:
         error=row[8],
         execution=row[9],
         retry_at=row[10],
+        broken=_BREAKS[row[11]],
     )

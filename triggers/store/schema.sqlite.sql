@@ -60,7 +60,7 @@ CREATE TABLE delivery_attempts (
     excerpt BLOB NOT NULL,
     error TEXT NOT NULL,
     execution TEXT,
-    retry_at DOUBLE,
+    retry_at DOUBLE, broken TEXT,
     CONSTRAINT pk_delivery_attempts PRIMARY KEY (delivery, number),
     CONSTRAINT fk_delivery_attempts_delivery FOREIGN KEY(delivery) REFERENCES deliveries (uid) ON DELETE CASCADE
 )
@@ -150,5 +150,5 @@ CREATE TABLE resource_policies (
     version INTEGER NOT NULL,
     CONSTRAINT pk_resource_policies PRIMARY KEY (owner)
 );
-INSERT INTO triggers_version VALUES ('0007');
+INSERT INTO triggers_version VALUES ('0008');
 COMMIT;

@@ -148,3 +148,4 @@ class AttemptRow(Base, table=True):
     error: str = Field(sa_type=Text)
     execution: str | None = Field(sa_type=Text)
     retry_at: float | None = Field(sa_type=Double)
+    broken: str | None = Field(sa_type=Text)

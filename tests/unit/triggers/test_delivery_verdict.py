@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from jobrunner.core.states import ExecutionState
-from triggers.core.records import Ack, Ruling, SourceKind
+from triggers.core.records import Ack, DeliveryAttempt, Ruling, SourceKind
 from triggers.core.verdict import (
     Answer,
     Break,
     Broken,
     Outcome,
     RunEnd,
+    attempt_code,
     counts_as_response,
     judge,
     judge_start,
@@ -153,3 +156,20 @@ def test_a_missed_deadline_counts_as_no_response_and_shows_as_504() -> None:
 )
 def test_the_status_of_an_attempt_has_the_code_of_the_contract(outcome: Outcome, code: int) -> None:
     assert status_code(outcome) == code
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"ruling": Ruling.ACCEPT, "status": 200}, 0),
+        ({"status": 503}, 14),
+        ({"broken": Break.DEADLINE}, 4),
+        ({"broken": Break.FORBIDDEN, "execution": "x"}, 7),
+        ({"broken": Break.RESET}, 14),
+        ({"execution": "x"}, 10),
+        ({}, 14),
+    ],
+)
+def test_an_attempt_on_record_has_the_same_code(fields: dict[str, Any], code: int) -> None:
+    attempt = DeliveryAttempt("d", 1, 0.0, ended_at=1.0, **{"ruling": Ruling.RETRY, **fields})
+    assert attempt_code(attempt) == code

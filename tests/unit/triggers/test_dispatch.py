@@ -67,6 +67,7 @@ async def test_a_retryable_answer_comes_again_after_its_back_off_until_it_is_exh
     attempts = bench.store.attempts(one.uid)
     assert [attempt.retry_at for attempt in attempts] == [NOW + 5, NOW + 15, None]
     assert [attempt.error for attempt in attempts] == ["HTTP 500", "no connection", "HTTP 503"]
+    assert [attempt.broken for attempt in attempts] == [None, Break.CONNECT, None]
 
 
 async def test_a_rejected_delivery_is_dead_at_once() -> None:

@@ -354,7 +354,7 @@ def test_a_new_task_shows_its_request_and_its_body_only_in_full() -> None:
 def test_attempts_of_a_task_show_when_and_how_they_ended() -> None:
     attempt = DeliveryAttempt("u", 1, 3.0, 2.0, 4.0, 503, Ruling.RETRY, error="HTTP 503")
     tried = delivery(attempts=1, first_attempt_at=3.0, last_attempt_at=3.0, last_status=503)
-    shown = task_document(Task(tried, attempt, attempt), BASE, full=False)
+    shown = task_document(Task(tried, attempt, attempt, 1), BASE, full=False)
     assert (shown["dispatchCount"], shown["responseCount"]) == (1, 1)
     assert shown["firstAttempt"] == {"dispatchTime": "1970-01-01T00:00:03.000000Z"}
     assert shown["lastAttempt"] == {
@@ -364,7 +364,7 @@ def test_attempts_of_a_task_show_when_and_how_they_ended() -> None:
         "responseStatus": {"code": 14, "message": "UNAVAILABLE(14): HTTP status code 503"},
     }
     again = replace(tried, last_attempt_at=5.0, lease_owner="me")
-    on_its_way = task_document(Task(again, attempt, attempt), BASE, full=False)
+    on_its_way = task_document(Task(again, attempt, attempt, 1), BASE, full=False)
     assert on_its_way["dispatchCount"] == 2
     assert on_its_way["lastAttempt"] == {"dispatchTime": "1970-01-01T00:00:05.000000Z"}
 

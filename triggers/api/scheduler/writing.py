@@ -19,13 +19,12 @@ from triggers.core.records import (
     ScheduleRetry,
     Target,
 )
-from triggers.core.verdict import Answer, Break, Broken, status_code
+from triggers.core.verdict import attempt_code
 from triggers.service.schedules import Seen
 
 USER_AGENT = "Google-Cloud-Scheduler"
 RUN_HOST = "https://run.googleapis.com"
 NEVER_ATTEMPTED = -1
-_FAILED = 10
 
 
 def job_document(seen: Seen) -> Document:
@@ -95,14 +94,7 @@ def status(attempt: DeliveryAttempt | None) -> Document:
         return {"code": NEVER_ATTEMPTED}
     if attempt.ruling is Ruling.ACCEPT:
         return {}
-    if attempt.status is not None:
-        code = status_code(Answer(attempt.status))
-    elif attempt.execution is not None:
-        code = _FAILED
-    else:
-        late = "deadline" in attempt.error.lower()
-        code = status_code(Broken(Break.DEADLINE if late else Break.CONNECT))
-    return filled(code=code, message=attempt.error)
+    return filled(code=attempt_code(attempt), message=attempt.error)
 
 
 def _http(target: HttpTarget) -> Document:

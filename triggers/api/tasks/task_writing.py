@@ -12,11 +12,10 @@ from triggers.api.tasks.names import task_name
 from triggers.api.tasks.queue_writing import retry_document
 from triggers.core.queues import DEFAULT_DEADLINE, Queue, Task
 from triggers.core.records import DeliveryAttempt, HttpTarget, JobTarget, QueueRetry, Ruling
-from triggers.core.verdict import Answer, Break, Broken, status_code
+from triggers.core.verdict import attempt_code
 
 USER_AGENT = "Google-Cloud-Tasks"
 RUN_HOST = "https://run.googleapis.com"
-_FAILED_RUN = 10
 _CODES = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
     "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED",
@@ -97,12 +96,7 @@ def _last_attempt(task: Task) -> Document:
 def _status(attempt: DeliveryAttempt) -> Document:
     if attempt.ruling is Ruling.ACCEPT:
         return {}
-    if attempt.status is not None:
-        code, words = status_code(Answer(attempt.status)), f"HTTP status code {attempt.status}"
-    elif attempt.execution is not None:
-        code, words = _FAILED_RUN, attempt.error
-    else:
-        late = "deadline" in attempt.error.lower()
-        code = status_code(Broken(Break.DEADLINE if late else Break.CONNECT))
-        words = attempt.error
+    code = attempt_code(attempt)
+    answered = attempt.status is not None
+    words = f"HTTP status code {attempt.status}" if answered else attempt.error
     return filled(code=code, message=f"{_CODES[code]}({code}): {words}")
