@@ -70,6 +70,13 @@ def next_at(limits: RateLimits, bucket: Bucket, now: float) -> float | None:
     return here.at + (1 - here.tokens) / rate if rate > 0 else None
 
 
+def full_at(limits: RateLimits, bucket: Bucket, now: float) -> float:
+    """When the bucket flows over; ``now`` for one whose rate is 0."""
+    here = refilled(limits, bucket, now)
+    rate = limits.per_second * here.share
+    return here.at + (limits.burst - here.tokens) / rate if rate > 0 else now
+
+
 def throttled(limits: RateLimits, bucket: Bucket, now: float) -> Bucket:
     """After an answer that asks the whole queue to slow down: half the speed, and no burst."""
     here = refilled(limits, bucket, now)

@@ -25,6 +25,8 @@ MOST_GATES = 64
 """Gates that are looked at by one claim; those that waited longest go first."""
 MOST_PLACES = 16
 """Places of a lane that are looked at for one with room."""
+BREATH_SECONDS = 0.01
+"""Tokens of that time are waited for together, as far as the bucket holds them."""
 AHEAD = 4
 """Tasks that are looked at for each that is wanted, over all gates."""
 
@@ -150,6 +152,9 @@ def _due_at(session: Session, gate: _Gate, bucket: Bucket, now: float) -> float 
     first = session.execute(_FIRST, (gate.lane,)).fetchone()
     if opens is None or first is None:
         return None
+    if opens > now:
+        # A commit for each token would be one every two milliseconds at the highest rate.
+        opens = max(opens, min(now + BREATH_SECONDS, rates.full_at(gate.limits, bucket, now)))
     # One that could give more now goes to the end of the line.
     return max(opens, float(first[0]), now)
 
