@@ -19,7 +19,7 @@ from triggers.api.queues.reading import NEW, settings_of
 from triggers.api.queues.writing import settings_document
 from triggers.cli.desk import Desk, desk_of
 from triggers.cli.queues import found, hint_of_server, settings, store
-from triggers.core.queues import check_queue
+from triggers.core.queue_validation import check_queue
 
 Document = dict[str, Any]
 

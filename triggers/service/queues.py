@@ -12,13 +12,12 @@ from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound, Refused
 from jobrunner.ports import Clock, Ids, Page
+from triggers.core.queue_validation import check_queue, check_task
 from triggers.core.queues import (
     NAME_WINDOW,
     Queue,
     QueueState,
     Task,
-    check_queue,
-    check_task,
     made_up_id,
     task_key,
 )

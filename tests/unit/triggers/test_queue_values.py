@@ -10,13 +10,12 @@ import pytest
 from jobrunner.errors import InvalidSpec
 from tests.support.deliveries import NOW, a_delivery
 from tests.support.queues import a_queue
+from triggers.core.queue_validation import check_queue, check_task
 from triggers.core.queues import (
     Enforce,
     HttpOverride,
     UriOverride,
     burst_of,
-    check_queue,
-    check_task,
     made_up_id,
     overridden,
 )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.core.documents import Node
@@ -49,7 +50,7 @@ def queue_methods(
         changes = role is not Role.VIEWER
         return Method(
             f"jobrunner.queues.{name}", verb, path, handler, role, changes=changes,
-            summary=summary, query=(*_PLACE, *query),
+            summary=summary, query=(*_PLACE, *query), about=table.about if changes else None,
         )  # fmt: skip
 
     return [
@@ -187,6 +188,20 @@ class _Table:
         scope, queue = self._named(call)
         return await self._item(lambda: self._queues.run_task(scope, queue, call.params["item"]))
 
+    def about(self, call: Call) -> str:
+        """As far as it can be told before anything was looked at."""
+        body = call.body if isinstance(call.body, dict) else {}
+        making = "queue" not in call.params
+        name = body.get("name") if making else call.params["queue"]
+        if not isinstance(name, str) or not name:
+            return ""
+        where = {**call.params, **(body if making else {})}
+        place = [where.get(key) or value for key, value in zip(_PLACE, self._default, strict=True)]
+        project, location = (_shown(str(one)[:63]) for one in place)
+        path = f"projects/{project}/locations/{location}/queues/{_shown(name[:200])}"
+        item = call.params.get("item")
+        return f"{path}/items/{_shown(item[:500])}" if item else path
+
     # ------------------------------------------------------------ parts
 
     async def _written(self, work: Callable[[], Queue]) -> Answer:
@@ -210,6 +225,10 @@ class _Table:
 
     def _named(self, call: Call) -> tuple[Scope, str]:
         return self._scope(call.params), call.params["queue"]
+
+
+def _shown(text: str) -> str:
+    return quote(text.encode("utf-8", "replace"), safe="")
 
 
 def _settings(body: Document) -> Settings:
