@@ -23,6 +23,7 @@ from triggers.core.records import (
     Occurrence,
     OccurrenceKey,
     PubsubTarget,
+    QueueRetry,
     Schedule,
     SourceKind,
     Target,
@@ -442,6 +443,11 @@ class QueueStore(Protocol):
 
     def put(self, queue: Queue) -> None:
         """Writes all but uid and name. Raises NotFound."""
+        ...
+
+    def retune(self, queue: Queue, old: QueueRetry) -> int:
+        """Gives its retry policy to those of its tasks that have ``old``: they were given none of
+        their own. Returns how many."""
         ...
 
     def delete(self, queue: Queue, now: float, reason: str) -> None:

@@ -304,6 +304,22 @@ def test_a_task_for_a_place_without_room_does_not_hold_up_the_others(bench: Queu
     assert len(bench.claim(20, per_place=4)) == 4
 
 
+def test_tasks_follow_the_retries_of_their_queue_unless_they_have_their_own(
+    bench: QueueBench,
+) -> None:
+    bench.create("mail")
+    bench.create("other")
+    bench.add("mail", "a", "gone")
+    bench.add("mail", "own", retry=QueueRetry(max_attempts=7))
+    bench.add("other", "b")
+    bench.queues.delete_task(HERE, "mail", "gone")
+    new = QueueRetry(max_attempts=3)
+    bench.queues.update(HERE, "mail", lambda old: replace(old, retry=new))
+    tasks = [*bench.queues.list_tasks(HERE, "mail"), *bench.queues.list_tasks(HERE, "other")]
+    found = {task.name: task.delivery.retry for task in tasks}
+    assert found == {"a": new, "own": QueueRetry(max_attempts=7), "b": QueueRetry()}
+
+
 def test_the_override_of_a_queue_comes_with_its_tasks(bench: QueueBench) -> None:
     bench.create(http=OVERRIDE)
     bench.create("plain")
@@ -444,6 +460,7 @@ def test_no_statement_of_queues_scans_or_sorts_a_table(tmp_path: Path) -> None:
     bench.queues.list_tasks(HERE, "mail", page=Page(2, "a"))
     bench.queues.depth(bench.queues.get(HERE, "mail"))
     bench.queues.listing("local", "us-central1", page=Page(2, "local/us-central1/a"))
+    bench.queues.update(HERE, "mail", lambda old: replace(old, retry=QueueRetry(5)))
     bench.queues.purge(HERE, "mail")
     bench.queues.delete(HERE, "mail")
     database.close()

@@ -87,8 +87,9 @@ class Queues:
         return self.store.listing(project, region, page=page)
 
     def update(self, scope: Scope, name: str, change: Change) -> Queue:
-        """``change`` makes the new one from what is there; name, state and instants stay. Raises
-        NotFound, InvalidSpec."""
+        """``change`` makes the new one from what is there; name, state and instants stay. Retries
+        are those of the new one for its tasks, too, but for tasks with a policy of their own.
+        Raises NotFound, InvalidSpec."""
         old = self._take(scope, name)
         wanted = replace(
             change(old),
@@ -101,6 +102,8 @@ class Queues:
             purged_at=old.purged_at,
         )
         check_queue(wanted)
+        if wanted.retry != old.retry:
+            self.store.retune(wanted, old.retry)
         return self._put(wanted)
 
     def delete(self, scope: Scope, name: str) -> Queue:

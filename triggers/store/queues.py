@@ -10,9 +10,10 @@ from jobrunner.errors import NotFound, UsageError
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.queues import Queue, QueueState, task_key
-from triggers.core.records import Delivery, SourceKind
+from triggers.core.records import Delivery, QueueRetry, SourceKind
 from triggers.store import policies
 from triggers.store.deliveries import SELECT
+from triggers.store.documents import encode_retry
 from triggers.store.gating import touch
 from triggers.store.queues_rows import QUEUE, encode_override, queue_of, queue_row
 from triggers.store.rows import DELIVERY, clean, columns, delivery_of, lane, marks
@@ -46,6 +47,7 @@ _WITHDRAW = (
     "UPDATE deliveries SET state = 'CANCELLED', lease_owner = NULL, lease_until = NULL,"
     f" gated = FALSE, forced = FALSE, reason = ?, settled_at = ? WHERE {_OF_QUEUE}"
 )
+_RETUNE = f"UPDATE deliveries SET retry = ? WHERE {_OF_QUEUE} AND retry = ?"
 _DEPTH = f"SELECT COUNT(*) FROM deliveries WHERE {_OF_QUEUE}"
 _BY_KEY = f"{SELECT} WHERE lane = ? AND key = ?"
 _BY_UID = f"{SELECT} WHERE lane = ? AND uid = ?"
@@ -133,6 +135,10 @@ class SqlQueues:
             session.execute(_TURN, (_is_open(queue), *shape, override, _lane(queue)))
 
         self._write(work)
+
+    def retune(self, queue: Queue, old: QueueRetry) -> int:
+        params = (encode_retry(queue.retry), _lane(queue), encode_retry(old))
+        return self._write(lambda session: session.execute(_RETUNE, params).rowcount)
 
     def delete(self, queue: Queue, now: float, reason: str) -> None:
         def work(session: Session) -> None:
