@@ -2,7 +2,7 @@
 
     python benchmarks/dispatch_calls.py [--calls 2000] [--at-once 16] [--rounds 3]
 
-Prints one line per round and way: ``bare|dispatcher CALLS/S P50_MS P99_MS CPU_US``; a call is
+Prints one line per round and way: ``bare|dispatcher|serve CALLS/S P50_MS P99_MS CPU_US``; a call is
 timed from its request to the end of its answer, the processor time is that of one call here. Both
 send the same bytes to the same sink, a process of its own. The dispatcher is put together as in a
 server: SQLite in WAL mode with ``synchronous=FULL``, group commit, every delivery stored before the
@@ -15,12 +15,19 @@ import argparse
 import asyncio
 import os
 import random
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import aiohttp
+from harness import services
+from harness.measure import Failed
+from harness.place import base, jobrunner
+from harness.product import environment
 from sender_calls import body, delivery, many, sink
+from suites.idle import cpu
 
 from jobrunner.lib.clock import SystemClock, WallClock
 from jobrunner.lib.ids import RandomIds
@@ -89,8 +96,9 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--way", choices=("both", "bare", "dispatcher"), default="both")
+    parser.add_argument("--serve", action="store_true", help="a `jobrunner serve` as well")
     options = parser.parse_args()
-    with sink() as port, tempfile.TemporaryDirectory(dir=os.environ.get("HOMES")) as home:
+    with sink() as port, tempfile.TemporaryDirectory(dir=base()) as home:
         asyncio.run(measure(f"http://127.0.0.1:{port}/x", home, options))
 
 
@@ -100,6 +108,9 @@ async def measure(url: str, home: str, options: argparse.Namespace) -> None:
     names = sorted(ways) if options.way == "both" else [options.way]
     for name in names:
         await ways[name](WARM)
+    if options.serve:
+        ways["serve"] = desk.served
+        names.append("serve")
     for _ in range(options.rounds):
         for name in random.sample(names, len(names)):
             print(name, await ways[name](options.calls), flush=True)
@@ -110,13 +121,13 @@ class Desk:
     """Both ways, in turns, from one process."""
 
     def __init__(self, url: str, home: str, at_once: int) -> None:
-        self.url, self.at_once = url, at_once
-        self.clock, self.ids = SystemClock(), RandomIds()
+        self.url, self.home, self.at_once = url, home, at_once
+        self.machine, self.clock, self.ids = SystemClock(), WallClock(), RandomIds()
         self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=at_once))
         self.store = open_store(f"sqlite:///{home}/jobrunner.db")
         self.deliveries = open_deliveries(self.store.database)
-        tokens = LocalTokens(Keyring(home, self.clock), url, self.clock)
-        self.sender = HttpSender(SenderOptions(), tokens, self.clock)
+        tokens = LocalTokens(Keyring(home, self.machine), url, self.machine)
+        self.sender = HttpSender(SenderOptions(), tokens, self.machine)
 
     async def close(self) -> None:
         await self.session.close()
@@ -148,9 +159,10 @@ class Desk:
         timed = Timed(self.sender, calls)
         runner: Runner = NoRuns()  # type: ignore[assignment]
         settings = DispatchSettings(per_target=self.at_once)
+        commit = GroupCommit(self.store)
         dispatcher = Dispatcher(
-            self.deliveries, timed, GroupCommit(self.store), runner, self.clock, "bench", settings,
-            machine=WallClock(),
+            self.deliveries, timed, commit, runner, self.clock, "bench", settings,
+            machine=self.machine, apart=commit.apart,
         )  # fmt: skip
         began, used = time.perf_counter(), time.process_time()
         loop = asyncio.ensure_future(dispatcher.run())
@@ -161,6 +173,35 @@ class Desk:
         loop.cancel()
         await asyncio.wait([loop])
         return speed(calls / wall, timed.taken, 1e6 * cpu / calls)
+
+    async def served(self, calls: int) -> Speed:
+        """A server that finds the backlog when it starts. From the first tenth to the last one, by
+        what its database says; calls are not timed."""
+        self.fill(calls)
+        port = services.free_port()
+        command = [jobrunner(), "serve", "--port", str(port), "--slots", "0"]
+        server = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs here meanwhile
+            command, env={**os.environ, **environment(Path(self.home))},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            first = await self.left(server, calls * 9 // 10)
+            last = await self.left(server, calls // 10)
+            await self.left(server, 0)
+        finally:
+            services.end(server)
+        done = first[0] - last[0]
+        return Speed(done / (last[1] - first[1]), 0.0, 0.0, 1e6 * (last[2] - first[2]) / done)
+
+    async def left(self, server: subprocess.Popen[bytes], most: int) -> tuple[int, float, float]:
+        """How many are left, when, and the processor time of the server, once it is so few."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until and server.poll() is None:
+            left = sum(self.deliveries.count(PENDING).values())
+            if left <= most:
+                return left, time.perf_counter(), cpu(server.pid)
+            await asyncio.sleep(0.005)
+        raise Failed(f"{left} deliveries are left, and the server sends nothing")
 
     def fill(self, calls: int) -> None:
         target, now = HttpTarget(self.url), self.clock.now()

@@ -593,6 +593,15 @@ class Store(Protocol):
         seen when the group is durable, not before."""
         ...
 
+    def begin_group(
+        self, works: Sequence[Callable[[], object]]
+    ) -> tuple[Sequence[object], Callable[[], None] | None]:
+        """As :meth:`group`, but the answers are not durable before the second value was called,
+        once and in any thread. It waits for the disk, and raises StoreFault if nothing was written.
+        Until it returns everybody else who uses this store waits. ``None`` if it is durable
+        already."""
+        ...
+
     def close(self) -> None: ...
 
 

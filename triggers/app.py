@@ -70,6 +70,7 @@ def _make(ground: Ground) -> Layer:
         ground.owner,
         settings,
         machine=parts.machine,
+        apart=parts.apart,
     )
     deliveries = Deliveries(store, parts.clock, parts.ids, parts.default)
     jobs, clock = parts.service.store, parts.clock

@@ -156,6 +156,7 @@ class Server:
             ids=app.ids,
             default=Scope(settings.project, settings.region),
             machine=app.machine,
+            apart=commit.apart,
         )
         mover: Mover | None = None
         assert isinstance(app.store, SqlStore)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Finish = Callable[[], None]
 
 BUSY_SECONDS = 30.0
 """How long a statement waits for a lock that somebody else holds."""
@@ -149,6 +150,13 @@ class Database(Protocol):
         """Calls ``work`` in a transaction that is durable when this returns; if ``work`` raises,
         nothing was written. ``work`` may be called again after a collision with another writer,
         so it must have no effect but on the session. Raises DatabaseError."""
+        ...
+
+    def begin(self, work: Callable[[Session], T]) -> tuple[T, Finish | None]:
+        """As :meth:`write`, but nothing is durable before the second value has been called, once
+        and in any thread: it waits for the disk, and raises DatabaseError if nothing was written.
+        Until it has returned every other transaction on this object waits. ``None`` where there is
+        nothing left to wait for."""
         ...
 
     def nested(self, work: Callable[[], T]) -> T:
@@ -399,6 +407,9 @@ class SqliteDatabase(_Nesting):
         super().__init__()
         self.place = path
         self._lock = threading.RLock()
+        self._finished = threading.Event()
+        """Unless a transaction is open that somebody else is to commit."""
+        self._finished.set()
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             oldest = ".".join(map(str, OLDEST_SQLITE))
             raise DatabaseError(
@@ -468,6 +479,28 @@ class SqliteDatabase(_Nesting):
         """How many rows this object has written, so far."""
         return self._connection.total_changes
 
+    def begin(self, work: Callable[[Session], T]) -> tuple[T, Finish | None]:
+        with self._lock:
+            if self._inside:
+                return self._inner(work, writes=True), None
+            result = self._transact("BEGIN IMMEDIATE", work, commits=False)
+            self._finished.clear()
+            return result, self._commit_later
+
+    def _commit_later(self) -> None:
+        # Without the lock: whoever has it waits for this.
+        try:
+            try:
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+        finally:
+            self._finished.set()
+
     def in_turn(self) -> None:
         """There is one writer at a time anyway."""
 
@@ -476,10 +509,11 @@ class SqliteDatabase(_Nesting):
 
     _can_go_back = _goes_on
 
-    def _transact(self, begin: str, work: Callable[[Session], T]) -> T:
+    def _transact(self, begin: str, work: Callable[[Session], T], *, commits: bool = True) -> T:
         with self._lock:
             if self._inside:
                 return self._inner(work, writes=begin != "BEGIN")
+            self._finished.wait()
             connection = self._connection
             self._begun()
             try:
@@ -487,7 +521,8 @@ class SqliteDatabase(_Nesting):
                 try:
                     result = work(self)
                     self._finish()
-                    connection.execute("COMMIT")
+                    if commits:
+                        connection.execute("COMMIT")
                 except BaseException:
                     # A full disk has rolled back already.
                     if connection.in_transaction:
@@ -518,6 +553,7 @@ class SqliteDatabase(_Nesting):
 
     def run_script(self, script: str) -> None:
         with self._lock:
+            self._finished.wait()
             try:
                 self._connection.executescript(script)
             except sqlite3.Error as error:
@@ -527,6 +563,7 @@ class SqliteDatabase(_Nesting):
 
     def facts(self) -> Mapping[str, str]:
         with self._lock:
+            self._finished.wait()
             (mode,) = self._connection.execute("PRAGMA journal_mode").fetchone()
         size = 0
         if self.place != ":memory:":
@@ -543,6 +580,7 @@ class SqliteDatabase(_Nesting):
 
     def close(self) -> None:
         with self._lock:
+            self._finished.wait()
             self._connection.close()
 
     def _explain(self, error: Any) -> DatabaseError:
@@ -671,6 +709,10 @@ class PostgresDatabase(_Nesting):
 
     def write(self, work: Callable[[Session], T]) -> T:
         return self._transact(b"BEGIN", work)
+
+    def begin(self, work: Callable[[Session], T]) -> tuple[T, Finish | None]:
+        # A collision may be seen as late as at the commit, and then all is done again.
+        return self.write(work), None
 
     def in_turn(self) -> None:
         self.execute("SELECT pg_advisory_xact_lock(?)", (_TURN_LOCK,))

@@ -4,12 +4,15 @@ A caller hands in a work and waits. The first work of a turn books a flush for t
 then every call that was read from the network in the same turn has handed in its own. As long as
 each turn brings more of them the flush is put off, for some turns at most: those who were answered
 by the last flush ask again just now. One fsync then serves all of them.
+
+Where a work says so, its group waits for the disk in a thread, and the loop goes on meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -30,6 +33,7 @@ who is alone waits for one turn."""
 class _Waiting:
     work: Callable[[], object]
     answer: asyncio.Future[object]
+    apart: bool
 
 
 class GroupCommit:
@@ -45,16 +49,29 @@ class GroupCommit:
         self._waiting: list[_Waiting] = []
         self._seen = 0
         self._turns = 0
+        self._thread: ThreadPoolExecutor | None = None
+        self._finishing = False
 
     async def __call__(self, work: Callable[[], T]) -> T:
+        return await self._added(work, apart=False)
+
+    async def apart(self, work: Callable[[], T]) -> T:
+        """As a call of this object, for a caller with other things to do on the loop: it does not
+        stand still while the disk syncs. Costs some more processor time."""
+        return await self._added(work, apart=True)
+
+    async def _added(self, work: Callable[[], T], *, apart: bool) -> T:
         loop = asyncio.get_running_loop()
-        if not self._waiting:
+        if not self._waiting and not self._finishing:
             loop.call_soon(self._flush)
-        waiting = _Waiting(work, loop.create_future())
+        waiting = _Waiting(work, loop.create_future(), apart)
         self._waiting.append(waiting)
         return cast(T, await waiting.answer)
 
     def _flush(self) -> None:
+        if self._finishing:
+            # Its end brings the next flush.
+            return
         if self._grows():
             asyncio.get_running_loop().call_soon(self._flush)
             return
@@ -63,7 +80,9 @@ class GroupCommit:
         if self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
         group = [waiting for waiting in turn if not waiting.answer.done()]
-        if group:
+        if any(waiting.apart for waiting in group):
+            self._commit_apart(group)
+        elif group:
             self._commit(group)
 
     def _grows(self) -> bool:
@@ -86,11 +105,48 @@ class GroupCommit:
             for waiting in group:
                 self._commit([waiting])
         else:
-            for waiting, answer in zip(group, answers, strict=True):
-                if isinstance(answer, Exception):
-                    waiting.answer.set_exception(_carried(answer))
-                else:
-                    waiting.answer.set_result(answer)
+            _answer(group, answers)
+
+    def _commit_apart(self, group: list[_Waiting]) -> None:
+        try:
+            answers, finish = self._store.begin_group([waiting.work for waiting in group])
+        except Exception:
+            # Nothing was written; who is to blame is found one by one.
+            self._commit(group)
+            return
+        if finish is None:
+            _answer(group, answers)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "commit")
+        self._finishing = True
+        finished = asyncio.get_running_loop().run_in_executor(self._thread, finish)
+        finished.add_done_callback(lambda done: self._finished(group, answers, done))
+
+    def _finished(
+        self, group: list[_Waiting], answers: Sequence[object], done: asyncio.Future[None]
+    ) -> None:
+        self._finishing = False
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        error = done.exception()
+        if error is None:
+            _answer(group, answers)
+            return
+        for waiting in group:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+
+def _answer(group: Sequence[_Waiting], answers: Sequence[object]) -> None:
+    for waiting, answer in zip(group, answers, strict=True):
+        if waiting.answer.done():
+            # Its caller has left meanwhile.
+            continue
+        if isinstance(answer, Exception):
+            waiting.answer.set_exception(_carried(answer))
+        else:
+            waiting.answer.set_result(answer)
 
 
 def _carried(bug: Exception) -> Exception:

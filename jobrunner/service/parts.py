@@ -15,7 +15,8 @@ class Parts:
     """Each API is a function ``methods(parts) -> Sequence[Method]``.
 
     ``service`` acts as the server; a handler that writes does it inside ``commit`` with
-    ``service.acting(call.principal.name)``. Reads call the service directly. ``default`` is the
+    ``service.acting(call.principal.name)``. Reads call the service directly. ``apart`` is the same
+    commit for a loop that has other things to do while the disk syncs. ``default`` is the
     project and region of callers that name none. ``clock`` is for what is planned and recorded, and
     may be one that is moved by hand; ``machine`` for leases, tokens, deadlines and patience.
     """
@@ -27,6 +28,7 @@ class Parts:
     ids: Ids
     default: Scope
     machine: MachineClock
+    apart: Commit | None = None
 
 
 @dataclass(frozen=True, slots=True)

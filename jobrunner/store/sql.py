@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from jobrunner.core.records import (
@@ -272,22 +273,41 @@ class SqlStore:
             raise fault(error) from error
 
     def group(self, works: Sequence[Callable[[], object]]) -> Sequence[object]:
+        return self._write(lambda session: self._together(session, works))
+
+    def begin_group(
+        self, works: Sequence[Callable[[], object]]
+    ) -> tuple[Sequence[object], Callable[[], None] | None]:
+        try:
+            begun = self._database.begin(lambda session: self._together(session, works))
+        except DatabaseError as error:
+            raise fault(error) from error
+        answers, commit = begun
+
+        def finish(commit: Callable[[], None]) -> None:
+            try:
+                commit()
+            except DatabaseError as error:
+                raise fault(error) from error
+
+        return answers, None if commit is None else partial(finish, commit)
+
+    def _together(
+        self, session: Session, works: Sequence[Callable[[], object]]
+    ) -> Sequence[object]:
         def attempt(work: Callable[[], object]) -> object:
             try:
                 return self._database.nested(work)
             except Exception as error:
                 return error
 
-        def together(session: Session) -> Sequence[object]:
-            if len(works) > 1:
-                session.in_turn()
-            before, self._in_group = self._in_group, True
-            try:
-                return [attempt(work) for work in works]
-            finally:
-                self._in_group = before
-
-        return self._write(together)
+        if len(works) > 1:
+            session.in_turn()
+        before, self._in_group = self._in_group, True
+        try:
+            return [attempt(work) for work in works]
+        finally:
+            self._in_group = before
 
     def close(self) -> None:
         self._database.close()

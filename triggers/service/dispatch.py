@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from jobrunner.errors import JobrunnerError
 from jobrunner.lib.identity import is_gone
@@ -40,6 +41,8 @@ LARGEST_TURN = 64
 """Ends of one commit, unless they come all at once."""
 
 log = logging.getLogger("jobrunner.deliveries")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ class _Turn:
 
 
 class Dispatcher:
-    """One per runner. ``sender`` is for all kinds of targets. ``clock`` says what is due and when
+    """One per runner. ``sender`` is for all kinds of targets. ``apart`` is a commit that leaves the
+    loop alone while the disk syncs, if there is one. ``clock`` says what is due and when
     something happened, ``machine`` is for leases. ``draw`` gives numbers from 0 to 1,
     ``gone`` says of a runner's name that it surely does not live any more."""
 
@@ -92,12 +96,14 @@ class Dispatcher:
         settings: DispatchSettings = DispatchSettings(),
         *,
         machine: MachineClock,
+        apart: Commit | None = None,
         draw: Callable[[], float] = random.random,
         gone: Callable[[str], bool] = is_gone,
     ) -> None:
         self._store = store
         self._sender = sender
         self._commit = commit
+        self._apart = apart
         self._runner = runner
         self._clock = clock
         self._machine = machine
@@ -147,7 +153,7 @@ class Dispatcher:
         try:
             while True:
                 try:
-                    next_at = await self.turn()
+                    next_at = await _to_its_end(self.turn())
                 except JobrunnerError as error:
                     log.warning("Deliveries wait: %s", error)
                     await asyncio.sleep(FAULT_SECONDS)
@@ -176,7 +182,9 @@ class Dispatcher:
         if taking:
             crash_point("delivery-before-turn")
         try:
-            done = await self._commit(lambda: self._work(taking, now, moment, beating, sweeping))
+            # Answers that come in while the disk syncs free slots for what is ready.
+            commit = (self._slots.wire and self._apart) or self._commit
+            done = await commit(lambda: self._work(taking, now, moment, beating, sweeping))
         except BaseException:
             self._moves = taking + self._moves
             raise
@@ -358,3 +366,13 @@ class Dispatcher:
             await self.turn()
         except JobrunnerError as error:
             log.warning("The ends of %d deliveries could not be stored: %s", len(tasks), error)
+
+
+async def _to_its_end(turn: Coroutine[Any, Any, T]) -> T:
+    """A turn that is cancelled while it is committed would not know what it has claimed."""
+    task = asyncio.ensure_future(turn)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

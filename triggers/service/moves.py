@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from jobrunner.core.states import SETTLED_EXECUTIONS
@@ -94,7 +95,7 @@ def ended(
     pace = _pace(delivery, verdict)
     if ruling is not Ruling.RETRY:
         event = Event.ACCEPTED if accepted else Event.REJECTED
-        return replace(_move(delivery, event, now, verdict.reason, attempt, **counted), pace=pace)
+        return _move(delivery, event, now, verdict.reason, attempt, pace, **counted)
     first = delivery.first_attempt_at
     past = History(
         attempts=delivery.attempts + 1,
@@ -111,7 +112,7 @@ def ended(
         pause=pause,
     )
     move = _again(delivery, Event.RETRYABLE, attempt, follows, now, verdict.reason, counted)
-    return replace(move, pace=pace)
+    return move if pace is None else replace(move, pace=pace)
 
 
 def lost(delivery: Delivery, now: float) -> Move:
@@ -185,11 +186,12 @@ def _move(
     now: float,
     reason: str,
     attempt: DeliveryAttempt | None = None,
+    pace: Pace | None = None,
     **changes: Any,
 ) -> Move:
     """Every move gives the lease up."""
     state = step(before.state, event)
-    after = replace(
+    after = _changed(
         before,
         state=state,
         lease_owner=None,
@@ -198,7 +200,19 @@ def _move(
         settled_at=now if state in SETTLED_DELIVERIES else None,
         **changes,
     )
-    return Move(before, event, after, attempt)
+    return Move(before, event, after, attempt, pace)
+
+
+# What dataclasses.replace does, in half the time: every message that is sent comes through here.
+_PLACES = {one.name: place for place, one in enumerate(fields(Delivery))}
+_values = attrgetter(*_PLACES)
+
+
+def _changed(delivery: Delivery, **changes: Any) -> Delivery:
+    values = list(_values(delivery))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return Delivery(*values)
 
 
 def _pace(delivery: Delivery, verdict: Verdict) -> Pace | None:

@@ -1,6 +1,7 @@
 """Group commit: what one turn of the loop brings is one transaction, and errors stay apart."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -23,6 +24,23 @@ class FakeStore:
         self.groups: list[int] = []
         self.written: list[object] = []
         self.fault: StoreFault | None = None
+        self.disk = threading.Event()
+        """What is begun is finished when this is set."""
+        self.late_fault: StoreFault | None = None
+
+    def begin_group(
+        self, works: Sequence[Callable[[], object]]
+    ) -> tuple[Sequence[object], Callable[[], None]]:
+        before = len(self.written)
+        answers = self.group(works)
+
+        def finish() -> None:
+            assert self.disk.wait(10)
+            if self.late_fault:
+                del self.written[before:]
+                raise self.late_fault
+
+        return answers, finish
 
     def group(self, works: Sequence[Callable[[], object]]) -> Sequence[object]:
         self.groups.append(len(works))
@@ -182,3 +200,75 @@ async def test_over_a_real_store_a_bug_undoes_its_own_writes_only() -> None:
     assert isinstance(answers[1], KeyError)
     assert list(store.job_names(SCOPE)) == ["one"]
     store.close()
+
+
+# ---------------------------------------------------------------- apart
+
+
+async def test_the_loop_goes_on_while_the_disk_syncs_and_nobody_is_answered_before() -> None:
+    store = FakeStore()
+    commit = over(store)
+    first = asyncio.ensure_future(commit.apart(gives(1)))
+    beside = asyncio.ensure_future(commit(gives(2)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert store.groups == [2]
+    assert not first.done()
+    assert not beside.done()
+    store.disk.set()
+    assert await asyncio.gather(first, beside) == [1, 2]
+
+
+async def test_what_comes_while_the_disk_syncs_is_the_next_group() -> None:
+    store = FakeStore()
+    commit = over(store)
+    first = asyncio.ensure_future(commit.apart(gives(1)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    later = [asyncio.ensure_future(commit(gives(number))) for number in (2, 3)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert store.groups == [1]
+    store.disk.set()
+    assert await asyncio.gather(first, *later) == [1, 2, 3]
+    assert store.groups == [1, 2]
+
+
+async def test_a_sync_that_fails_is_a_fault_for_all_of_its_group_and_the_next_one_is_tried() -> (
+    None
+):
+    store = FakeStore()
+    store.late_fault = StoreFault("the disk is full")
+    store.disk.set()
+    commit = over(store)
+    answers = await asyncio.gather(commit.apart(gives(1)), commit(gives(2)), return_exceptions=True)
+    assert answers == [store.late_fault, store.late_fault]
+    assert store.written == []
+    store.late_fault = None
+    assert await commit.apart(gives(3)) == 3
+
+
+async def test_a_caller_that_leaves_while_the_disk_syncs_does_not_disturb_the_others() -> None:
+    store = FakeStore()
+    commit = over(store)
+    leaves = asyncio.ensure_future(commit.apart(gives("leaves")))
+    stays = asyncio.ensure_future(commit.apart(gives("stays")))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.sleep(0)
+    store.disk.set()
+    assert await stays == "stays"
+    assert store.written == ["leaves", "stays"]
+
+
+async def test_a_bug_in_a_group_that_is_apart_is_for_its_caller_alone() -> None:
+    store = FakeStore()
+    store.disk.set()
+    commit = over(store)
+    answers = await asyncio.gather(
+        commit.apart(gives(1)), commit.apart(raises(KeyError("x"))), return_exceptions=True
+    )
+    assert answers[0] == 1
+    assert isinstance(answers[1], KeyError)
+    assert store.written == [1]

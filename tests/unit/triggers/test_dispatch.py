@@ -1,6 +1,7 @@
 """The dispatcher: what it does with each answer, and with everything that comes between."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -559,3 +560,33 @@ async def test_what_was_withdrawn_while_it_was_claimed_ahead_is_not_sent_after_a
     await bench.turns()
     assert keys(bench) == ["1"]
     assert bench.store.get(second.uid).state is State.CANCELLED
+
+
+async def test_a_server_that_goes_down_while_a_turn_is_committed_knows_what_it_has_claimed() -> (
+    None
+):
+    bench = Bench(per_target=1)
+    first, second = (bench.store.open(a_delivery(key)) for key in "12")
+    loop = asyncio.ensure_future(bench.dispatcher.run())
+    await breathe()
+    slow = asyncio.Event()
+
+    async def apart(work: Callable[[], object]) -> object:
+        done = work()
+        await slow.wait()
+        return done
+
+    bench.dispatcher._apart = apart  # type: ignore[assignment]
+    third = bench.store.open(a_delivery("3", target=HttpTarget("http://other.example.com")))
+    bench.dispatcher.look()
+    await breathe()
+    assert bench.store.get(third.uid).state is State.SENDING
+    loop.cancel()
+    await breathe()
+    assert not loop.done()
+    slow.set()
+    with pytest.raises(asyncio.CancelledError):
+        await loop
+    states = [bench.store.get(one.uid).state for one in (first, second, third)]
+    assert states == [State.PENDING] * 3
+    assert all(bench.store.get(one.uid).lease_owner is None for one in (first, second, third))
