@@ -313,7 +313,9 @@ class Dispatcher:
     def _let_go(self, flight: _Flight) -> None:
         if self._flights.get(flight.delivery.uid) is flight:
             del self._flights[flight.delivery.uid]
-            if not self._slots.withdraw(flight.place, flight):
+            if flight.task is None:
+                self._slots.withdraw(flight.place, flight)
+            else:
                 self._slots.free(flight.place, self._machine.now())
 
     def _break_off(self, uid: str) -> None:

@@ -95,16 +95,13 @@ class Slots(Generic[T]):
         self.wire -= 1
         place.ended(now)
 
-    def withdraw(self, name: str, item: T) -> bool:
-        """Takes back what was ready; says whether it was."""
-        place = self._places.get(name)
-        if place is None or item not in place.ready:
-            return False
+    def withdraw(self, name: str, item: T) -> None:
+        """Takes back what is ready. Raises ValueError if it is not."""
+        place = self._places[name]
         place.ready.remove(item)
         self.ready -= 1
         if not place.ready:
             del self._turn[name]
-        return True
 
     def room(self, now: float) -> Room:
         self._forget(now)
