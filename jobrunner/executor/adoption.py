@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from jobrunner.core.records import Abort, AbortKind, Attempt, Execution, ExitStatus
 from jobrunner.core.states import AttemptState
-from jobrunner.errors import LaunchFailed
+from jobrunner.errors import LaunchFailed, StaleWrite
 from jobrunner.executor.acting import Acting
 from jobrunner.executor.crashpoints import crash_point
 from jobrunner.executor.driver import (
@@ -22,6 +22,7 @@ from jobrunner.executor.errands import Errands
 from jobrunner.executor.means import Means
 from jobrunner.executor.recovery import Surveyor, remove
 from jobrunner.executor.snapshots import make_snapshot
+from jobrunner.executor.turns import same_lease
 from jobrunner.ports import Backend, Found, Launched, Running, Vanished
 
 
@@ -71,14 +72,19 @@ class Adoption:
 
     async def run(self) -> Driver:
         """The driver, ready for its first turn. Raises BackendFault where nothing can be said now,
-        StoreFault, NotFound."""
+        StoreFault, NotFound, and StaleWrite when the claim is not good any more."""
         claimed = self._claimed
         backend = self._means.backends(claimed.backend)
         # Begun before the tasks are loaded: a supervisor starts, or an image is looked up.
         preparing = asyncio.ensure_future(self._prepare(backend))
         await asyncio.sleep(0)
         try:
-            snapshot, fresh = make_snapshot(self._means.store.load(claimed.uid))
+            loaded = self._means.store.load(claimed.uid)
+            if not same_lease(loaded.execution, claimed):
+                # This process stood still since its claim. With what was loaded it would drive
+                # under the lease of whoever has taken over.
+                raise StaleWrite("the lease ran out before the first turn.")
+            snapshot, fresh = make_snapshot(loaded)
         except BaseException:
             preparing.cancel()
             await asyncio.gather(preparing, return_exceptions=True)

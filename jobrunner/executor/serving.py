@@ -324,6 +324,11 @@ class ServingExecutor:
             driver = await adoption.run()
         except NotFound:
             self._troubles.over(uid)
+        except StaleWrite as error:
+            self._errands.call_off(uid)
+            self._means.launcher.forget(uid)
+            self._troubles.over(uid)
+            log.warning("Another runner has taken execution %s over: %s", claimed.name, error)
         except Exception as error:
             self._errands.call_off(uid)
             self._means.launcher.forget(uid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from jobrunner.executor.limits import Limits
 from jobrunner.executor.means import Means
 from jobrunner.executor.observer import Observer
 from jobrunner.executor.serving import CLAIM_SECONDS, ServingExecutor
-from jobrunner.ports import Backend, Progress
+from jobrunner.ports import Backend, Progress, Turn
 from jobrunner.service import AdHoc
 from jobrunner.store.secrets import FileSecrets
 from tests.integration.test_executor import SCOPE, Stage
@@ -406,3 +407,37 @@ def test_a_hidden_execution_is_left_alone_until_somebody_wants_it_ended(stage: S
 
     stage.serve(work)
     assert backend.launches == []
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["it-goes-on", "it-is-over"])
+def test_a_runner_that_stood_still_since_its_claim_leaves_the_run_to_whoever_took_it(
+    stage: Served, caplog: pytest.LogCaptureFixture, over: bool
+) -> None:
+    """Loaded then, the execution bears the lease of the other runner, or none."""
+    shaky = ShakyStore(stage.store)
+    store, stage.store = stage.store, cast(Any, shaky)
+    execution = stage.open(3)
+
+    def taken() -> None:
+        shaky.before.clear()
+        far = stage.clock.now() + 2 * LEASE_SECONDS
+        other = store.claim(execution.uid, "other", now=far, ttl=LEASE_SECONDS)
+        if over:
+            ended = replace(other, state=ExecutionState.SUCCEEDED, completed_at=far)
+            store.record(Turn(ended, at=far))
+            store.release(execution.uid, "other")
+
+    async def work(server: ServingExecutor) -> None:
+        shaky.before["load"] = taken
+        server.look()
+        await asyncio.sleep(LEASE_SECONDS)
+
+    stage.serve(work)
+    assert stage.backend.running() == []
+    found = store.load(execution.uid)
+    assert not found.live
+    assert (found.execution.completed_at is not None) is over
+    lease = found.execution.lease
+    assert (lease and lease.owner) == (None if over else "other")
+    assert "Another runner has taken execution" in caplog.text
+    assert "a bug" not in caplog.text
