@@ -21,13 +21,23 @@ from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
+from triggers.service.event_triggers import EventTriggers
+from triggers.service.events import Events
 from triggers.service.keeping import Keeping, KeepingTimes
 from triggers.service.policies import Policies
 from triggers.service.queues import Queues
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
-from triggers.store import open_deliveries, open_policies, open_queues, open_schedules
+from triggers.store import (
+    Declared,
+    open_declared,
+    open_deliveries,
+    open_event_log,
+    open_policies,
+    open_queues,
+    open_schedules,
+)
 
 IN_FLIGHT, PER_TARGET = "JOBRUNNER_DELIVERIES", "JOBRUNNER_DELIVERIES_PER_TARGET"
 MOST = 10_000
@@ -43,6 +53,9 @@ class Layer:
     schedules: Schedules
     ticker: Ticker
     queues: Queues
+    declared: Declared
+    events: Events
+    event_triggers: EventTriggers
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -83,7 +96,14 @@ def _make(ground: Ground) -> Layer:
     clock.join(ticker)
     clock.join(dispatcher, told=True)
     queues = Queues(open_queues(ground.database), store, clock, parts.ids)
-    return Layer(store, deliveries, dispatcher, schedules, ticker, queues)
+    declared = open_declared(ground.database)
+    events = Events(declared.triggers, store, open_event_log(ground.database), parts.ids)
+    event_triggers = EventTriggers(
+        declared.triggers, declared.services, parts.service, clock, parts.ids
+    )
+    return Layer(
+        store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers
+    )
 
 
 def delivery_routes(ground: Ground) -> Sequence[Method]:

@@ -8,11 +8,13 @@ Unix seconds (float, UTC).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from jobrunner.core.records import Scope
 from jobrunner.ports import Page
 from triggers.core.event_triggers import Channel, EventTrigger, ServiceAddress
+from triggers.core.events import CloudEvent
 from triggers.core.subscriptions import Intake, Subscription
 
 
@@ -133,4 +135,58 @@ class ServiceBook(Protocol):
 
     def delete(self, scope: Scope, name: str) -> bool:
         """Says whether it was there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Led:
+    """What an event has led to at one trigger: the uid of a ``delivery``, or a ``problem`` that
+    kept it from being made. ``again`` says that the same event was there before, and that the
+    delivery is the one of then."""
+
+    project: str
+    region: str
+    trigger: str
+    delivery: str = ""
+    again: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event that came in ``at``, by the channel of that full name or by none. The log may keep
+    less than all of its data; ``size`` is how many bytes there were. ``position`` is 0 before it is
+    written."""
+
+    at: float
+    scope: Scope
+    channel: str
+    event: CloudEvent
+    led: tuple[Led, ...] = ()
+    size: int = 0
+    position: int = 0
+
+
+class EventLog(Protocol):
+    """What has come in of late, bounded: the oldest go when new ones come."""
+
+    def append(self, entries: Sequence[Logged]) -> Sequence[int]:
+        """Their positions. Later ones are greater; there may be gaps, and with several runners an
+        event may be seen after one that came later."""
+        ...
+
+    def listing(
+        self,
+        project: str | None = None,
+        *,
+        after: int | None = None,
+        event_type: str | None = None,
+        limit: int = 100,
+    ) -> Sequence[Logged]:
+        """Oldest first: those behind ``after``, or without it the last ``limit`` ones. ``None`` is
+        any."""
+        ...
+
+    def get(self, position: int) -> Logged:
+        """Raises NotFound."""
         ...

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobrunner.lib.database import Database
-from triggers.event_ports import ChannelStore, EventTriggerStore, ServiceBook, SubscriptionStore
+from triggers.event_ports import (
+    ChannelStore,
+    EventLog,
+    EventTriggerStore,
+    ServiceBook,
+    SubscriptionStore,
+)
 from triggers.ports import DeliveryStore, PolicyStore, QueueStore, ScheduleStore
 
 __all__ = [
     "Declared",
     "open_declared",
     "open_deliveries",
+    "open_event_log",
     "open_policies",
     "open_queues",
     "open_schedules",
@@ -83,3 +90,10 @@ def open_policies(database: Database) -> PolicyStore:
     from triggers.store.policies import SqlPolicies
 
     return SqlPolicies(database)
+
+
+def open_event_log(database: Database) -> EventLog:
+    """Events that have come in of late, once :func:`open_deliveries` has seen to the tables."""
+    from triggers.store.event_log import SqlEventLog
+
+    return SqlEventLog(database)

@@ -17,6 +17,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
+import triggers.store.events_tables
 import triggers.store.policies_tables
 import triggers.store.queues_tables
 import triggers.store.resources_tables

@@ -150,5 +150,15 @@ CREATE TABLE resource_policies (
     version INTEGER NOT NULL,
     CONSTRAINT pk_resource_policies PRIMARY KEY (owner)
 );
-INSERT INTO triggers_version VALUES ('0008');
+CREATE TABLE event_log (
+    position INTEGER NOT NULL,
+    at DOUBLE NOT NULL,
+    project TEXT NOT NULL,
+    region TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    type TEXT NOT NULL,
+    document TEXT NOT NULL,
+    CONSTRAINT pk_event_log PRIMARY KEY (position)
+);
+INSERT INTO triggers_version VALUES ('0009');
 COMMIT;

@@ -1,0 +1,148 @@
+"""What comes of events that come in, over every store: deliveries, and a log that is bounded."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jobrunner.core.records import Scope
+from jobrunner.core.spec import ContainerOverride, Overrides
+from jobrunner.errors import NotFound
+from jobrunner.lib.database import Database, connect
+from tests.support.events import HERE, MADE, a_trigger, an_event, rooms
+from triggers.core.event_triggers import EventFilter, JobDestination, ServiceDestination
+from triggers.core.records import HttpTarget, SourceKind
+from triggers.event_ports import Led, Logged
+from triggers.ports import DeliveryFilter
+from triggers.store import open_deliveries, open_event_log
+from triggers.store.event_log import KEPT_DATA, SqlEventLog
+
+NOW = 1_750_000_000.0
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    opened = connect(url)
+    open_deliveries(opened)
+    yield opened
+    opened.close()
+
+
+def test_an_event_opens_a_delivery_at_every_trigger_that_wants_it(database: Database) -> None:
+    events, declared, deliveries = rooms(database)
+    declared.triggers.create(a_trigger("one"))
+    declared.triggers.create(a_trigger("two"))
+    declared.triggers.create(
+        a_trigger("blue", filters=(EventFilter("type", MADE), EventFilter("colour", "blue")))
+    )
+    published = events.publish([an_event()], scope=HERE, now=NOW)
+    assert [led.trigger for led in published.entries[0].led] == ["one", "two"]
+    assert published.opened == 2
+    found = deliveries.listing(DeliveryFilter(source=SourceKind.EVENT_TRIGGER), oldest_first=True)
+    assert [one.source_name for one in found] == ["one", "two"]
+
+
+def test_the_same_event_is_delivered_once_however_often_it_comes(database: Database) -> None:
+    events, declared, deliveries = rooms(database)
+    declared.triggers.create(a_trigger())
+    first = events.publish([an_event(), an_event()], scope=HERE, now=NOW)
+    second = events.publish([an_event()], scope=HERE, now=NOW + 9)
+    assert (first.opened, second.opened) == (1, 0)
+    [led] = second.entries[0].led
+    assert led.again
+    assert led.delivery == deliveries.listing(DeliveryFilter())[0].uid
+
+
+def test_events_of_one_project_are_not_seen_by_another(database: Database) -> None:
+    events, declared, _ = rooms(database)
+    declared.triggers.create(a_trigger())
+    assert events.publish([an_event()], scope=Scope("other", "us-central1"), now=NOW).opened == 0
+    assert events.publish([an_event()], scope=Scope("local", "europe-west1"), now=NOW).opened == 1
+
+
+def test_events_of_a_channel_go_to_triggers_of_that_channel_only(database: Database) -> None:
+    events, declared, _ = rooms(database)
+    channel = "projects/local/locations/us-central1/channels/own"
+    declared.triggers.create(a_trigger("plain"))
+    declared.triggers.create(a_trigger("own", channel=channel))
+    [entry] = events.publish([an_event()], scope=HERE, channel=channel, now=NOW).entries
+    assert [led.trigger for led in entry.led] == ["own"]
+    [entry] = events.publish([an_event("2")], scope=HERE, now=NOW).entries
+    assert [led.trigger for led in entry.led] == ["plain"]
+
+
+def test_what_eight_events_of_ours_led_to_goes_on_and_what_nine_led_to_does_not(
+    database: Database,
+) -> None:
+    events, declared, _ = rooms(database)
+    declared.triggers.create(a_trigger())
+    assert events.publish([an_event("8").with_hops(8)], scope=HERE, now=NOW).opened == 1
+    assert events.publish([an_event("9").with_hops(9)], scope=HERE, now=NOW).opened == 0
+
+
+def test_what_a_template_lacks_is_said_in_the_log_and_others_get_the_event(
+    database: Database,
+) -> None:
+    events, declared, _ = rooms(database)
+    asks = Overrides((ContainerOverride(args=("{{ data.b }}",)),))
+    declared.triggers.create(a_trigger("asks", destination=JobDestination("j", overrides=asks)))
+    declared.triggers.create(a_trigger("takes"))
+    [entry] = events.publish([an_event()], scope=HERE, now=NOW).entries
+    asking, taking = entry.led
+    assert "has no 'b'" in asking.problem
+    assert not asking.delivery
+    assert taking.delivery
+
+
+def test_a_service_is_looked_up_when_it_is_called(database: Database) -> None:
+    events, declared, deliveries = rooms(database)
+    declared.triggers.create(a_trigger(destination=ServiceDestination("shop", "/e")))
+    events.publish([an_event()], scope=HERE, now=NOW)
+    target = deliveries.listing(DeliveryFilter())[0].target
+    assert isinstance(target, HttpTarget)
+    assert target.url == (
+        "http://shop.us-central1.local.service.invalid/e?__GCP_CloudEventsMode=CE_PUBSUB_BINDING"
+    )
+
+
+def test_whether_anybody_waits_is_known_beforehand(database: Database) -> None:
+    events, declared, _ = rooms(database)
+    assert not events.awaited(MADE)
+    declared.triggers.create(a_trigger())
+    assert events.awaited(MADE)
+    assert not events.awaited("com.example.other")
+
+
+def an_entry(event_id: str, **fields: Any) -> Logged:
+    return Logged(NOW, HERE, "", an_event(event_id, **fields), (Led(*HERE, "made", "d-1"),), 7)
+
+
+def test_the_log_gives_back_what_came_in_its_order(database: Database) -> None:
+    kept = open_event_log(database)
+    positions = kept.append([an_entry("1"), an_entry("2")])
+    [first, second] = kept.listing()
+    assert (first.position, second.position) == tuple(positions)
+    assert positions[0] < positions[1]
+    assert first.event == an_event("1")
+    assert first.led == (Led(*HERE, "made", "d-1"),)
+    assert kept.get(positions[1]) == second
+    assert kept.listing(after=positions[0]) == [second]
+    assert kept.listing(limit=1) == [second]
+    assert kept.listing("other") == []
+    assert kept.listing(event_type="x") == []
+
+
+def test_the_log_keeps_so_many_and_no_more(database: Database) -> None:
+    kept = SqlEventLog(database, kept=3)
+    positions = [*kept.append([an_entry("0")]), *kept.append([an_entry(str(n)) for n in range(5)])]
+    assert [one.event.id for one in kept.listing()] == ["2", "3", "4"]
+    with pytest.raises(NotFound, match="no event"):
+        kept.get(positions[0])
+
+
+def test_the_log_keeps_the_attributes_of_a_large_event(database: Database) -> None:
+    kept = open_event_log(database)
+    large = b'"' + b"a" * KEPT_DATA + b'"'
+    [position] = kept.append([an_entry("1", data=large)])
+    found = kept.get(position)
+    assert (found.event.id, found.event.data, found.size) == ("1", b"", len(large))

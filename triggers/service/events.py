@@ -1,0 +1,109 @@
+"""Events come in here, whatever brought them: each opens a delivery at every trigger that wants it.
+
+::
+
+    published = events.publish([event], scope=scope, now=now)      # inside a transaction
+    dispatcher.look()                                              # after it
+
+A trigger gets an event once, however often it comes: source and id make it one of a kind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from jobrunner.core.records import Scope
+from jobrunner.ports import Ids
+from triggers.core.event_plans import TriggerPlan, plan_event
+from triggers.core.event_triggers import EventTrigger
+from triggers.core.events import CloudEvent
+from triggers.event_ports import EventLog, EventTriggerStore, Led, Logged
+from triggers.ports import DeliveryStore
+
+log = logging.getLogger("jobrunner.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What :meth:`Events.publish` has done, one entry for each event and in their order."""
+
+    entries: tuple[Logged, ...] = ()
+
+    @property
+    def opened(self) -> int:
+        """Deliveries that were not there before."""
+        return sum(1 for one in self.entries for led in one.led if led.delivery and not led.again)
+
+
+def nowhere(scope: Scope, name: str) -> str | None:
+    """A service is looked up when it is called, so that a URL that changes counts for what waits,
+    too."""
+    return None
+
+
+class Events:
+    """``with_modes`` puts the query behind URLs of services that they get in production."""
+
+    def __init__(
+        self,
+        triggers: EventTriggerStore,
+        deliveries: DeliveryStore,
+        kept: EventLog,
+        ids: Ids,
+        *,
+        with_modes: bool = True,
+    ) -> None:
+        self._triggers = triggers
+        self._deliveries = deliveries
+        self._kept = kept
+        self._ids = ids
+        self._with_modes = with_modes
+
+    def awaited(self, event_type: str, channel: str = "") -> bool:
+        """Whether any trigger might want events of this type. For sources that find out about much
+        that nobody wants to know."""
+        return bool(self._triggers.awaiting(event_type, channel))
+
+    def publish(
+        self, events: Iterable[CloudEvent], *, scope: Scope, channel: str = "", now: float
+    ) -> Published:
+        """Inside a transaction. Events belong to the project of ``scope``: triggers of other
+        projects do not see them. ``channel`` is the full name of where they came in, empty for
+        none. Raises StoreFault; then nothing of it must be written."""
+        known: dict[str, Sequence[EventTrigger]] = {}
+        entries = []
+        for event in events:
+            if event.type not in known:
+                known[event.type] = [
+                    trigger
+                    for trigger in self._triggers.awaiting(event.type, channel)
+                    if trigger.project == scope.project
+                ]
+            plans = plan_event(
+                event,
+                known[event.type],
+                now=now,
+                new_uid=self._ids.uid,
+                resolve=nowhere,
+                channel=channel,
+                with_modes=self._with_modes,
+            )
+            led = tuple(self._opened(plan, event) for plan in plans)
+            entries.append(Logged(now, scope, channel, event, led, len(event.data)))
+        if entries:
+            self._kept.append(entries)
+        return Published(tuple(entries))
+
+    def _opened(self, plan: TriggerPlan, event: CloudEvent) -> Led:
+        trigger = plan.trigger
+        place = (trigger.project, trigger.region, trigger.name)
+        if plan.delivery is None:
+            log.warning(
+                "Trigger %s cannot pass on the event %s of %s: %s",
+                trigger.name, event.id, event.source, plan.problem,
+            )  # fmt: skip
+            return Led(*place, problem=plan.problem)
+        stored = self._deliveries.open(plan.delivery)
+        return Led(*place, delivery=stored.uid, again=stored.uid != plan.delivery.uid)
