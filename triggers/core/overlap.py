@@ -1,5 +1,6 @@
-"""May another one start while some are open? One rule for every source: the clock, a run by hand, a
-retry, a replay and a backfill all ask here, and all count.
+"""May another one start while some are open? One rule: the clock, a run by hand and a backfill ask
+here, and all that they started counts, with its retries. A replay, which somebody wants now, starts
+without asking and counts like the others.
 
 An occurrence is open until what it started has ended. What is open and what waits comes in from
 outside, oldest first; the answer is a value that says in words why.

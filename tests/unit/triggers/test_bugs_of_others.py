@@ -42,6 +42,7 @@ from triggers.service.deliveries import Deliveries
 JOB = JobTarget("report")
 BERLIN = "Europe/Berlin"
 HOUR = 3600.0
+ONCE = {"http": {"url": "http://sink.example.com/"}, "retry": {"retryCount": 0}}
 QUEUES = [Overlap.FORBID, Overlap.QUEUE_ONE, Overlap.QUEUE_ALL]
 
 
@@ -560,7 +561,7 @@ async def test_a_key_that_was_used_is_answered_with_what_became_of_it_and_sends_
     """trigger.dev#4819: one rule for the key of what failed, alone and among others. Only a replay
     or another key sends it again."""
     does, bench = use_cases(world), dispatching(world)
-    bodies = [{"key": f"k{n}", "http": {"url": "http://sink.example.com/"}} for n in range(3)]
+    bodies = [{"key": f"k{n}", **ONCE} for n in range(3)]
     first = [does.send(body) for body in bodies]
     bench.sender.answers = {"k0": [Answer(500)], "k1": [Answer(200)], "k2": [Answer(500)]}
     await bench.turns()
@@ -575,7 +576,7 @@ async def test_the_same_letters_replayed_twice_are_sent_once(world: World) -> No
     """trigger.dev PR#4098: the second replay of a set sent everything again."""
     does, bench = use_cases(world), dispatching(world)
     for number in range(5):
-        does.send({"key": f"k{number}", "http": {"url": "http://sink.example.com/"}})
+        does.send({"key": f"k{number}", **ONCE})
         bench.sender.answers[f"k{number}"] = [Answer(500)]
     await bench.turns()
     done = [does.replay({"rate": "1000/s"}) for _ in range(2)]
