@@ -88,7 +88,7 @@ def fill(bench: QueueBench, queue: str, count: int) -> None:
 @pytest.mark.parametrize("kind", ["paused", "throttled", "full"])
 def test_a_claim_costs_the_same_however_much_waits_behind_a_gate(tmp_path: Path, kind: str) -> None:
     costs = []
-    for count in (10, 100_000):
+    for count in (10, 100_000 if kind == "paused" else 20_000):
         database = connect(f"sqlite:///{tmp_path}/{count}.db")
         assert isinstance(database, SqliteDatabase)
         bench = QueueBench(database)
