@@ -86,7 +86,7 @@ def create(state: State, name: str, **flags: Any) -> None:
 @options(LIMITS, RETRY)
 @with_state
 def update(state: State, name: str, **flags: Any) -> None:
-    """Change what is given; the rest stays. Tasks that are there keep their retries."""
+    """Change what is given; the rest stays. It holds for the items that are there, too."""
     with desk_of(state) as desk:
         old = found(state, desk, name)
         store(state, desk, old, name, merged(settings(old), flags))

@@ -102,9 +102,11 @@ class Queues:
             purged_at=old.purged_at,
         )
         check_queue(wanted)
+        changed = self._put(wanted)
+        # After the gate, which whoever records an attempt takes before its task, too.
         if wanted.retry != old.retry:
             self.store.retune(wanted, old.retry)
-        return self._put(wanted)
+        return changed
 
     def delete(self, scope: Scope, name: str) -> Queue:
         """With its tasks; a call under way is broken off, a run goes on. Raises NotFound."""
