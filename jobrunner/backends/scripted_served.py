@@ -79,7 +79,9 @@ class ServedScripted(ScriptedBackend):
         answer = await super().launch(spec)
         if not known:
             self._scripts[str(spec.key)] = _script_of(spec)
-            self._save(str(spec.key))
+            # What has ended may be launched anew by the next server: it ends at once again.
+            if self.waits(answer.handle):
+                self._save(str(spec.key))
         self.launches.clear()
         return answer
 
