@@ -98,7 +98,8 @@ class Method:
     who calls.
 
     A ``raw`` method reads its request itself: headers and body are handed over as they came, of
-    whatever content type, and a client that leaves does not break it off.
+    whatever content type, and a client that leaves does not break it off. Its callers may show
+    their token as ``?access_token=``, too, as senders of webhooks do.
     """
 
     name: str

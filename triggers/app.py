@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from jobrunner.calls import Method
 from jobrunner.errors import UsageError
 from jobrunner.service.parts import Ground
+from jobrunner.service.places import Places
 from triggers.api.deliveries import delivery_methods
+from triggers.api.events.ingress import ingress_methods
+from triggers.api.events.paths import Where
+from triggers.api.events.rooms import own_methods
 from triggers.api.queues.methods import queue_methods
 from triggers.api.scheduler.methods import scheduler_methods
 from triggers.api.schedules.methods import schedule_methods
@@ -19,6 +23,7 @@ from triggers.api.tasks.methods import tasks_methods
 from triggers.ports import DeliveryStore
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
+from triggers.service.channel_names import ChannelNames
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
 from triggers.service.event_triggers import EventTriggers
@@ -28,6 +33,7 @@ from triggers.service.policies import Policies
 from triggers.service.queues import Queues
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
+from triggers.service.services import resolver
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
     Declared,
@@ -74,9 +80,10 @@ def _make(ground: Ground) -> Layer:
     settings = dispatch_settings(os.environ)
     options = from_environment(os.environ)
     store = open_deliveries(ground.database)
+    declared = open_declared(ground.database)
     dispatcher = Dispatcher(
         store,
-        make_senders(ground, options),
+        make_senders(ground, options, resolver(declared.services)),
         parts.commit,
         parts.runner,
         parts.clock,
@@ -96,7 +103,6 @@ def _make(ground: Ground) -> Layer:
     clock.join(ticker)
     clock.join(dispatcher, told=True)
     queues = Queues(open_queues(ground.database), store, clock, parts.ids)
-    declared = open_declared(ground.database)
     events = Events(declared.triggers, store, open_event_log(ground.database), parts.ids)
     event_triggers = EventTriggers(
         declared.triggers, declared.services, parts.service, clock, parts.ids
@@ -132,6 +138,28 @@ def task_routes(ground: Ground) -> Sequence[Method]:
     layer = layer_of(ground)
     policies = Policies(open_policies(ground.database), ground.parts.ids)
     return tasks_methods(layer.queues, policies, ground.parts, layer.dispatcher.look)
+
+
+def event_routes(ground: Ground) -> Sequence[Method]:
+    layer, parts = layer_of(ground), ground.parts
+    declared, look = layer.declared, layer.dispatcher.look
+    channels = ChannelNames(declared.channels, declared.triggers)
+    where = Where(Places(parts.service.store), parts.default)
+    own = own_methods(
+        triggers=declared.triggers,
+        channels=declared.channels,
+        book=declared.services,
+        deliveries=layer.store,
+        kept=open_event_log(ground.database),
+        service=parts.service,
+        commit=parts.commit,
+        clock=parts.clock,
+        ids=parts.ids,
+        default=parts.default,
+        look=look,
+    )
+    taken = ingress_methods(layer.events, channels, where, parts.commit, parts.clock, look)
+    return [*taken, *own]
 
 
 async def tick(ground: Ground) -> None:

@@ -10,6 +10,7 @@ plugin = Plugin(
         "triggers.app:schedule_routes",
         "triggers.app:queue_routes",
         "triggers.app:task_routes",
+        "triggers.app:event_routes",
     ),
     loops=("triggers.app:dispatch", "triggers.app:tick"),
     rpcs=("triggers.api.scheduler.rpcs:RPCS", "triggers.api.tasks.rpcs:RPCS"),

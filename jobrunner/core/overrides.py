@@ -38,6 +38,7 @@ def apply_overrides(template: ExecutionTemplate, overrides: Overrides) -> Execut
             inner,
             containers=tuple(containers),
             timeout=inner.timeout if overrides.timeout is None else overrides.timeout,
+            files=overrides.files or inner.files,
         ),
     )
 

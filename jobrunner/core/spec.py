@@ -139,8 +139,19 @@ class BinaryAuthorization:
 
 
 @dataclass(frozen=True, slots=True)
+class InputFile:
+    """A file that every attempt of an execution can read; ``variable`` of its environment has the
+    path. ``name`` is one segment of a path."""
+
+    name: str
+    variable: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class TaskTemplate:
-    """What each task runs. ``timeout`` is seconds per attempt."""
+    """What each task runs. ``timeout`` is seconds per attempt. ``files`` are those that an order to
+    run brings (:class:`Overrides`); a job has none."""
 
     containers: tuple[Container, ...] = ()
     volumes: tuple[Volume, ...] = ()
@@ -153,6 +164,7 @@ class TaskTemplate:
     node_selector: StringMap = field(default_factory=dict)
     gpu_zonal_redundancy_disabled: bool = False
     secret_aliases: StringMap = field(default_factory=dict)
+    files: tuple[InputFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +206,11 @@ class ContainerOverride:
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """What one execution changes of its job's template (contract: ``jobs.run`` overrides)."""
+    """What one execution changes of its job's template (contract: ``jobs.run`` overrides).
+    ``files`` are our own, and come with events: kept with the execution, so that whatever is tried
+    again finds them, and beside its logs as long as those are kept."""
 
     containers: tuple[ContainerOverride, ...] = ()
     task_count: int | None = None
     timeout: float | None = None
+    files: tuple[InputFile, ...] = ()

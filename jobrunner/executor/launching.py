@@ -11,6 +11,7 @@ from jobrunner.core.records import AttemptKey, Execution
 from jobrunner.core.spec import Container, EnvVar, SecretVolume, TaskTemplate
 from jobrunner.errors import LaunchFailed, NotFound, RunnerFault
 from jobrunner.executor.environment import attempt_injected, clean_base, shared_injected
+from jobrunner.executor.input_files import in_container, mounted, on_machine, written
 from jobrunner.ports import (
     Bind,
     LaunchSpec,
@@ -78,6 +79,9 @@ class Launcher:
         on_image = image is not None
         self._secret_env[execution.uid] = tuple(v for v in container.env if v.secret is not None)
         memory, cpus = self._limits(container, warn if on_image else None)
+        directory, inputs = self._logs.dir_for(execution.uid), execution.template.template.files
+        env = dict(self._environment(execution, container, on_image=on_image))
+        env |= in_container(inputs) if on_image else on_machine(inputs, directory)
         template = LaunchTemplate(
             execution=execution.uid,
             execution_name=execution.name,
@@ -86,7 +90,7 @@ class Launcher:
             region=execution.region,
             command=container.command,
             args=container.args,
-            env=self._environment(execution, container, on_image=on_image),
+            env=env,
             working_dir=container.working_dir or (None if on_image else self._home_dir()),
             image=image,
             cpus=cpus if on_image else None,
@@ -97,7 +101,8 @@ class Launcher:
             init=options.init,
             timeout=execution.template.template.timeout,
             grace=options.grace_period,
-            log_dir=self._logs.dir_for(execution.uid),
+            secret_files=mounted(inputs) if on_image else (),
+            log_dir=directory,
             log_limits=log_limits(options),
         )
         self._templates[execution.uid] = template
@@ -116,14 +121,17 @@ class Launcher:
         if template.image is not None:
             files = self._secret_files(execution.template.template)
             if files:
-                template = replace(template, secret_files=files)
+                template = replace(template, secret_files=(*template.secret_files, *files))
+        log = self._logs.path_for(key)
+        if template.image is None:
+            written(execution.template.template.files, template.log_dir)
         assert execution.lease is not None
         return LaunchSpec(
             key=key,
             template=template,
             lease=execution.lease.epoch,
             env=env,
-            log=self._logs.path_for(key),
+            log=log,
         )
 
     # ------------------------------------------------------------ inside

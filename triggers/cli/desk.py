@@ -225,8 +225,31 @@ def _queues(bench: Bench) -> Sequence[Method]:
     return queue_methods(use_cases, bench.service, bench.commit, bench.scope, _nothing)
 
 
+def _events(bench: Bench) -> Sequence[Method]:
+    from triggers.api.events.rooms import own_methods
+    from triggers.store import open_declared, open_deliveries, open_event_log
+
+    deliveries, declared = open_deliveries(bench.database), open_declared(bench.database)
+    return own_methods(
+        triggers=declared.triggers,
+        channels=declared.channels,
+        book=declared.services,
+        deliveries=deliveries,
+        kept=open_event_log(bench.database),
+        service=bench.service,
+        commit=bench.commit,
+        clock=bench.clock,
+        ids=bench.ids,
+        default=bench.scope,
+        look=_nothing,
+    )
+
+
 _ROOMS: Mapping[str, Callable[[Bench], Sequence[Method]]] = {
     "deliveries": _deliveries,
+    "event-triggers": _events,
+    "events": _events,
     "queues": _queues,
     "schedules": _schedules,
+    "services": _events,
 }

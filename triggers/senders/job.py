@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from jobrunner.core.records import Execution, Scope
-from jobrunner.core.spec import Overrides
+from jobrunner.core.spec import InputFile, Overrides
 from jobrunner.errors import InvalidSpec, JobrunnerError, KeySpent, NotFound, Refused, UsageError
 from jobrunner.service.parts import Parts
-from triggers.core.records import Ack, Delivery, HttpTarget, JobTarget
+from triggers.core.event_variables import FILE_VARIABLE
+from triggers.core.records import Ack, Delivery, HttpTarget, JobTarget, Payload
 from triggers.core.runurls import RunUrl, read_order
 from triggers.core.verdict import Answer, Break, Broken, RunEnd
 from triggers.ports import Sent
 from triggers.senders.headers import body_of
+
+FILE_NAME = "cloudevent.json"
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,8 @@ class JobSender:
         if not isinstance(target, JobTarget):
             return Sent(Broken(Break.UNUSABLE, "the target is not a job"))
         scope = Scope(target.project, target.region)
-        overrides = None if target.overrides == Overrides() else target.overrides
+        wanted = with_file(target.overrides, delivery.payload)
+        overrides = None if wanted == Overrides() else wanted
         on_start = target.ack is Ack.ON_START
         try:
             execution = await self._start(delivery, lambda: scope, target.job, overrides)
@@ -96,6 +101,14 @@ class JobSender:
     def _rehearsed(self, url: RunUrl) -> Sent:
         self._parts.service.jobs.get(self._scope(url), url.job)
         return Sent(Answer(200), b"{}")
+
+
+def with_file(overrides: Overrides, payload: Payload | None) -> Overrides:
+    """``overrides`` with the event that a delivery carries as a file; it stays with the execution,
+    so that each attempt of each task finds it."""
+    if payload is None:
+        return overrides
+    return replace(overrides, files=(InputFile(FILE_NAME, FILE_VARIABLE, payload.body),))
 
 
 def _named(execution: Execution) -> bytes:

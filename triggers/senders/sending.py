@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from jobrunner.core.records import Scope
+from jobrunner.errors import JobrunnerError
 from jobrunner.service.parts import Ground
 from triggers.core.records import Delivery, HttpTarget, JobTarget
 from triggers.core.runurls import Own, own_of, read_run_url
+from triggers.core.service_urls import Resolve, read_pending_url, resolved_url
 from triggers.core.verdict import Break, Broken
 from triggers.ports import Sender, Sent
 from triggers.senders.job import JobSender
@@ -13,23 +18,46 @@ from triggers.senders.options import SenderOptions, TokenKind
 from triggers.senders.pubsub import PubsubSender
 from triggers.senders.tokens import LocalTokens
 
+PENDING = ".service.invalid"
+
+
+def unknown(scope: Scope, name: str) -> str | None:
+    """No service has a URL."""
+    return None
+
 
 class Senders:
     """:class:`triggers.ports.Sender` for every kind of target. A URL that starts a job is not
     called; the job is started here."""
 
     def __init__(
-        self, http: Sender, job: JobSender, own: Own | None, topic: Sender | None = None
+        self,
+        http: Sender,
+        job: JobSender,
+        own: Own | None,
+        topic: Sender | None = None,
+        resolve: Resolve = unknown,
     ) -> None:
-        """Without ``topic`` nothing is published."""
+        """Without ``topic`` nothing is published. ``resolve`` is asked at each attempt for the
+        services that go by a name."""
         self._http = http
         self._topic = topic
         self._job = job
         self._own = own
+        self._resolve = resolve
 
     async def send(self, delivery: Delivery, number: int) -> Sent:
         target = delivery.target
         if isinstance(target, HttpTarget):
+            if PENDING in target.url:
+                try:
+                    url_now = resolved_url(target.url, self._resolve)
+                except JobrunnerError as error:
+                    return Sent(Broken(Break.CONNECT, error.message))
+                if url_now is None:
+                    return Sent(Broken(Break.CONNECT, _unknown(target.url)))
+                target = replace(target, url=url_now)
+                delivery = replace(delivery, target=target)
             # Nearly no URL is one of those, and all of those end alike.
             if "run" in target.url:
                 url = read_run_url(target.url, self._own)
@@ -49,7 +77,18 @@ class Senders:
             await self._topic.close()
 
 
-def make_senders(ground: Ground, options: SenderOptions) -> Sender:
+def _unknown(url: str) -> str:
+    found = read_pending_url(url)
+    if found is None:
+        return f"{url[:200]} stands for no service"
+    scope, name, _ = found
+    return (
+        f"the service '{name}' has no URL in {scope.region} of project {scope.project}; set it"
+        f" with: jobrunner services set {name} URL"
+    )
+
+
+def make_senders(ground: Ground, options: SenderOptions, resolve: Resolve = unknown) -> Sender:
     """For the loop that ``ground.parts`` live in. Imports aiohttp (0.1 s)."""
     from triggers.senders.http import Bearers, HttpSender
 
@@ -62,4 +101,4 @@ def make_senders(ground: Ground, options: SenderOptions) -> Sender:
     else:
         bearers = LocalTokens(Keyring(ground.home, clock), options.issuer or ground.url, clock)
     http = HttpSender(options, bearers, clock)
-    return Senders(http, JobSender(ground.parts), own_of(ground.url), PubsubSender())
+    return Senders(http, JobSender(ground.parts), own_of(ground.url), PubsubSender(), resolve)

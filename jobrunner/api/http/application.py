@@ -27,7 +27,7 @@ from jobrunner.api.http.guard import Authenticator, OwnNames, allow, bearer, che
 from jobrunner.api.http.limits import DEFAULTS, Limits
 from jobrunner.api.http.openapi import document, html_page
 from jobrunner.api.http.payload import encode
-from jobrunner.api.http.query import read_query
+from jobrunner.api.http.query import query_token, read_query
 from jobrunner.api.http.reply import Reply
 from jobrunner.api.http.request import (
     WITH_BODY,
@@ -195,6 +195,8 @@ class Application:
         principal = ANYBODY
         if not method.open:
             token = bearer(headers.get(b"authorization"))
+            if token is None and method.raw:
+                token = query_token(scope["query_string"])
             visit.principal = principal = identify(
                 self._house.authenticate, token, loopback=self._house.loopback
             )

@@ -32,6 +32,21 @@ class Query:
 _NONE = Query()
 
 
+def query_token(raw: bytes) -> str | None:
+    """``access_token``: where senders of webhooks put their token that cannot set a header. Raises
+    MalformedCall for two of them."""
+    if b"access_token=" not in raw:
+        return None
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), max_num_fields=MOST)
+    except ValueError:
+        return None
+    found = [value for name, value in pairs if name == "access_token"]
+    if len(found) > 1:
+        raise MalformedCall("the parameter 'access_token' occurs twice")
+    return found[0] if found else None
+
+
 def read_query(raw: bytes) -> Query:
     """Raises MalformedCall for what is no query string, or has two readings."""
     if not raw or raw == b"alt=json":

@@ -1,0 +1,125 @@
+"""``POST /events`` and ``POST /events/CHANNEL``: CloudEvents by HTTP, in every mode of the binding.
+
+An answer of 2xx is sent when all of the request is durable: 202 if something will be done with it,
+204 if no trigger wants it. Of a request that breaks a rule nothing is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from jobrunner.calls import Answer, Call, Method, Raw, Role
+from jobrunner.core.records import Scope
+from jobrunner.errors import NotFound
+from jobrunner.ports import Clock, Commit
+from triggers.api.events.paths import PLACE, Where
+from triggers.core.cloudevents.decode import decode
+from triggers.core.cloudevents.handshake import consent
+from triggers.errors import InvalidEvent
+from triggers.service.channel_names import ChannelNames
+from triggers.service.events import Events
+
+PATH = "/events"
+ONE = f"{PATH}/{{channel}}"
+
+
+def ingress_methods(
+    events: Events,
+    channels: ChannelNames,
+    where: Where,
+    commit: Commit,
+    clock: Clock,
+    look: Callable[[], None],
+) -> Sequence[Method]:
+    """``look`` tells the dispatcher that there is something new."""
+    table = _Ingress(events, channels, where, commit, clock, look)
+    found = []
+    for name, path in (("", PATH), (".channel", ONE)):
+        take = Method(
+            f"jobrunner.events.receive{name}", "POST", path, table.take, Role.INVOKER, raw=True,
+            query=PLACE, summary="Takes CloudEvents: binary, structured or a batch",
+        )  # fmt: skip
+        ask = Method(
+            f"jobrunner.events.consent{name}", "OPTIONS", path, table.ask, Role.VIEWER, raw=True,
+            open=True, summary="Says whether a sender may send (WebHook-Request-Origin)",
+        )  # fmt: skip
+        found += [take, ask]
+    return found
+
+
+class _Ingress:
+    def __init__(
+        self,
+        events: Events,
+        channels: ChannelNames,
+        where: Where,
+        commit: Commit,
+        clock: Clock,
+        look: Callable[[], None],
+    ) -> None:
+        self._events = events
+        self._channels = channels
+        self._where = where
+        self._commit = commit
+        self._clock = clock
+        self._look = look
+
+    async def take(self, call: Call) -> Answer:
+        raw = call.raw or Raw()
+        try:
+            found = decode(_headers(raw), raw.body)
+        except InvalidEvent as error:
+            if error.status == 400:
+                raise
+            return refusal(error)
+        scope = self._where.scope(call.params)
+        channel = self._channel(scope, call)
+        now = self._clock.now()
+        published = await self._commit(
+            lambda: self._events.publish(found, scope=scope, channel=channel, now=now)
+        )
+        if published.opened:
+            self._look()
+        wanted = any(entry.led for entry in published.entries)
+        return Answer(b"", status=202) if wanted else Answer(status=204)
+
+    async def ask(self, call: Call) -> Answer:
+        """The status says nothing; whether the sender may send, headers say."""
+        return Answer(b"", headers=consent(_headers(call.raw or Raw())) or (("Allow", "POST"),))
+
+    def _channel(self, scope: Scope, call: Call) -> str:
+        name = call.params.get("channel", "")
+        if not name:
+            return ""
+        found = self._channels.known(scope, name)
+        if found is None:
+            raise NotFound(
+                f"There is no channel '{name}' in {scope.region} of project {scope.project}, and"
+                " no trigger that waits for one of that name."
+            )
+        return found
+
+
+def _headers(raw: Raw) -> list[tuple[str, str]]:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw.headers]
+
+
+def refusal(error: InvalidEvent) -> Answer:
+    """In Google's envelope, with the status that the error names."""
+    violations = [{"field": one.field, "description": one.message} for one in error.violations]
+    return Answer(
+        {
+            "error": {
+                "code": error.status,
+                "message": error.message,
+                "status": "INVALID_ARGUMENT",
+                "details": [
+                    {
+                        "@type": "type.googleapis.com/google.rpc.BadRequest",
+                        "fieldViolations": violations,
+                    }
+                ],
+            }
+        },
+        status=error.status,
+    )

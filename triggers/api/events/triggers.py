@@ -1,0 +1,147 @@
+"""``/jobrunner/v1/event-triggers``: our own API of event triggers. Project and region come in the
+query, or in the body of one that is to be made; the server's own where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.documents import Node
+from jobrunner.core.params import invalid
+from jobrunner.core.problems import Problems
+from jobrunner.core.records import Scope
+from jobrunner.errors import InvalidSpec
+from jobrunner.ports import Commit, Page
+from triggers.api.events.events import event_of
+from triggers.api.events.paths import PAGE, PLACE, Document, Where, body_of, page
+from triggers.api.events.trigger_reading import NEW, OUTPUT, Settings, settings_of
+from triggers.api.events.writing import rehearsal_document, trigger_document
+from triggers.core.event_triggers import EventTrigger
+from triggers.event_ports import EventLog
+from triggers.service.channel_names import channel_name
+from triggers.service.event_triggers import EventTriggers
+
+PATH = "/jobrunner/v1/event-triggers"
+ONE = f"{PATH}/{{trigger}}"
+
+
+def event_trigger_methods(
+    triggers: EventTriggers, kept: EventLog, where: Where, commit: Commit
+) -> Sequence[Method]:
+    table = _Table(triggers, kept, where, commit)
+
+    def method(
+        name: str,
+        verb: str,
+        path: str,
+        handler: Handler,
+        role: Role,
+        summary: str,
+        query: tuple[str, ...] = (),
+    ) -> Method:
+        return Method(
+            f"jobrunner.eventTriggers.{name}", verb, path, handler, role,
+            changes=role is not Role.VIEWER, summary=summary, query=(*PLACE, *query),
+        )  # fmt: skip
+
+    return [
+        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists triggers by name", PAGE),
+        method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a trigger"),
+        method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a trigger"),
+        method("replace", "PUT", ONE, table.replace, Role.ADMIN, "Makes a trigger what it says"),
+        method("delete", "DELETE", ONE, table.delete, Role.ADMIN, "Removes a trigger"),
+        method("test", "POST", f"{ONE}:test", table.test, Role.VIEWER, "Would an event match"),
+    ]
+
+
+class _Table:
+    def __init__(
+        self, triggers: EventTriggers, kept: EventLog, where: Where, commit: Commit
+    ) -> None:
+        self._triggers = triggers
+        self._kept = kept
+        self._where = where
+        self._commit = commit
+
+    async def list(self, call: Call) -> Answer:
+        scope = self._where.scope(call.params)
+
+        def read(wanted: Page) -> Sequence[EventTrigger]:
+            return self._triggers.listing(*scope, page=wanted)
+
+        return Answer(page(call, "triggers", scope, read, trigger_document))
+
+    async def get(self, call: Call) -> Answer:
+        return Answer(trigger_document(self._triggers.get(*self._named(call))))
+
+    async def create(self, call: Call) -> Answer:
+        body = body_of(call)
+        scope = self._where.of_body(call, body)
+        name = body.get("name")
+        wanted = replace(
+            NEW,
+            project=scope.project,
+            region=scope.region,
+            name=name if isinstance(name, str) else "",
+            **_settings(body, scope),
+        )
+        return await self._written(lambda: self._triggers.create(wanted))
+
+    async def replace(self, call: Call) -> Answer:
+        """With a ``resourceVersion`` only if nobody has changed it since."""
+        body = body_of(call)
+        scope, name = self._named(call)
+        settings, version = _settings(body, scope), body.get("resourceVersion")
+        if version is not None and not isinstance(version, int):
+            raise invalid("resourceVersion", "it is not a whole number")
+        return await self._written(
+            lambda: self._triggers.update(
+                scope, name, lambda old: replace(old, **settings), version=version
+            )
+        )
+
+    async def delete(self, call: Call) -> Answer:
+        scope, name = self._named(call)
+        await self._commit(lambda: self._triggers.delete(scope, name))
+        return Answer({})
+
+    async def test(self, call: Call) -> Answer:
+        """Of an ``event``, or of one in the log by its ``position``; ``channel`` says how it came,
+        or would come. Nothing is delivered."""
+        body = body_of(call)
+        scope, name = self._named(call)
+        position = body.get("position")
+        if position is not None:
+            if not isinstance(position, int) or isinstance(position, bool):
+                raise invalid("position", "it is not a whole number")
+            entry = self._kept.get(position)
+            found = self._triggers.test(
+                scope, name, entry.event, origin=entry.scope, channel=entry.channel
+            )
+        else:
+            channel = body.get("channel") or ""
+            if not isinstance(channel, str):
+                raise invalid("channel", "it is not text")
+            found = self._triggers.test(
+                scope, name, event_of(body.get("event"), "event"), origin=scope,
+                channel=channel_name(scope, channel),
+            )  # fmt: skip
+        return Answer(rehearsal_document(found))
+
+    async def _written(self, work: Callable[[], EventTrigger]) -> Answer:
+        return Answer(trigger_document(await self._commit(work)))
+
+    def _named(self, call: Call) -> tuple[Scope, str]:
+        return self._where.scope(call.params), call.params["trigger"]
+
+
+def _settings(body: Document, scope: Scope) -> Settings:
+    problems = Problems()
+    node = Node(body, "", problems)
+    node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
+    settings = settings_of(node, problems)
+    node.end()
+    if problems.violations:
+        raise InvalidSpec(problems.violations)
+    return {**settings, "channel": channel_name(scope, settings["channel"])}
