@@ -24,6 +24,7 @@ from triggers.ports import DeliveryStore
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.channel_names import ChannelNames
+from triggers.service.dead_letters import DeadLetters
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
 from triggers.service.event_triggers import EventTriggers
@@ -34,6 +35,8 @@ from triggers.service.queues import Queues
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
 from triggers.service.services import resolver
+from triggers.service.settling import Settlements
+from triggers.service.subscriptions import Subscriptions
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
     Declared,
@@ -62,6 +65,8 @@ class Layer:
     declared: Declared
     events: Events
     event_triggers: EventTriggers
+    subscriptions: Subscriptions
+    settlements: Settlements
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -107,9 +112,14 @@ def _make(ground: Ground) -> Layer:
     event_triggers = EventTriggers(
         declared.triggers, declared.services, parts.service, clock, parts.ids
     )
+    subscriptions = Subscriptions(declared.subscriptions, store, clock, parts.machine, parts.ids)
+    letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
+    settlements = Settlements(store)
+    dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
     return Layer(
-        store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers
-    )
+        store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
+        subscriptions, settlements,
+    )  # fmt: skip
 
 
 def delivery_routes(ground: Ground) -> Sequence[Method]:

@@ -201,6 +201,11 @@ class DeliveryStore(Protocol):
         """How many there are in each state; those with none are left out."""
         ...
 
+    def unsettled(self, scope: Scope, source: SourceKind, name: str, most: int) -> int:
+        """How many of a lane have not settled, but no more than ``most``. For sources without a
+        gate."""
+        ...
+
     def claim(
         self, owner: str, *, now: float, ttl: float, most: int, per_place: int, busy: dict[str, int]
     ) -> Claims:

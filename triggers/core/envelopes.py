@@ -27,6 +27,9 @@ PUBLISH_TIME = f"{PREFIX}publish-time"
 ORDERING_KEY = f"{PREFIX}ordering-key"
 _EMULATORS_ORDERING_KEY = "x-goog-ordering-key"
 
+WRAPPED_HEADERS: Headers = (("Content-Type", "application/json"),)
+"""Of a wrapped push, and of no other."""
+
 MAX_MESSAGE = 10 * 1024 * 1024
 """Bytes of data and attributes together."""
 
@@ -98,7 +101,7 @@ def encode_push(message: PubsubMessage, subscription: str, form: Wrapping) -> tu
     """Headers and body of a push in that form. An attribute that cannot be a header, or that would
     pass for something of Pub/Sub's, is left out of an unwrapped one."""
     if form is Wrapping.WRAPPED:
-        return (("Content-Type", "application/json"),), encode_wrapped(message, subscription)
+        return WRAPPED_HEADERS, encode_wrapped(message, subscription)
     if form is Wrapping.UNWRAPPED:
         return (("Content-Type", "application/octet-stream"),), message.data
     headers = {

@@ -83,11 +83,12 @@ class JobTarget:
 
 @dataclass(frozen=True, slots=True)
 class PubsubTarget:
-    """A schedule's message to ``topic`` (full name); success is that it was published."""
+    """A message to ``topic`` (full name); success is that it was published."""
 
     topic: str
     data: bytes = b""
     attributes: Headers = ()
+    ordering_key: str = ""
 
 
 Target = HttpTarget | JobTarget | PubsubTarget

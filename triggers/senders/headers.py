@@ -10,7 +10,16 @@ import re
 
 from jobrunner import __version__
 from jobrunner.core.timestamps import format_time
-from triggers.core.records import Delivery, Headers, HttpTarget, OccurrenceKey, SourceKind
+from triggers.core.dead_letters import ORIGIN
+from triggers.core.envelopes import WRAPPED_HEADERS, with_attempt
+from triggers.core.records import (
+    Delivery,
+    Headers,
+    HttpTarget,
+    OccurrenceKey,
+    PushRetry,
+    SourceKind,
+)
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 """The source of a schedule, which knows its zone, brings this one; without it, it is in UTC."""
@@ -45,8 +54,16 @@ class UnusableHeader(ValueError):
     """A header of the target that no request can carry. The text says which."""
 
 
-def body_of(delivery: Delivery, target: HttpTarget) -> bytes:
-    return target.body if delivery.payload is None else delivery.payload.body
+def body_of(delivery: Delivery, target: HttpTarget, number: int | None = None) -> bytes:
+    """``number`` is the attempt that is made: an envelope with a count tells it."""
+    if delivery.payload is None:
+        return target.body
+    payload = delivery.payload
+    # What Pub/Sub itself retries brings the count of Pub/Sub; other bodies are somebody's data.
+    ours = delivery.source is SourceKind.SUBSCRIPTION and isinstance(delivery.retry, PushRetry)
+    if number is not None and number > 1 and ours and payload.headers == WRAPPED_HEADERS:
+        return with_attempt(payload.body, number)
+    return payload.body
 
 
 def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
@@ -64,7 +81,7 @@ def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
         sent[name.lower()] = (name, value)
     if delivery.payload is not None:
         for name, value in delivery.payload.headers:
-            if _sendable(name, value):
+            if name != ORIGIN and _sendable(name, value):
                 sent[name.lower()] = (name, value)
     brought = sent.get(_SCHEDULE_TIME)
     fixed = _FIXED.get(delivery.source, _RESERVED)

@@ -72,7 +72,7 @@ class HttpSender:
         limit = asyncio.timeout(target.deadline)
         try:
             async with limit:
-                return await self._call(delivery, target)
+                return await self._call(delivery, target, number)
         except Stop as stop:
             return Sent(stop.broken)
         except TimeoutError as error:
@@ -91,14 +91,14 @@ class HttpSender:
 
     # ------------------------------------------------------------ one attempt
 
-    async def _call(self, delivery: Delivery, target: HttpTarget) -> Sent:
+    async def _call(self, delivery: Delivery, target: HttpTarget, number: int) -> Sent:
         try:
             headers = headers_of(delivery, target)
         except UnusableHeader as error:
             raise Stop(Break.UNUSABLE, str(error)) from None
         if target.token is not None:
             await self._authorise(headers, target.token, delivery.source, target.url)
-        method, body = target.method, body_of(delivery, target)
+        method, body = target.method, body_of(delivery, target, number)
         if not _METHOD.fullmatch(method):
             raise Stop(Break.UNUSABLE, f"{method[:40]!a} is not an HTTP method")
         follow = target.follow_redirects and follows_redirects(delivery.source)

@@ -65,6 +65,7 @@ class PubsubSender:
         message = {
             "data": target.data if payload is None else payload.body,
             "attributes": dict(target.attributes if payload is None else payload.headers),
+            "ordering_key": target.ordering_key,
         }
         answer = await client.publish(
             request={"topic": target.topic, "messages": [message]}, retry=None, timeout=DEADLINE

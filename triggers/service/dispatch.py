@@ -40,6 +40,8 @@ TURN_SECONDS = 0.02
 LARGEST_TURN = 64
 """Ends of one commit, unless they come all at once."""
 
+Watcher = Callable[[Sequence[Move]], None]
+
 log = logging.getLogger("jobrunner.deliveries")
 
 T = TypeVar("T")
@@ -121,6 +123,17 @@ class Dispatcher:
         self._sweep_at = 0.0
         self._draining = False
         self._waiting = False
+        self._recorded: list[Watcher] = []
+        self._durable: list[Watcher] = []
+
+    def watch(self, *, recorded: Watcher | None = None, durable: Watcher | None = None) -> None:
+        """``recorded`` is called inside the transaction that has written moves, and may write more;
+        it may be called again after a collision. ``durable`` is called after it. Neither may
+        raise but a StoreFault."""
+        if recorded is not None:
+            self._recorded.append(recorded)
+        if durable is not None:
+            self._durable.append(durable)
 
     def look(self) -> None:
         """Something was opened, withdrawn or replayed."""
@@ -196,6 +209,7 @@ class Dispatcher:
             crash_point("delivery-claimed")
         if done.moves:
             crash_point("delivery-recorded")
+            _tell(self._durable, done.moves, done.written)
         for move, written in zip(done.moves, done.written, strict=True):
             if written and move.after.state is DeliveryState.FOLLOWING:
                 crash_point("delivery-followed")
@@ -230,6 +244,7 @@ class Dispatcher:
             changes += self._lost(now, moment, [one for one in held if one.uid not in mine])
         written = list(store.record(changes)) if changes else []
         if changes:
+            _tell(self._recorded, changes, written)
             crash_point("delivery-in-turn")
         room = self._slots.room(moment)
         accepts = self._runner.accepts() and not self._draining
@@ -378,3 +393,12 @@ async def _to_its_end(turn: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+def _tell(watchers: Sequence[Watcher], changes: Sequence[Move], written: Sequence[bool]) -> None:
+    if not watchers:
+        return
+    done = [move for move, was in zip(changes, written, strict=True) if was]
+    if done:
+        for watcher in watchers:
+            watcher(done)

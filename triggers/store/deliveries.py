@@ -52,6 +52,17 @@ _OVERDUE = (
 )
 
 
+# Each part has an index of its own, and is cut off by it.
+_UNSETTLED = " + ".join(
+    f"(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries WHERE lane = ? AND {part} LIMIT ?) AS few)"
+    for part in (
+        "state = 'PENDING' AND NOT waits AND NOT gated",
+        "order_key IS NOT NULL AND settled_at IS NULL AND state = 'PENDING' AND waits",
+        "state = 'SENDING'",
+        "state = 'FOLLOWING'",
+    )
+)
+
 _CREATED, _DUE = DELIVERY.split().index("created_at"), DELIVERY.split().index("not_before")
 _BETWEEN = slice(_CREATED + 1, _DUE)
 
@@ -120,6 +131,11 @@ def get_all(session: Session, uids: Sequence[str]) -> dict[str, Delivery]:
 def last_attempts(session: Session, uids: Sequence[str]) -> dict[str, DeliveryAttempt]:
     found = (attempt_of(row) for row in in_chunks(session, _LAST, uids))
     return {attempt.delivery: attempt for attempt in found}
+
+
+def unsettled(session: Session, lane: str, most: int) -> int:
+    row = session.execute(f"SELECT {_UNSETTLED}", (lane, most) * 4).fetchone()
+    return min(most, int(row[0])) if row is not None else 0
 
 
 def listing(

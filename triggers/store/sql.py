@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
+from jobrunner.core.records import Scope
 from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Page
-from triggers.core.records import Delivery, DeliveryAttempt
+from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
 from triggers.core.states import DeliveryState
 from triggers.ports import Claims, Damaged, DeliveryFilter, Draft, Move
 from triggers.store import claiming, deliveries, recording
+from triggers.store.rows import lane
 
 T = TypeVar("T")
 
@@ -68,6 +70,9 @@ class SqlDeliveries:
 
     def count(self, wanted: DeliveryFilter) -> dict[DeliveryState, int]:
         return self._read(lambda s: deliveries.count(s, wanted))
+
+    def unsettled(self, scope: Scope, source: SourceKind, name: str, most: int) -> int:
+        return self._read(lambda s: deliveries.unsettled(s, lane(*scope, source, name), most))
 
     def claim(
         self, owner: str, *, now: float, ttl: float, most: int, per_place: int, busy: dict[str, int]
