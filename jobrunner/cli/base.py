@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -57,6 +58,15 @@ class State:
 
         settings = self.settings()
         return Scope(settings.project, settings.region)
+
+    def now(self) -> float:
+        """What time it is for what is planned in this home."""
+        home = self.settings().home
+        if not os.path.exists(os.path.join(home, "clock.json")):
+            return time.time()
+        from jobrunner.service.standing import clock_of
+
+        return clock_of(home).now()
 
     @contextmanager
     def app(self) -> Iterator[App]:

@@ -42,6 +42,8 @@ def test_the_clock_of_a_home_is_shown_moved_and_kept() -> None:
              "--uri", "http://127.0.0.1:9/x")  # fmt: skip
         assert said("clock", "advance", "1d12h") == "2030-01-02T12:00:00.000000Z (3 instants)\n"
         assert "2030-01-02T03:00:00" in said("schedules", "describe", "nightly", "--format", "json")
+        due = said("schedules", "next", "nightly", "--count", "1")
+        assert due.startswith("2030-01-03T03:00:00")
         moved = json.loads(
             said("clock", "advance", "until", "2030-01-04T00:00:00Z", "--format", "json")
         )

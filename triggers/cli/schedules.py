@@ -418,7 +418,7 @@ def next_(
     from triggers.core.occurrences import moments
     from triggers.core.zones import offset_text
 
-    after = time.time() if start is None else start
+    after = state.now() if start is None else start
     _, when = _asked(state, name, after, reading)
     due = (moment.at for moment in moments(when, after) if moment.kind.fires)
     instants = [offset_text(at, when.zone) for at in islice(due, count)]
@@ -472,7 +472,7 @@ def explain(
     if history:
         _history(state, name, start, end, form)
         return
-    after = time.time() if start is None else start
+    after = state.now() if start is None else start
     schedule, when = _asked(state, name, after, reading)
     most = count or (5 if end is None else MOST)
     last = inf if end is None else end
