@@ -21,6 +21,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "triggers.cli.queues:queues",
         "Call services and start jobs in turn, as fast as a queue allows.",
     ),
+    "triggers": (
+        "triggers.cli.event_triggers:triggers",
+        "Bring events to services, endpoints, topics and jobs.",
+    ),
+    "events": ("triggers.cli.events:events", "Send events, and see where they went."),
+    "services": ("triggers.cli.services:services", "Say where services are, by their names."),
     "deliveries": (
         "triggers.cli.deliveries:deliveries",
         "See what was sent where, send by hand, replay dead letters.",
@@ -45,6 +51,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 KINDS: dict[tuple[str, str], str] = {
     ("Schedule", "jobrunner.dev/v1"): "triggers.cli.schedules_apply",
     ("Queue", "jobrunner.dev/v1"): "triggers.cli.queues_apply",
+    ("Services", "jobrunner.dev/v1"): "triggers.cli.services_apply",
+    ("EventTrigger", "jobrunner.dev/v1"): "triggers.cli.event_triggers_apply",
 }
 """Kind and apiVersion of the documents that 'apply' takes beside jobs → the module that reads them:
 ``plan(where, content)`` gives a checked value with a name, or raises InvalidSpec;

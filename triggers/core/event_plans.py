@@ -20,6 +20,7 @@ from triggers.core.event_triggers import (
 from triggers.core.event_variables import as_file, rendered, with_event
 from triggers.core.events import CloudEvent
 from triggers.core.expression import evaluate
+from triggers.core.google_events import MESSAGE_PUBLISHED, in_uri
 from triggers.core.lifecycle_events import MAX_HOPS
 from triggers.core.records import (
     Delivery,
@@ -69,6 +70,9 @@ def verdict_on(trigger: EventTrigger, event: CloudEvent, channel: str = "") -> T
         where = f"by channel {channel}" if channel else "by no channel"
         wants = f"channel {trigger.channel}" if trigger.channel else "no channel"
         said.append((False, f"the event came {where}, and the trigger has {wants}"))
+    if not _by_its_topic(trigger, event):
+        problem = f"the message is of {event.source}, and the trigger's topic is"
+        said.append((False, f"{problem} {trigger.transport.topic}"))
     if trigger.expression.strip():
         found = evaluate(trigger.expression, event)
         said.append((found.passes, found.reason))
@@ -84,9 +88,17 @@ def wanted_by(trigger: EventTrigger, event: CloudEvent, channel: str = "") -> bo
     """As :func:`verdict_on`, without words."""
     if trigger.channel != channel or event.hops > MAX_HOPS:
         return False
-    if not all_agree(trigger.filters, event):
+    if not all_agree(trigger.filters, event) or not _by_its_topic(trigger, event):
         return False
     return not trigger.expression.strip() or evaluate(trigger.expression, event).passes
+
+
+def _by_its_topic(trigger: EventTrigger, event: CloudEvent) -> bool:
+    """A trigger of messages gets those of its topic, if it names one."""
+    topic = trigger.transport.topic
+    if event.type != MESSAGE_PUBLISHED or not topic:
+        return True
+    return event.source == f"//pubsub.googleapis.com/{in_uri(topic)}"
 
 
 def plan_event(

@@ -36,6 +36,7 @@ def settings_of(spec: Node, problems: Problems) -> Settings:
         "filters": tuple(_filter(node) for node in spec.nodes("eventFilters")),
         "expression": spec.text("expression"),
         "channel": spec.text("channel"),
+        "transport": with_topic(spec.text("transportTopic")),
         "destination": _destination(spec.node("destination"), problems),
         "service_account": spec.text("serviceAccount"),
         "content_type": spec.text("eventDataContentType") or default.content_type,

@@ -97,7 +97,7 @@ class _Table:
             raise invalid("resourceVersion", "it is not a whole number")
         return await self._written(
             lambda: self._triggers.update(
-                scope, name, lambda old: replace(old, **settings), version=version
+                scope, name, lambda old: _changed(old, settings), version=version
             )
         )
 
@@ -134,6 +134,14 @@ class _Table:
 
     def _named(self, call: Call) -> tuple[Scope, str]:
         return self._where.scope(call.params), call.params["trigger"]
+
+
+def _changed(old: EventTrigger, settings: Settings) -> EventTrigger:
+    """What was made in Pub/Sub for a trigger stays as long as its topic does."""
+    new = replace(old, **settings)
+    if new.transport.topic == (old.transport.topic if old.transport.own_topic else ""):
+        return replace(new, transport=old.transport)
+    return new
 
 
 def _settings(body: Document, scope: Scope) -> Settings:

@@ -57,6 +57,7 @@ def settings_document(trigger: EventTrigger) -> Document:
         "eventFilters": [_filter(one) for one in trigger.filters],
         "expression": trigger.expression,
         "channel": trigger.channel,
+        "transportTopic": trigger.transport.topic if trigger.transport.own_topic else "",
         "destination": _destination(trigger.destination),
         "serviceAccount": trigger.service_account,
         "eventDataContentType": trigger.content_type,
