@@ -99,7 +99,8 @@ class Method:
 
     A ``raw`` method reads its request itself: headers and body are handed over as they came, of
     whatever content type, and a client that leaves does not break it off. Its callers may show
-    their token as ``?access_token=``, too, as senders of webhooks do.
+    their token as ``?access_token=``, too, as senders of webhooks do. ``most_body`` bounds its body
+    in bytes where that is not the bound of the face.
     """
 
     name: str
@@ -115,6 +116,7 @@ class Method:
     about: Callable[[Call], str] | None = None
     open: bool = False
     raw: bool = False
+    most_body: int = 0
 
 
 Message = Any

@@ -12,15 +12,21 @@ from jobrunner.calls import Method
 from jobrunner.errors import UsageError
 from jobrunner.service.parts import Ground
 from jobrunner.service.places import Places
+from jobrunner.service.tokens import Tokens
 from triggers.api.deliveries import delivery_methods
 from triggers.api.events.ingress import ingress_methods
 from triggers.api.events.paths import Where
 from triggers.api.events.rooms import own_methods
+from triggers.api.push.ingress import Intakes, push_methods
+from triggers.api.push.proving import Prover
 from triggers.api.queues.methods import queue_methods
 from triggers.api.scheduler.methods import scheduler_methods
 from triggers.api.schedules.methods import schedule_methods
+from triggers.api.subscriptions.methods import subscription_methods
 from triggers.api.tasks.methods import tasks_methods
+from triggers.core.subscriptions import TokenKeys
 from triggers.ports import DeliveryStore
+from triggers.senders.keyring import Keyring, PublishedKeys
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.channel_names import ChannelNames
@@ -37,6 +43,8 @@ from triggers.service.schedules_turns import Turns
 from triggers.service.services import resolver
 from triggers.service.settling import Settlements
 from triggers.service.subscriptions import Subscriptions
+from triggers.sources.google_keys import GOOGLE_KEYS, FetchedKeys, fetcher
+from triggers.sources.id_tokens import PublicKeys, Verifier
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
     Declared,
@@ -170,6 +178,36 @@ def event_routes(ground: Ground) -> Sequence[Method]:
     )
     taken = ingress_methods(layer.events, channels, where, parts.commit, parts.clock, look)
     return [*taken, *own]
+
+
+def subscription_routes(ground: Ground) -> Sequence[Method]:
+    """Reads the environment; raises UsageError naming the variable and the allowed form."""
+    layer, parts = layer_of(ground), ground.parts
+    tokens = Tokens(parts.service.store, parts.machine, parts.ids, actor="")
+    prover = Prover(_verifier(ground), ground.admit, tokens.living, parts.machine)
+    intakes = Intakes(
+        layer.subscriptions,
+        layer.settlements,
+        prover,
+        parts.commit,
+        parts.clock,
+        parts.ids,
+        layer.dispatcher.look,
+    )
+    ours = subscription_methods(
+        layer.subscriptions, parts.service, parts.commit, parts.default, ground.url
+    )
+    return [*push_methods(intakes), *ours]
+
+
+def _verifier(ground: Ground) -> Verifier:
+    options, machine = from_environment(os.environ), ground.parts.machine
+    google = FetchedKeys(
+        options.google_keys or GOOGLE_KEYS, machine, fetcher(options.ca_file, options.proxy)
+    )
+    ours = PublishedKeys(Keyring(ground.home, machine))
+    keys: dict[TokenKeys, PublicKeys] = {TokenKeys.GOOGLE: google, TokenKeys.OURS: ours}
+    return Verifier(keys, options.issuer or ground.url, machine)
 
 
 async def tick(ground: Ground) -> None:

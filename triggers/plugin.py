@@ -8,6 +8,7 @@ plugin = Plugin(
         "triggers.api.keys:methods",
         "triggers.app:delivery_routes",
         "triggers.app:schedule_routes",
+        "triggers.app:subscription_routes",
         "triggers.app:queue_routes",
         "triggers.app:task_routes",
         "triggers.app:event_routes",

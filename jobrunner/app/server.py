@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobrunner import __version__
 from jobrunner.api.clock import methods as clock_methods
-from jobrunner.api.http.guard import check_exposure
+from jobrunner.api.http.guard import check_exposure, is_loopback
 from jobrunner.app import faces, plugged
 from jobrunner.app.doors import Doors
 from jobrunner.app.engines import EngineWatch
@@ -170,7 +170,15 @@ class Server:
         tokens = Authenticator(app.store, app.machine)
         key = serverfile.kept_key(settings.home) or serverfile.new_key()
         doors = Doors(tokens, settings.user, key, self._options.insecure)
-        ground = Ground(parts, app.store.database, app.owner, settings.home, self._endpoint())
+        loopback = is_loopback(self._options.host)
+        ground = Ground(
+            parts,
+            app.store.database,
+            app.owner,
+            settings.home,
+            self._endpoint(),
+            lambda token: doors(token, loopback),
+        )
         found = plugged.plugins()
         methods = [
             *faces.all_methods(parts),

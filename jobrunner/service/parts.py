@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from jobrunner.calls import Principal
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import Database
 from jobrunner.ports import Clock, Commit, Ids, MachineClock, Runner
@@ -31,6 +33,11 @@ class Parts:
     apart: Commit | None = None
 
 
+def nobody(token: str | None) -> Principal | None:
+    """Lets nobody in."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What a plug-in stands on: its tables of methods and its loops are functions of this.
@@ -38,7 +45,9 @@ class Ground:
     ``database`` is the one that the store of ``parts`` works on: a plug-in keeps tables and
     migrations of its own there, and inside ``parts.commit`` both write in one transaction.
     ``owner`` names this runner (:mod:`jobrunner.lib.identity`); ``home`` is an absolute directory;
-    ``url`` is where the server answers.
+    ``url`` is where the server answers. ``admit`` says who calls an open method, by the bearer
+    token or without one, as the face does for others; ``None`` for a stranger. It raises StoreFault
+    where tokens cannot be looked up.
     """
 
     parts: Parts
@@ -46,3 +55,4 @@ class Ground:
     owner: str
     home: str
     url: str
+    admit: Callable[[str | None], Principal | None] = nobody

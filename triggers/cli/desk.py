@@ -245,6 +245,19 @@ def _events(bench: Bench) -> Sequence[Method]:
     )
 
 
+def _subscriptions(bench: Bench) -> Sequence[Method]:
+    from jobrunner.lib.clock import SystemClock
+    from triggers.api.subscriptions.methods import subscription_methods
+    from triggers.service.subscriptions import Subscriptions
+    from triggers.store import open_declared, open_deliveries
+
+    deliveries, declared = open_deliveries(bench.database), open_declared(bench.database)
+    use_cases = Subscriptions(
+        declared.subscriptions, deliveries, bench.clock, SystemClock(), bench.ids
+    )
+    return subscription_methods(use_cases, bench.service, bench.commit, bench.scope)
+
+
 _ROOMS: Mapping[str, Callable[[Bench], Sequence[Method]]] = {
     "deliveries": _deliveries,
     "event-triggers": _events,
@@ -252,4 +265,5 @@ _ROOMS: Mapping[str, Callable[[Bench], Sequence[Method]]] = {
     "queues": _queues,
     "schedules": _schedules,
     "services": _events,
+    "subscriptions": _subscriptions,
 }

@@ -80,13 +80,13 @@ def check_subscription(subscription: Subscription) -> None:
         problems.add("enableMessageOrdering", problem)
     if subscription.token is not None:
         if pull:
-            problems.add("pushConfig.oidcToken", "nobody signs what we pull")
+            problems.add("senderToken", "nobody signs what we pull")
         email = subscription.token.email
         if email and not _ACCOUNT.fullmatch(email):
-            where = "pushConfig.oidcToken.serviceAccountEmail"
+            where = "senderToken.serviceAccountEmail"
             problems.add(where, f"'{show(email)}' is not an e-mail address")
     if pull and subscription.secret_hash:
-        problems.add("push-token", "nobody shows a token for what we pull")
+        problems.add("pushToken", "nobody shows a token for what we pull")
     if not 1 <= subscription.backlog <= MAX_BACKLOG:
         problems.add("backlog", f"{subscription.backlog} is not from 1 to {MAX_BACKLOG}")
     check_labels(problems, "labels", subscription.labels)
@@ -158,12 +158,7 @@ def _check_subscription_target(problems: Problems, subscription: Subscription) -
     if isinstance(target, HttpTarget):
         # A push is bound by its own deadline, which is shorter than any of a schedule.
         target = replace(target, deadline=180.0)
-    try:
-        check_target(target)
-    except InvalidSpec as error:
-        for violation in error.violations:
-            field = violation.field.replace("httpTarget.uri", "pushConfig.pushEndpoint")
-            problems.add(field, violation.message)
+    _gather(problems, lambda: check_target(target))
     if isinstance(target, JobTarget):
         _gather(problems, partial(check_templates, target.overrides))
     if not MIN_ACK_DEADLINE <= subscription.ack_deadline <= MAX_ACK_DEADLINE:

@@ -75,6 +75,16 @@ class SigningKey:
         return self.key.sign(text, PKCS1v15(), SHA256())
 
 
+class PublishedKeys:
+    """What a receiver of our tokens finds; see :class:`triggers.sources.id_tokens.PublicKeys`."""
+
+    def __init__(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+
+    async def find(self, kid: str) -> RSAPublicKey | None:
+        return next((one.key for one in self._keyring.public() if one.kid == kid), None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     name: str

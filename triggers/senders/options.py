@@ -24,19 +24,20 @@ class SenderOptions:
     """``ca_file`` is trusted beside the system's authorities. ``proxy`` carries the calls of every
     target that names none itself; it is the owner's choice and not subject to ``reach``.
     ``issuer`` is the URL that tokens name and receivers find the keys under, empty for the
-    server's own."""
+    server's own. ``google_keys`` is where the keys are that Google signs with, empty for Google."""
 
     reach: Reach = field(default_factory=Reach)
     ca_file: str | None = None
     proxy: str | None = None
     tokens: TokenKind = TokenKind.LOCAL
     issuer: str = ""
+    google_keys: str = ""
 
 
 def from_environment(env: Mapping[str, str]) -> SenderOptions:
     """From ``JOBRUNNER_TARGETS_ALLOW``, ``JOBRUNNER_TARGETS_DENY``, ``JOBRUNNER_TARGETS_CA_FILE``,
-    ``JOBRUNNER_TARGETS_PROXY``, ``JOBRUNNER_TOKENS`` and ``JOBRUNNER_ISSUER``. Raises UsageError
-    naming the variable and the allowed form."""
+    ``JOBRUNNER_TARGETS_PROXY``, ``JOBRUNNER_TOKENS``, ``JOBRUNNER_ISSUER`` and
+    ``JOBRUNNER_GOOGLE_KEYS``. Raises UsageError naming the variable and the allowed form."""
     allow = env.get("JOBRUNNER_TARGETS_ALLOW", "").strip()
     return SenderOptions(
         reach=Reach(
@@ -47,6 +48,7 @@ def from_environment(env: Mapping[str, str]) -> SenderOptions:
         proxy=_url(env, "JOBRUNNER_TARGETS_PROXY", ("http",)) or None,
         tokens=_kind(env.get("JOBRUNNER_TOKENS") or TokenKind.LOCAL),
         issuer=_url(env, "JOBRUNNER_ISSUER", ("http", "https")).rstrip("/"),
+        google_keys=_url(env, "JOBRUNNER_GOOGLE_KEYS", ("http", "https")),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from jobrunner.api.audit import NOBODY, Audit, no_audit, record
@@ -213,7 +213,10 @@ class Application:
         body, raw = None, None
         if visit.verb in WITH_BODY:
             if method.raw:
-                data = await read_bytes(headers, receive, self._limits)
+                limits = self._limits
+                if method.most_body:
+                    limits = replace(limits, body=method.most_body)
+                data = await read_bytes(headers, receive, limits)
                 raw = Raw(tuple(scope["headers"]), data)
             else:
                 body = await read_body(headers, receive, self._limits)

@@ -75,10 +75,10 @@ def test_all_that_is_wrong_with_a_subscription_is_said_at_once() -> None:
     with pytest.raises(InvalidSpec) as caught:
         check_subscription(wrong)
     assert set(fields(caught.value)) == {
-        "name", "topic", "pushConfig.pushEndpoint", "retryPolicy.minimumBackoff",
+        "name", "topic", "httpTarget.uri", "retryPolicy.minimumBackoff",
         "deadLetterPolicy.maxDeliveryAttempts", "messageRetentionDuration",
         "deadLetterPolicy.deadLetterTopic", "enableExactlyOnceDelivery", "enableMessageOrdering",
-        "ackDeadlineSeconds", "filter", "pushConfig.oidcToken.serviceAccountEmail", "backlog",
+        "ackDeadlineSeconds", "filter", "senderToken.serviceAccountEmail", "backlog",
     }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def test_to_pull_takes_a_topic_or_a_subscription_and_no_secret() -> None:
     pull = replace(SUBSCRIPTION, intake=Intake.PULL, topic="", secret_hash="00" * 32)
     with pytest.raises(InvalidSpec) as caught:
         check_subscription(pull)
-    assert fields(caught.value) == ["topic", "push-token"]
+    assert fields(caught.value) == ["topic", "pushToken"]
     check_subscription(
         replace(pull, pubsub_subscription="projects/p/subscriptions/sub", secret_hash="")
     )

@@ -1,0 +1,51 @@
+"""``jobrunner serve`` with parts of the push ingress left out.
+
+    python push_server.py OPTION...
+
+Everything is the product's. With ``HOLD`` in the environment nothing is sent on; with ``FORGET``
+what comes in is read, answered and stored nowhere: the same server without a database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+from jobrunner.cli.main import main
+from jobrunner.service.commit import GroupCommit
+from triggers.core.events import PubsubMessage
+from triggers.core.subscriptions import Subscription
+from triggers.service.dispatch import Dispatcher
+from triggers.service.subscriptions import Result, Subscriptions, Taken
+
+
+async def held(self: Dispatcher) -> None:
+    await asyncio.Event().wait()
+
+
+def taken(
+    self: Subscriptions, subscription: Subscription, message: PubsubMessage, now: float
+) -> Taken:
+    return Taken(Result.AGAIN)
+
+
+def forget() -> None:
+    grouped = GroupCommit.__call__
+
+    async def commit(self: GroupCommit, work: Callable[[], Any]) -> Any:
+        if getattr(work, "__qualname__", "").startswith("_Ingress"):
+            return work()
+        return await grouped(self, work)
+
+    Subscriptions.accept = taken  # type: ignore[method-assign]
+    GroupCommit.__call__ = commit  # type: ignore[method-assign, assignment]
+
+
+if __name__ == "__main__":
+    if os.environ.get("HOLD"):
+        Dispatcher.run = held  # type: ignore[method-assign]
+    if os.environ.get("FORGET"):
+        forget()
+    main()

@@ -1,0 +1,1 @@
+"""The push ingress: requests of Pub/Sub, and who may send them."""

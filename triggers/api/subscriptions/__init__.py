@@ -1,0 +1,1 @@
+"""Subscriptions: documents and methods of our own API."""

@@ -1,0 +1,226 @@
+"""``/jobrunner/v1/subscriptions``. Project and region come in the query, or in the body of one that
+is to be made; the server's own where they are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.core.documents import Node
+from jobrunner.core.params import invalid, page_after, page_size, page_token
+from jobrunner.core.problems import Problems
+from jobrunner.core.records import Scope
+from jobrunner.errors import InvalidSpec
+from jobrunner.ports import Commit, Page
+from jobrunner.service import Service
+from jobrunner.service.places import Places, region
+from triggers.api.push.proving import secret_hash
+from triggers.api.subscriptions.reading import (
+    NEW,
+    OUTPUT,
+    Settings,
+    in_scope,
+    push_token_of,
+    settings_of,
+)
+from triggers.api.subscriptions.writing import Document, subscription_document
+from triggers.core.records import JobTarget
+from triggers.core.subscriptions import Subscription
+from triggers.service.subscriptions import Subscriptions
+
+PATH = "/jobrunner/v1/subscriptions"
+ONE = f"{PATH}/{{subscription}}"
+_PLACE = ("project", "region")
+_PAGE = ("pageSize", "pageToken")
+
+
+def subscription_methods(
+    subscriptions: Subscriptions,
+    service: Service,
+    commit: Commit,
+    default: Scope,
+    url: str = "",
+) -> Sequence[Method]:
+    """``url`` is where the server answers, empty where none does."""
+    table = _Table(subscriptions, service, commit, default, url)
+
+    def method(
+        name: str,
+        verb: str,
+        path: str,
+        handler: Handler,
+        role: Role,
+        summary: str,
+        query: tuple[str, ...] = (),
+    ) -> Method:
+        changes = role is not Role.VIEWER
+        return Method(
+            f"jobrunner.subscriptions.{name}", verb, path, handler, role, changes=changes,
+            summary=summary, query=(*_PLACE, *query), about=table.about if changes else None,
+        )  # fmt: skip
+
+    return [
+        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists subscriptions by name", _PAGE),
+        method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a subscription"),
+        method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a subscription"),
+        method("replace", "PUT", ONE, table.replace, Role.ADMIN, "Makes it what it says"),
+        method("delete", "DELETE", ONE, table.delete, Role.ADMIN, "Removes a subscription"),
+        method("pause", "POST", f"{ONE}:pause", table.pause, Role.ADMIN, "Takes in nothing more"),
+        method("resume", "POST", f"{ONE}:resume", table.resume, Role.ADMIN, "Takes in again"),
+    ]
+
+
+class _Table:
+    def __init__(
+        self,
+        subscriptions: Subscriptions,
+        service: Service,
+        commit: Commit,
+        default: Scope,
+        url: str,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._service = service
+        self._places = Places(service.store)
+        self._commit = commit
+        self._default = default
+        self._url = url
+
+    async def list(self, call: Call) -> Answer:
+        scope = self._scope(call.params)
+        bound = ("subscriptions", *scope)
+        after, size = page_after(call.params, *bound), page_size(call.params)
+        found = self._subscriptions.listing(*scope, page=Page(size + 1, after))
+        shown = [
+            subscription_document(one, url=self._url, alone=self._alone(one))
+            for one in found[:size]
+        ]
+        answer: Document = {"subscriptions": shown}
+        if len(found) > size:
+            last = found[size - 1]
+            answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{last.name}", *bound)
+        return Answer(answer)
+
+    async def get(self, call: Call) -> Answer:
+        return Answer(self._document(self._subscriptions.get(*self._named(call))))
+
+    async def create(self, call: Call) -> Answer:
+        """Project and region of the body win over those of the query."""
+        body = _body(call)
+        named = {key: body[key] for key in _PLACE if isinstance(body.get(key), str)}
+        scope = self._scope({**call.params, **named})
+        name = body.get("name")
+        settings, token = _settings(body, scope)
+        self._check_job(settings)
+        wanted = replace(
+            NEW,
+            project=scope.project,
+            region=scope.region,
+            name=name if isinstance(name, str) else "",
+            secret_hash=secret_hash(token) if token else "",
+            **settings,
+        )
+        return await self._written(partial(self._subscriptions.create, wanted))
+
+    async def replace(self, call: Call) -> Answer:
+        """With a ``resourceVersion`` only if nobody has changed it since. A push token that is not
+        said stays."""
+        body = _body(call)
+        scope, name = self._named(call)
+        (settings, token), version = _settings(body, scope), body.get("resourceVersion")
+        if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+            raise invalid("resourceVersion", "it is not a whole number")
+        self._check_job(settings)
+        if token is not None:
+            settings["secret_hash"] = secret_hash(token) if token else ""
+
+        def change(old: Subscription) -> Subscription:
+            return replace(old, **settings)
+
+        return await self._written(
+            lambda: self._subscriptions.update(scope, name, change, version=version)
+        )
+
+    async def delete(self, call: Call) -> Answer:
+        scope, name = self._named(call)
+        await self._commit(lambda: self._subscriptions.delete(scope, name))
+        self._subscriptions.forget()
+        return Answer({})
+
+    async def pause(self, call: Call) -> Answer:
+        return await self._written(partial(self._subscriptions.pause, *self._named(call)))
+
+    async def resume(self, call: Call) -> Answer:
+        return await self._written(partial(self._subscriptions.resume, *self._named(call)))
+
+    def about(self, call: Call) -> str:
+        """As far as it can be told before anything was looked at."""
+        body = call.body if isinstance(call.body, dict) else {}
+        making = "subscription" not in call.params
+        name = body.get("name") if making else call.params["subscription"]
+        if not isinstance(name, str) or not name:
+            return ""
+        where = {**call.params, **(body if making else {})}
+        place = [where.get(key) or value for key, value in zip(_PLACE, self._default, strict=True)]
+        project, location = (_shown(str(one)[:63]) for one in place)
+        return f"projects/{project}/locations/{location}/subscriptions/{_shown(name[:255])}"
+
+    # ------------------------------------------------------------ parts
+
+    async def _written(self, work: Callable[[], Subscription]) -> Answer:
+        subscription = await self._commit(work)
+        self._subscriptions.forget()
+        return Answer(self._document(subscription))
+
+    def _document(self, subscription: Subscription) -> Document:
+        return subscription_document(
+            subscription,
+            url=self._url,
+            alone=self._alone(subscription),
+            counts=self._subscriptions.counts(subscription),
+            backlog=self._subscriptions.backlog(subscription),
+        )
+
+    def _alone(self, subscription: Subscription) -> bool:
+        return len(self._subscriptions.store.named(subscription.name)) < 2
+
+    def _check_job(self, settings: Settings) -> None:
+        """Raises NotFound for a job that is not there."""
+        target = settings["target"]
+        if isinstance(target, JobTarget) and target.job:
+            self._service.jobs.get(Scope(target.project, target.region), target.job)
+
+    def _scope(self, params: Any) -> Scope:
+        return Scope(
+            self._places.project(params.get("project") or self._default.project),
+            region(params.get("region") or self._default.region),
+        )
+
+    def _named(self, call: Call) -> tuple[Scope, str]:
+        return self._scope(call.params), call.params["subscription"]
+
+
+def _shown(text: str) -> str:
+    return quote(text.encode("utf-8", "replace"), safe="")
+
+
+def _settings(body: Document, scope: Scope) -> tuple[Settings, str | None]:
+    problems = Problems()
+    node = Node(body, "", problems)
+    node.skip("name", "resourceVersion", *_PLACE, *OUTPUT)
+    settings = settings_of(node, problems)
+    token = push_token_of(node, problems)
+    node.end()
+    if problems.violations:
+        raise InvalidSpec(problems.violations)
+    return in_scope(settings, scope), token
+
+
+def _body(call: Call) -> Document:
+    if not isinstance(call.body, dict):
+        raise invalid("body", "it is missing; allowed: an object")
+    return call.body
