@@ -30,6 +30,7 @@ from triggers.senders.keyring import Keyring, PublishedKeys
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.channel_names import ChannelNames
+from triggers.service.consuming import Counter, subscriptions_to_pull, triggers_to_pull
 from triggers.service.dead_letters import DeadLetters
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
@@ -45,6 +46,8 @@ from triggers.service.settling import Settlements
 from triggers.service.subscriptions import Subscriptions
 from triggers.sources.google_keys import GOOGLE_KEYS, FetchedKeys, fetcher
 from triggers.sources.id_tokens import PublicKeys, Verifier
+from triggers.sources.pubsub_link import EMULATOR
+from triggers.sources.pull import Consumers, Puller
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
     Declared,
@@ -75,6 +78,7 @@ class Layer:
     event_triggers: EventTriggers
     subscriptions: Subscriptions
     settlements: Settlements
+    puller: Puller
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -124,9 +128,16 @@ def _make(ground: Ground) -> Layer:
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
+    desk = Counter(parts.apart or parts.commit, clock, parts.ids, store, dispatcher.look)
+    consumers: list[Consumers] = [
+        lambda: subscriptions_to_pull(declared.subscriptions, subscriptions, settlements, desk)
+    ]
+    if os.environ.get(EMULATOR):
+        # Only there the topics and subscriptions that triggers name are really made.
+        consumers.append(lambda: triggers_to_pull(declared.triggers, events, desk))
     return Layer(
         store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
-        subscriptions, settlements,
+        subscriptions, settlements, Puller(consumers),
     )  # fmt: skip
 
 
@@ -213,6 +224,11 @@ def _verifier(ground: Ground) -> Verifier:
 async def tick(ground: Ground) -> None:
     """Opens what schedules have due, until it is cancelled."""
     await layer_of(ground).ticker.run()
+
+
+async def pull(ground: Ground) -> None:
+    """Consumes subscriptions of Pub/Sub, until it is cancelled."""
+    await layer_of(ground).puller.run()
 
 
 async def dispatch(ground: Ground) -> None:

@@ -7,14 +7,15 @@ Unix seconds (float, UTC).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from jobrunner.core.records import Scope
 from jobrunner.ports import Page
 from triggers.core.event_triggers import Channel, EventTrigger, ServiceAddress
-from triggers.core.events import CloudEvent
+from triggers.core.events import CloudEvent, PubsubMessage
 from triggers.core.subscriptions import Intake, Subscription
 
 
@@ -189,4 +190,56 @@ class EventLog(Protocol):
 
     def get(self, position: int) -> Logged:
         """Raises NotFound."""
+        ...
+
+
+# ---------------------------------------------------------------- what is consumed
+
+
+@dataclass(frozen=True, slots=True)
+class PubsubSource:
+    """A subscription of Pub/Sub that is consumed, and how it is made where it is missing and may be
+    made. ``subscription``, ``topic`` and ``dead_letter_topic`` are full names, the last two may be
+    empty. ``min_backoff`` is ``None`` without a retry policy, ``max_delivery_attempts`` without a
+    dead-letter policy. Durations are seconds."""
+
+    subscription: str
+    topic: str = ""
+    filter: str = ""
+    ack_deadline: float = 10.0
+    ordered: bool = False
+    exactly_once: bool = False
+    min_backoff: float | None = None
+    max_backoff: float = 600.0
+    max_delivery_attempts: int | None = None
+    dead_letter_topic: str = ""
+
+
+class Response(StrEnum):
+    """What Pub/Sub is told of a message."""
+
+    ACKNOWLEDGE = "acknowledge"
+    REFUSE = "refuse"
+    """It is to come again, after a pause."""
+    LATER = "later"
+    """Nothing yet: it is kept, and offered again with what came after it."""
+
+
+class Consumer(Protocol):
+    """Takes in the messages of one subscription of Pub/Sub."""
+
+    @property
+    def key(self) -> str:
+        """Another one is another consumer: whatever changes it makes a new key."""
+        ...
+
+    @property
+    def source(self) -> PubsubSource: ...
+
+    async def take(
+        self, messages: Sequence[PubsubMessage]
+    ) -> Sequence[Response | Awaitable[Response]]:
+        """One for each, in their order; what can only be said later may be awaited for as long as
+        it lasts. ``delivery_attempt`` is what Pub/Sub says. Raises JobrunnerError; then nothing of
+        it was written, and all are offered again."""
         ...

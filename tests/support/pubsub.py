@@ -70,8 +70,9 @@ class PubsubEmulator:
             publisher.transport.close()
         return topic
 
-    def pull(self, name: str, patience: float = 30.0) -> list[Any]:
-        """The messages that have come, acknowledged; none after ``patience`` seconds without."""
+    def pull(self, name: str, patience: float = 30.0, *, keep: bool = False) -> list[Any]:
+        """The messages that have come, acknowledged; none after ``patience`` seconds without. With
+        ``keep`` they are given back instead."""
         from google.api_core.exceptions import DeadlineExceeded
         from google.cloud import pubsub_v1
 
@@ -86,7 +87,12 @@ class PubsubEmulator:
             received = list(answer.received_messages)
             if received:
                 ids = [one.ack_id for one in received]
-                subscriber.acknowledge(subscription=path, ack_ids=ids)
+                if keep:
+                    subscriber.modify_ack_deadline(
+                        subscription=path, ack_ids=ids, ack_deadline_seconds=0
+                    )
+                else:
+                    subscriber.acknowledge(subscription=path, ack_ids=ids)
         return [one.message for one in received]
 
     @contextlib.contextmanager

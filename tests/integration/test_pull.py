@@ -1,0 +1,244 @@
+"""Subscriptions that are pulled: Google's emulator, its client, a real server, a real service."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.components import require
+from tests.support.pubsub import PROJECT, PubsubEmulator, pubsub_emulator
+from tests.support.pulling import Publisher, Pulls, Sink, a_sink, topic
+from tests.support.receiver import eventually
+from tests.support.served import Served, answering, start
+from triggers.core.records import JobTarget, PushRetry
+from triggers.core.subscriptions import AckPolicy, SubscriptionState
+
+QUICK = PushRetry(min_backoff=0.1, max_backoff=0.2)
+FINISHED: dict[str, Any] = {"ack": AckPolicy.FINISHED, "ack_deadline": 10.0}
+
+
+class Stage:
+    """One emulator, one server, one service; each test has a topic of its own."""
+
+    def __init__(self, home: Path, emulator: PubsubEmulator, sink: Sink) -> None:
+        self.home, self.emulator, self.sink = home, emulator, sink
+        self.port: int | None = None
+        self.server = self.serve()
+        self.pulls = Pulls(home, sink)
+        self.publisher = Publisher(emulator.host)
+
+    def serve(self) -> Served:
+        env = {"PUBSUB_EMULATOR_HOST": self.emulator.host}
+        self.server = start(self.home, "--backend", "process", port=self.port, env=env)
+        self.port = self.server.port
+        assert answering(self.server), self.server.said()
+        return self.server
+
+    def kill(self) -> None:
+        os.killpg(self.server.process.pid, signal.SIGKILL)
+        self.server.process.wait()
+
+    def why(self) -> str:
+        return self.server.said()[-3000:]
+
+    def deliveries(self, name: str) -> list[Any]:
+        found: list[Any] = self.server.call(
+            "GET", f"/jobrunner/v1/deliveries?sourceName={name}&source=subscription"
+        )["deliveries"]
+        return found
+
+    def call_state(self, uid: str) -> str:
+        state: str = self.server.call("GET", f"/jobrunner/v1/deliveries/{uid}")["state"]
+        return state
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    require("pubsub")
+    folder = tmp_path_factory.mktemp("pull")
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    with pubsub_emulator(folder) as emulator, a_sink() as sink:
+        one = Stage(home, emulator, sink)
+        try:
+            yield one
+        finally:
+            one.server.stop()
+            one.pulls.close()
+
+
+def names(count: int, prefix: str) -> list[str]:
+    return [f"{prefix}-{number}" for number in range(count)]
+
+
+def test_what_is_published_arrives_as_production_pushes_it(stage: Stage) -> None:
+    stage.pulls.subscribe("plain")
+    sent = names(50, "plain")
+    ids = stage.publisher.send("plain", sent, attributes={"kind": "a"})
+    eventually(lambda: sorted(stage.sink.at("plain")) == sorted(sent), why=stage.why)
+    envelope = stage.sink.envelopes["plain-0"]
+    message = envelope["message"]
+    assert envelope["subscription"] == f"projects/{PROJECT}/subscriptions/plain"
+    assert message["messageId"] == message["message_id"] == ids[0]
+    assert message["publishTime"] == message["publish_time"]
+    assert message["attributes"] == {"kind": "a"}
+    assert "deliveryAttempt" not in envelope
+    assert "orderingKey" not in message
+
+
+def test_what_the_filter_does_not_want_is_acknowledged_and_leads_to_nothing(stage: Stage) -> None:
+    """The emulator keeps filters and applies none."""
+    stage.pulls.subscribe("filtered", filter='attributes.kind = "a"')
+    stage.publisher.send("filtered", ["no-1", "no-2"], attributes={"kind": "b"})
+    stage.publisher.send("filtered", ["yes"], attributes={"kind": "a"})
+    eventually(lambda: stage.sink.at("filtered") == ["yes"], why=stage.why)
+    assert len(stage.deliveries("filtered")) == 1
+    assert stage.emulator.pull("filtered", patience=1.0) == []
+
+
+def test_messages_of_one_key_are_delivered_in_their_order(stage: Stage) -> None:
+    stage.pulls.subscribe("ordered", ordered=True, retry=QUICK)
+    stage.sink.answers["/ordered"] = lambda data, count: (
+        500 if count == 1 and data.endswith("3") else 200
+    )
+    for key in ("a", "b"):
+        stage.publisher.send("ordered", names(12, key), key=key)
+    eventually(lambda: len(stage.sink.at("ordered")) == 24, why=stage.why)
+    for key in ("a", "b"):
+        assert [one for one in stage.sink.at("ordered") if one[0] == key] == names(12, key)
+    assert stage.sink.envelopes["a-0"]["message"]["orderingKey"] == "a"
+
+
+def test_what_pub_sub_sends_again_is_not_delivered_again(stage: Stage) -> None:
+    """It comes again because the server is killed before it has acknowledged."""
+    stage.pulls.subscribe("again", target=JobTarget("again", PROJECT, "us-central1"))
+    stage.server.create("again", "true")
+    stage.publisher.send("again", names(5, "again"))
+    eventually(lambda: len(stage.server.executions("again")) == 5, why=stage.why)
+    stage.kill()
+    stage.serve()
+    stage.publisher.send("again", ["again-5"])
+    eventually(lambda: len(stage.server.executions("again")) == 6, why=stage.why)
+    assert len(stage.deliveries("again")) == 6
+
+
+def test_finished_means_that_pub_sub_sends_what_the_target_refused_again(stage: Stage) -> None:
+    stage.pulls.subscribe("finished", **FINISHED, retry=QUICK)
+    stage.sink.answers["/finished"] = lambda data, count: 200 if count == 3 else 503
+    stage.publisher.send("finished", ["finished-1"])
+    eventually(lambda: stage.sink.at("finished") == ["finished-1"], why=stage.why)
+    # Each try is one delivery with one attempt.
+    found = stage.deliveries("finished")
+    assert [one["attempts"] for one in found] == [1, 1, 1]
+    assert sorted(one["state"] for one in found) == ["DEAD", "DEAD", "DELIVERED"]
+    assert stage.emulator.pull("finished", patience=1.0) == []
+
+
+def test_a_refusal_without_a_retry_policy_is_not_tried_again_at_once(stage: Stage) -> None:
+    stage.pulls.subscribe("slower", **FINISHED)
+    stage.sink.answers["/slower"] = lambda data, count: 503
+    stage.publisher.send("slower", ["slower-1"])
+    eventually(lambda: stage.sink.came["slower-1"] >= 3, why=stage.why)
+    began, before = time.monotonic(), stage.sink.came["slower-1"]
+    eventually(lambda: stage.sink.came["slower-1"] > before, why=stage.why)
+    assert time.monotonic() - began > 0.1
+    assert stage.sink.came["slower-1"] < 8
+    stage.pulls.change("uid-of-slower", state=SubscriptionState.PAUSED)
+
+
+@pytest.mark.parametrize("ack", list(AckPolicy))
+def test_a_message_that_is_refused_too_often_goes_to_the_dead_letter_topic(
+    stage: Stage, ack: AckPolicy
+) -> None:
+    name = f"dead-{ack.value}"
+    stage.emulator.topic(f"letters-{ack.value}")
+    retry = replace(QUICK, max_delivery_attempts=5)
+    letters = topic(f"letters-{ack.value}")
+    stage.pulls.subscribe(name, ack=ack, retry=retry, dead_letter_topic=letters)
+    stage.sink.answers[f"/{name}"] = lambda data, count: 500
+    stage.publisher.send(name, [name], attributes={"kind": "x"})
+    eventually(lambda: stage.sink.came[name] == 5, why=stage.why)
+    assert stage.sink.envelopes[name]["deliveryAttempt"] == 5
+    (letter,) = stage.emulator.pull(f"letters-{ack.value}")
+    attributes = dict(letter.attributes)
+    assert letter.data == name.encode()
+    assert attributes["kind"] == "x"
+    assert attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+    assert attributes["CloudPubSubDeadLetterSourceSubscription"] == name
+    assert attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] == PROJECT
+    assert "CloudPubSubDeadLetterSourceTopicPublishTime" in attributes
+    assert stage.emulator.pull(name, patience=1.0) == []
+
+
+def test_a_paused_subscription_takes_nothing_and_goes_on_when_it_is_resumed(stage: Stage) -> None:
+    made = stage.pulls.subscribe("paused")
+    stage.publisher.send("paused", ["before"])
+    eventually(lambda: stage.sink.at("paused") == ["before"], why=stage.why)
+    stage.pulls.change(made.uid, state=SubscriptionState.PAUSED)
+    sent = ["before"]
+
+    def stays() -> bool:
+        """It takes the server a moment to see what was changed behind its back."""
+        sent.append(f"meanwhile-{len(sent)}")
+        stage.publisher.send("paused", sent[-1:])
+        return bool(stage.emulator.pull("paused", patience=1.0, keep=True))
+
+    eventually(stays, why=stage.why)
+    assert sent[-1] not in stage.sink.at("paused")
+    stage.pulls.change(made.uid, state=SubscriptionState.ACTIVE)
+    eventually(lambda: sorted(stage.sink.at("paused")) == sorted(sent), why=stage.why)
+
+
+def test_more_than_the_backlog_waits_in_pub_sub(stage: Stage) -> None:
+    stage.pulls.subscribe("full", backlog=20)
+    stage.sink.answers["/full"] = lambda data, count: 200 if stage.sink.gate.wait(30) else 500
+    sent = names(100, "full")
+    stage.publisher.send("full", sent)
+    eventually(lambda: len(stage.deliveries("full")) >= 20, why=stage.why)
+    assert len(stage.deliveries("full")) <= 20
+    stage.sink.gate.set()
+    eventually(lambda: sorted(stage.sink.at("full")) == sorted(sent), why=stage.why)
+
+
+def test_nothing_is_lost_when_the_runner_is_killed_with_messages_in_flight(stage: Stage) -> None:
+    for ack in AckPolicy:
+        stage.pulls.subscribe(f"killed-{ack.value}", ack=ack)
+    sent = names(300, "killed")
+    for ack in AckPolicy:
+        name = f"killed-{ack.value}"
+        stage.publisher.send(name, [f"{ack.value}-{one}" for one in sent])
+    for count in (20, 150):
+        eventually(lambda: len(stage.sink.at("killed-durable")) >= count, why=stage.why)  # noqa: B023
+        stage.kill()
+        stage.serve()
+    for ack in AckPolicy:
+        wanted = {f"{ack.value}-{one}" for one in sent}
+        eventually(
+            lambda: set(stage.sink.at(f"killed-{ack.value}")) == wanted,  # noqa: B023
+            60.0,
+            why=stage.why,
+        )
+    path = "/jobrunner/v1/deliveries:count?sourceName=killed-durable"
+    assert stage.server.call("GET", path)["total"] == len(sent)
+
+
+def test_an_emulator_that_was_killed_is_used_again_without_a_restart_of_ours(stage: Stage) -> None:
+    """It has forgotten topics and subscriptions, and numbers from 1 again."""
+    stage.pulls.subscribe("revived", backlog=10_000)
+    before = names(200, "before")
+    stage.publisher.send("revived", before)
+    eventually(lambda: len(stage.sink.at("revived")) >= 10, why=stage.why)
+    stage.emulator.stop()
+    accepted = {one["uid"] for one in stage.deliveries("revived")}
+    stage.emulator.start()
+    after = names(50, "after")
+    stage.publisher.send("revived", after)
+    eventually(lambda: set(after) <= set(stage.sink.at("revived")), 60.0, why=stage.why)
+    eventually(lambda: all(stage.call_state(uid) == "DELIVERED" for uid in accepted), why=stage.why)
