@@ -488,6 +488,15 @@ class Store(Protocol):
         become visible in their order, so a reader that remembers the last one misses none."""
         ...
 
+    def last_change(self) -> int:
+        """The position of the newest entry of the feed, also if that is gone; 0 before the
+        first."""
+        ...
+
+    def change(self, execution: str, sequence: int) -> ExecutionChange | None:
+        """One entry by its identity; ``None`` if there is none, or if it is gone."""
+        ...
+
     def project_number(self, project: str) -> int:
         """The number that stands for a project id; given out at first asking, and kept."""
         ...
@@ -558,6 +567,15 @@ class Store(Protocol):
 
     def list_audit(self, *, page: Page | None = None) -> Sequence[AuditEntry]:
         """Newest first. ``page.after`` is a position as text."""
+        ...
+
+    def audit_after(self, after: int, *, limit: int = 1000) -> Sequence[AuditEntry]:
+        """Entries whose position is above ``after``, in order of position; as with
+        :meth:`changes`, a reader that remembers the last one misses none."""
+        ...
+
+    def last_audit(self) -> int:
+        """The position of the newest entry, also if that is gone; 0 before the first."""
         ...
 
     def prune_audit(self, before: float) -> int: ...

@@ -168,6 +168,19 @@ class Logged:
     position: int = 0
 
 
+class Cursors(Protocol):
+    """How far readers have come in feeds that several runners read."""
+
+    def take(self, name: str) -> int | None:
+        """Inside a transaction, and until that ends: nobody else takes the same. 0 for a new one;
+        ``None`` while another runner has it."""
+        ...
+
+    def put(self, name: str, position: int) -> None:
+        """Of one that was taken in this transaction."""
+        ...
+
+
 class EventLog(Protocol):
     """What has come in of late, bounded: the oldest go when new ones come."""
 

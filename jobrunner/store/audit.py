@@ -14,6 +14,8 @@ from jobrunner.store.rows import AUDIT, clean, columns, marks
 _RESERVE = "UPDATE counters SET value = value + ? WHERE name = 'audit' RETURNING value"
 _INSERT = f"INSERT INTO audit ({columns(AUDIT)}) VALUES ({marks(AUDIT)})"
 _SELECT = f"SELECT {columns(AUDIT)} FROM audit"
+_AFTER = f"{_SELECT} WHERE position > ? ORDER BY position LIMIT ?"
+_LAST = "SELECT value FROM counters WHERE name = 'audit'"
 _PRUNE = "DELETE FROM audit WHERE at < ?"
 
 
@@ -49,6 +51,14 @@ def listing(session: Session, page: Page | None) -> Sequence[AuditEntry]:
     limit, count = tail(page)
     rows = session.execute(f"{_SELECT}{where} ORDER BY position DESC{limit}", (*params, *count))
     return [AuditEntry(*row) for row in rows]
+
+
+def following(session: Session, position: int, limit: int) -> Sequence[AuditEntry]:
+    return [AuditEntry(*row) for row in session.execute(_AFTER, (position, limit))]
+
+
+def last(session: Session) -> int:
+    return int(session.execute(_LAST).fetchall()[0][0])
 
 
 def prune(session: Session, before: float) -> int:

@@ -17,6 +17,8 @@ from jobrunner.store.rows import CHANGE, change_of, columns, marks
 _RESERVE = "UPDATE counters SET value = value + ? WHERE name = 'changes' RETURNING value"
 _INSERT = f"INSERT INTO changes ({columns(CHANGE)}) VALUES ({marks(CHANGE)})"
 _SELECT = f"SELECT {columns(CHANGE)} FROM changes WHERE position > ? ORDER BY position LIMIT ?"
+_LAST = "SELECT value FROM counters WHERE name = 'changes'"
+_ONE = f"SELECT {columns(CHANGE)} FROM changes WHERE execution = ? AND sequence = ?"
 _PRUNE = "DELETE FROM changes WHERE at < ?"
 
 
@@ -48,6 +50,15 @@ def write(session: Session, entries: list[Row]) -> None:
 
 def read(session: Session, after: int, limit: int) -> Sequence[ExecutionChange]:
     return [change_of(row) for row in session.execute(_SELECT, (after, limit))]
+
+
+def last(session: Session) -> int:
+    return int(session.execute(_LAST).fetchall()[0][0])
+
+
+def one(session: Session, execution: str, sequence: int) -> ExecutionChange | None:
+    rows = session.execute(_ONE, (execution, sequence)).fetchall()
+    return change_of(rows[0]) if rows else None
 
 
 def prune(session: Session, before: float) -> int:

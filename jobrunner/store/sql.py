@@ -184,6 +184,12 @@ class SqlStore:
     def changes(self, after: int, *, limit: int = 1000) -> Sequence[ExecutionChange]:
         return self._read(lambda s: feed.read(s, after, limit))
 
+    def last_change(self) -> int:
+        return self._read(feed.last)
+
+    def change(self, execution: str, sequence: int) -> ExecutionChange | None:
+        return self._read(lambda s: feed.one(s, execution, sequence))
+
     def project_number(self, project: str) -> int:
         if project == DEFAULT_PROJECT:
             return DEFAULT_PROJECT_NUMBER
@@ -248,6 +254,12 @@ class SqlStore:
 
     def list_audit(self, *, page: Page | None = None) -> Sequence[AuditEntry]:
         return self._read(lambda s: audit.listing(s, page))
+
+    def audit_after(self, after: int, *, limit: int = 1000) -> Sequence[AuditEntry]:
+        return self._read(lambda s: audit.following(s, after, limit))
+
+    def last_audit(self) -> int:
+        return self._read(audit.last)
 
     def prune_audit(self, before: float) -> int:
         return self._write(lambda s: audit.prune(s, before))

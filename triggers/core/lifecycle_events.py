@@ -42,6 +42,7 @@ _PLURALS = {
     SourceKind.QUEUE: "queues",
     SourceKind.SUBSCRIPTION: "subscriptions",
     SourceKind.EVENT_TRIGGER: "triggers",
+    SourceKind.MANUAL: "manual",
 }
 
 

@@ -66,6 +66,12 @@ class Events:
         that nobody wants to know."""
         return bool(self._triggers.awaiting(event_type, channel))
 
+    def awaited_since(self, event_type: str, channel: str = "") -> float | None:
+        """When the oldest trigger was made that might want events of this type; ``None`` if none
+        does."""
+        found = [one.created_at for one in self._triggers.awaiting(event_type, channel)]
+        return min(found, default=None)
+
     def publish(
         self, events: Iterable[CloudEvent], *, scope: Scope, channel: str = "", now: float
     ) -> Published:

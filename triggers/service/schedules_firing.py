@@ -7,7 +7,7 @@ schedule, so that of several runners one decides and the others find it decided.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
 from math import inf
@@ -49,6 +49,8 @@ SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 _EXECUTION = "execution "
 _REPLAY = "delivery "
 
+MissedWatcher = Callable[[Schedule, Occurrence, float], None]
+
 log = logging.getLogger("jobrunner.schedules")
 
 
@@ -73,8 +75,18 @@ class Firing:
         self._ids = ids
         # Which schedules the work at hand has paused; each work begins anew.
         self._paused: set[str] = set()
+        self._on_missed: MissedWatcher = lambda schedule, occurrence, now: None
         # Uids of executions that replays have started and that are over, for good.
         self._ended: set[str] = set()
+
+    def watch(self, missed: MissedWatcher) -> None:
+        """``missed`` is called inside the transaction that records an occurrence as missed, and may
+        write more; again after a collision. It may not raise but a StoreFault."""
+        self._on_missed = missed
+
+    def missed(self, schedule: Schedule, occurrence: Occurrence, now: float) -> None:
+        """One is recorded as missed in this transaction."""
+        self._on_missed(schedule, occurrence, now)
 
     # ------------------------------------------------------------ the clock
 
@@ -108,6 +120,7 @@ class Firing:
                     created_at=now, settled_at=now,
                 )  # fmt: skip
                 self._schedules.open(missed)
+                self.missed(schedule, missed, now)
         # What was found to have ended may have paused it.
         next_at = None if uid in self._paused else next_opening(schedule, when, found.last)
         self._schedules.advance(uid, found.last, next_at)

@@ -44,6 +44,7 @@ class _Plan:
     occurrence: Draft | None
     delivery: Draft | None
     advance: Advance
+    missed: Occurrence | None = None
 
 
 class Together:
@@ -79,6 +80,9 @@ class Together:
             self._schedules.open_all(occurrences, now)
         if plans:
             self._schedules.advance_all([plan.advance for plan in plans])
+        for plan in plans:
+            if plan.missed is not None:
+                self._firing.missed(plan.armed.schedule, plan.missed, now)
         for uid in alone:
             self._firing.fire(uid, now)
 
@@ -102,7 +106,7 @@ class Together:
         if when is None or found is None or len(found.decisions) > 1:
             return None
         following = next_opening(schedule, when, found.last)
-        occurrence = delivery = None
+        occurrence = delivery = missed = None
         end = now
         for decision in found.decisions:
             key = OccurrenceKey(schedule.uid, decision.at)
@@ -111,7 +115,9 @@ class Together:
                 key, due, OccurrenceState.MISSED, decision.origin, decision.reason,
                 created_at=now, settled_at=now,
             )  # fmt: skip
+            missed = row
             if decision.runs:
+                missed = None
                 opened = self._firing.delivery_of(schedule, when, key, now)
                 delivery = self._deliveries.draft(opened)
                 row = _opened(schedule, row, opened, now)
@@ -120,7 +126,7 @@ class Together:
                 # While it is on time, and until the next one is due, nothing is decided otherwise.
                 end = min(due + ON_TIME, following or inf)
         advance = Advance(schedule.uid, found.last, following)
-        return _Plan(armed, now, end, occurrence, delivery, advance)
+        return _Plan(armed, now, end, occurrence, delivery, advance, missed)
 
     def close(self, ended: Sequence[Ended], now: float) -> None:
         """Closes those whose runs have ended, too, and opens what waits for them."""

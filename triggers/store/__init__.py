@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jobrunner.lib.database import Database
 from triggers.event_ports import (
     ChannelStore,
+    Cursors,
     EventLog,
     EventTriggerStore,
     ServiceBook,
@@ -16,6 +17,7 @@ from triggers.ports import DeliveryStore, PolicyStore, QueueStore, ScheduleStore
 
 __all__ = [
     "Declared",
+    "open_cursors",
     "open_declared",
     "open_deliveries",
     "open_event_log",
@@ -90,6 +92,13 @@ def open_policies(database: Database) -> PolicyStore:
     from triggers.store.policies import SqlPolicies
 
     return SqlPolicies(database)
+
+
+def open_cursors(database: Database) -> Cursors:
+    """How far readers of feeds have come, once :func:`open_deliveries` has seen to the tables."""
+    from triggers.store.cursors import SqlCursors
+
+    return SqlCursors(database)
 
 
 def open_event_log(database: Database) -> EventLog:

@@ -21,7 +21,8 @@ import triggers.store.events_tables
 import triggers.store.policies_tables
 import triggers.store.queues_tables
 import triggers.store.resources_tables
-import triggers.store.schedules_tables  # noqa: F401  (their tables are among those of Base)
+import triggers.store.schedules_tables
+import triggers.store.sources_tables  # noqa: F401  (their tables are among those of Base)
 from jobrunner.errors import StoreFault
 from jobrunner.lib.alchemy import connection, tidy
 from jobrunner.lib.database import Database, Session, connect

@@ -160,5 +160,23 @@ CREATE TABLE event_log (
     document TEXT NOT NULL,
     CONSTRAINT pk_event_log PRIMARY KEY (position)
 );
-INSERT INTO triggers_version VALUES ('0009');
+CREATE TABLE cursors (
+    name TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    CONSTRAINT pk_cursors PRIMARY KEY (name)
+);
+CREATE TABLE bucket_objects (
+    bucket TEXT NOT NULL,
+    name TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    metageneration BIGINT NOT NULL,
+    inode TEXT NOT NULL,
+    size BIGINT NOT NULL,
+    mtime BIGINT NOT NULL,
+    mode BIGINT NOT NULL,
+    md5 TEXT NOT NULL,
+    updated DOUBLE NOT NULL,
+    CONSTRAINT pk_bucket_objects PRIMARY KEY (bucket, name)
+);
+INSERT INTO triggers_version VALUES ('0010');
 COMMIT;
