@@ -36,7 +36,10 @@ from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
 from triggers.service.event_triggers import EventTriggers
 from triggers.service.events import Events
+from triggers.service.feeds import FeedReader
 from triggers.service.keeping import Keeping, KeepingTimes
+from triggers.service.lifecycle import Lifecycle
+from triggers.service.mishaps import Mishaps
 from triggers.service.policies import Policies
 from triggers.service.queues import Queues
 from triggers.service.schedules import Schedules
@@ -51,6 +54,7 @@ from triggers.sources.pull import Consumers, Puller
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
     Declared,
+    open_cursors,
     open_declared,
     open_deliveries,
     open_event_log,
@@ -79,6 +83,7 @@ class Layer:
     subscriptions: Subscriptions
     settlements: Settlements
     puller: Puller
+    feeds: FeedReader
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -128,6 +133,12 @@ def _make(ground: Ground) -> Layer:
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
+    mishaps = Mishaps(events, clock)
+    dispatcher.watch(recorded=mishaps.recorded)
+    schedules.firing.watch(mishaps.missed)
+    lifecycle = Lifecycle(jobs, events, open_cursors(ground.database), store)
+    feeds = FeedReader([lifecycle], parts.commit, clock, dispatcher.look)
+    clock.join(feeds)
     desk = Counter(parts.apart or parts.commit, clock, parts.ids, store, dispatcher.look)
     consumers: list[Consumers] = [
         lambda: subscriptions_to_pull(declared.subscriptions, subscriptions, settlements, desk)
@@ -137,7 +148,7 @@ def _make(ground: Ground) -> Layer:
         consumers.append(lambda: triggers_to_pull(declared.triggers, events, desk))
     return Layer(
         store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
-        subscriptions, settlements, Puller(consumers),
+        subscriptions, settlements, Puller(consumers), feeds,
     )  # fmt: skip
 
 
@@ -229,6 +240,11 @@ async def tick(ground: Ground) -> None:
 async def pull(ground: Ground) -> None:
     """Consumes subscriptions of Pub/Sub, until it is cancelled."""
     await layer_of(ground).puller.run()
+
+
+async def tell(ground: Ground) -> None:
+    """Makes events of what happens here, until it is cancelled."""
+    await layer_of(ground).feeds.run()
 
 
 async def dispatch(ground: Ground) -> None:

@@ -13,6 +13,6 @@ plugin = Plugin(
         "triggers.app:task_routes",
         "triggers.app:event_routes",
     ),
-    loops=("triggers.app:dispatch", "triggers.app:pull", "triggers.app:tick"),
+    loops=("triggers.app:dispatch", "triggers.app:pull", "triggers.app:tick", "triggers.app:tell"),
     rpcs=("triggers.api.scheduler.rpcs:RPCS", "triggers.api.tasks.rpcs:RPCS"),
 )

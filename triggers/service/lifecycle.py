@@ -18,7 +18,7 @@ from triggers.event_ports import Cursors
 from triggers.ports import DeliveryStore
 from triggers.service.crashpoints import crash_point
 from triggers.service.events import Events
-from triggers.service.reading import Read
+from triggers.service.feeds import Read
 from triggers.service.telling import tell
 
 CURSOR = "changes"
@@ -120,8 +120,7 @@ class Lifecycle:
             if created is None:
                 return None
             told = created.data
-            place = (told.get(key, "") for key in ("project", "region", "job", "name"))
-            return _Place(*place, 0)
+            return _Place(told["project"], told["region"], told["job"], told["name"], 0)
         hops = self._hops(found.idempotency_key or "")
         return _Place(found.project, found.region, found.job_name, found.name, hops)
 

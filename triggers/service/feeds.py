@@ -1,6 +1,7 @@
-"""Looks whether our own feeds have grown, and has them read; decides nothing.
+"""Feeds of our own that are read from where the last reader stood, by one runner at a time.
 
-A look is one small read for each feed. What is found is read in transactions of the group commit.
+A look whether they have grown is one small read for each; what is found is read in transactions of
+the group commit, and what is opened there is written with where the reader stands then.
 """
 
 from __future__ import annotations
@@ -9,17 +10,44 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
 
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import Clock, Commit
 from triggers.service.crashpoints import crash_point
-from triggers.service.reading import Feed, Read
 
 POLL_SECONDS = 0.2
 FAULT_SECONDS = 1.0
 """Between two tries to reach a store that is away."""
 
 log = logging.getLogger("jobrunner.events")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """``position`` is where the reader stands now, ``None`` if another runner reads at the
+    moment."""
+
+    position: int | None
+    opened: int = 0
+
+
+class Feed(Protocol):
+    """Something whose entries have positions, which grow and become visible in their order."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        ...
+
+    def last(self) -> int:
+        """The position of the newest entry. Cheap enough to ask for several times a second."""
+        ...
+
+    def read(self, now: float) -> Read:
+        """Inside a transaction: goes on a bit. Raises StoreFault; then nothing was written."""
+        ...
 
 
 class FeedReader:
