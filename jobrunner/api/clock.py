@@ -86,7 +86,7 @@ def _target(body: Document, now: float) -> float:
     if ("by" in body) == ("until" in body):
         raise UsageError("by, until: give exactly one of them, a duration or a time")
     if "until" not in body:
-        target = round(now + (_seconds(body, "by") or 0.0), 6)
+        target = max(now, round(now + (_seconds(body, "by") or 0.0), 6))
     else:
         try:
             target = parse_time(body["until"])

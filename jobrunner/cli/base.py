@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +34,17 @@ class UsageProblem(click.UsageError):
 
 @dataclass
 class State:
-    """What the global options said; they win over the environment."""
+    """What the global options said; they win over the environment, ``env``."""
 
     project: str | None = None
     region: str | None = None
     home: str | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     def settings(self) -> Settings:
         from jobrunner.settings import from_environment
 
-        env = dict(os.environ)
+        env = dict(self.env)
         if self.home is not None:
             env["JOBRUNNER_HOME"] = self.home
         settings = from_environment(env)
@@ -80,13 +81,13 @@ class State:
     def opened(self) -> Iterator[Opened]:
         """The home through its server, or, without one, the program over its store."""
         settings = self.settings()
-        if not may_have_server(settings.home):
+        if not may_have_server(settings.home, self.env):
             with self.app() as app:
                 yield app
             return
         from jobrunner.client.finding import finder
 
-        find = finder(os.environ, settings.home)
+        find = finder(self.env, settings.home)
         if find() is None:
             with self.app() as app:
                 yield app
@@ -105,7 +106,7 @@ class State:
             if not (home.through_server and execution.hidden):
                 yield home, execution
                 return
-        if os.environ.get("JOBRUNNER_ENDPOINT"):
+        if self.env.get("JOBRUNNER_ENDPOINT"):
             from jobrunner.errors import Refused
 
             raise Refused(
@@ -116,11 +117,9 @@ class State:
             yield app, app.service.executions.get(self.scope(), name)
 
 
-def may_have_server(home: str) -> bool:
+def may_have_server(home: str, env: Mapping[str, str] = os.environ) -> bool:
     """Whether it is worth asking: a command line without a server must not pay for looking."""
-    return bool(os.environ.get("JOBRUNNER_ENDPOINT")) or os.path.exists(
-        os.path.join(home, "server.json")
-    )
+    return bool(env.get("JOBRUNNER_ENDPOINT")) or os.path.exists(os.path.join(home, "server.json"))
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:

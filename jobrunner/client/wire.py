@@ -67,8 +67,9 @@ class Wire:
         return self._endpoint
 
     def close(self) -> None:
-        """Whoever waits for a server to come back gives up."""
+        """Whoever waits for a server to come back gives up; this thread's connection is closed."""
         self._closed = True
+        self._forget()
 
     @contextmanager
     def patient(

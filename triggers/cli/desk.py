@@ -7,7 +7,6 @@ room of the API that is to have commands gets a line in ``_ROOMS``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,10 +90,10 @@ def pages(
 @contextmanager
 def desk_of(state: State) -> Iterator[Desk]:
     settings = state.settings()
-    if may_have_server(settings.home):
+    if may_have_server(settings.home, state.env):
         from jobrunner.client.finding import find_server
 
-        endpoint = find_server(os.environ, settings.home)
+        endpoint = find_server(state.env, settings.home)
         if endpoint is not None:
             from jobrunner.client.documents import DocumentClient
 
