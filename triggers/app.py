@@ -34,6 +34,7 @@ from triggers.service.consuming import Counter, subscriptions_to_pull, triggers_
 from triggers.service.dead_letters import DeadLetters
 from triggers.service.deliveries import Deliveries
 from triggers.service.dispatch import Dispatcher, DispatchSettings
+from triggers.service.event_dead_letters import EventDeadLetters
 from triggers.service.event_triggers import EventTriggers
 from triggers.service.events import Events
 from triggers.service.feeds import FeedReader
@@ -133,6 +134,8 @@ def _make(ground: Ground) -> Layer:
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
+    given_up = EventDeadLetters(declared.triggers, store, clock, parts.ids)
+    dispatcher.watch(recorded=given_up.recorded)
     mishaps = Mishaps(events, clock)
     dispatcher.watch(recorded=mishaps.recorded)
     schedules.firing.watch(mishaps.missed)

@@ -71,7 +71,9 @@ POLICY = (
         help="How long it is tried  [default: 24h].",
     ),
     click.option("--dead-letter-topic", metavar="TOPIC", help="Where given-up events go."),
-    click.option("--max-delivery-attempts", type=whole(5, 100), metavar="N", help="Until then."),
+    click.option(
+        "--max-delivery-attempts", type=whole(5, 100), metavar="N", help="Until then [default: 5]."
+    ),
     click.option("--call-deadline", type=DURATION, metavar="DURATION", help="[default: 10m]"),
     click.option("--labels", multiple=True, metavar="K=V,...", help="For people and lists."),
 )  # fmt: skip
@@ -204,16 +206,18 @@ def merged(old: Document, flags: Document, project: str) -> Document:
     ):
         if flags[flag] is not None:
             retry[key] = duration(flags[flag])
-    for flag, key in (
-        ("max_retry_attempts", "maxAttempts"),
-        ("max_delivery_attempts", "maxDeliveryAttempts"),
-    ):
-        if flags[flag] is not None:
-            retry[key] = flags[flag]
+    if flags["max_retry_attempts"] is not None:
+        retry["maxAttempts"] = flags["max_retry_attempts"]
     spec["retryPolicy"] = retry
+    letters = dict(spec.get("deadLetterPolicy") or {})
     if flags["dead_letter_topic"] is not None:
         topic = flags["dead_letter_topic"]
-        spec["deadLetterPolicy"] = {"deadLetterTopic": _topic(topic, project)} if topic else None
+        letters = {**letters, "deadLetterTopic": _topic(topic, project)} if topic else {}
+    if flags["max_delivery_attempts"] is not None:
+        if not letters:
+            raise UsageProblem("--max-delivery-attempts goes with --dead-letter-topic only.")
+        letters["maxDeliveryAttempts"] = flags["max_delivery_attempts"]
+    spec["deadLetterPolicy"] = letters or None
     if flags["transport_topic"] is not None:
         topic = flags["transport_topic"]
         spec["transportTopic"] = _topic(topic, project) if topic else ""

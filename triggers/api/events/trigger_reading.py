@@ -20,6 +20,7 @@ from triggers.core.event_triggers import (
     Transport,
 )
 from triggers.core.records import EventRetry
+from triggers.core.retry import MAX_DELIVERY_ATTEMPTS, MIN_DELIVERY_ATTEMPTS
 
 Settings = dict[str, Any]
 OUTPUT = ("uid", "createdAt", "updatedAt", "conditions", "transport")
@@ -32,6 +33,7 @@ def settings_of(spec: Node, problems: Problems) -> Settings:
     """The fields of a trigger that a document says, defaults included."""
     default = EventTrigger("", "", "", "", (), HttpDestination(""))
     deadline = read_duration(spec, "deadline")
+    topic, most = _dead_letters(spec.node("deadLetterPolicy"))
     found: Settings = {
         "filters": tuple(_filter(node) for node in spec.nodes("eventFilters")),
         "expression": spec.text("expression"),
@@ -40,8 +42,8 @@ def settings_of(spec: Node, problems: Problems) -> Settings:
         "destination": _destination(spec.node("destination"), problems),
         "service_account": spec.text("serviceAccount"),
         "content_type": spec.text("eventDataContentType") or default.content_type,
-        "retry": _retry(spec.node("retryPolicy")),
-        "dead_letter_topic": _dead_letters(spec.node("deadLetterPolicy")),
+        "retry": _retry(spec.node("retryPolicy"), most),
+        "dead_letter_topic": topic,
         "deadline": default.deadline if deadline is None else deadline,
         "labels": spec.text_map("labels"),
     }
@@ -88,7 +90,7 @@ def _cloud_run(node: Node, problems: Problems) -> Destination:
     return JobDestination(target.job, target.project, target.region, target.overrides, target.ack)
 
 
-def _retry(node: Node) -> EventRetry:
+def _retry(node: Node, most: int | None) -> EventRetry:
     default = EventRetry()
 
     def seconds(key: str, otherwise: float) -> float:
@@ -99,14 +101,20 @@ def _retry(node: Node) -> EventRetry:
         min_backoff=seconds("minBackoff", default.min_backoff),
         max_backoff=seconds("maxBackoff", default.max_backoff),
         max_attempts=node.whole("maxAttempts"),
-        max_delivery_attempts=node.whole("maxDeliveryAttempts"),
+        max_delivery_attempts=most,
         lifetime=seconds("lifetime", default.lifetime),
     )
     node.end()
     return policy
 
 
-def _dead_letters(node: Node) -> str:
-    topic = node.text("deadLetterTopic")
+def _dead_letters(node: Node) -> tuple[str, int | None]:
+    """The topic, and after how many attempts."""
+    topic, most = node.text("deadLetterTopic"), node.whole("maxDeliveryAttempts")
     node.end()
-    return topic
+    if most is not None and not MIN_DELIVERY_ATTEMPTS <= most <= MAX_DELIVERY_ATTEMPTS:
+        form = f"from {MIN_DELIVERY_ATTEMPTS} to {MAX_DELIVERY_ATTEMPTS}"
+        node.problems.add(node.at("maxDeliveryAttempts"), f"{most} is not {form}")
+    if not topic:
+        return "", None
+    return topic, MIN_DELIVERY_ATTEMPTS if most is None else most

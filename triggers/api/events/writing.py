@@ -65,11 +65,15 @@ def settings_document(trigger: EventTrigger) -> Document:
             "maxAttempts": retry.max_attempts,
             "minBackoff": duration(retry.min_backoff),
             "maxBackoff": duration(retry.max_backoff),
-            "maxDeliveryAttempts": retry.max_delivery_attempts,
             "lifetime": duration(retry.lifetime),
         },
         "deadLetterPolicy": (
-            {"deadLetterTopic": trigger.dead_letter_topic} if trigger.dead_letter_topic else None
+            {
+                "deadLetterTopic": trigger.dead_letter_topic,
+                "maxDeliveryAttempts": retry.max_delivery_attempts,
+            }
+            if trigger.dead_letter_topic
+            else None
         ),
         "deadline": duration(trigger.deadline),
         "labels": dict(trigger.labels),
@@ -78,13 +82,15 @@ def settings_document(trigger: EventTrigger) -> Document:
 
 def logged_document(entry: Logged) -> Document:
     event: Document = json.loads(encode_structured(entry.event))
+    # Half of a surrogate pair is JSON to its sender, and no text that an answer can have.
+    whole = json.dumps(event, ensure_ascii=False).encode("utf-8", "replace")
     return {
         "position": entry.position,
         "time": format_time(entry.at),
         "project": entry.scope.project,
         "region": entry.scope.region,
         "channel": entry.channel,
-        "event": event,
+        "event": json.loads(whole),
         "bytes": entry.size,
         "triggers": [_led(one) for one in entry.led],
     }
