@@ -146,3 +146,9 @@ def test_the_log_keeps_the_attributes_of_a_large_event(database: Database) -> No
     [position] = kept.append([an_entry("1", data=large)])
     found = kept.get(position)
     assert (found.event.id, found.event.data, found.size) == ("1", b"", len(large))
+
+
+def test_the_log_keeps_json_that_others_cannot_read(database: Database) -> None:
+    kept = open_event_log(database)
+    [position] = kept.append([an_entry("1", data=b'{"a":"\\ud800"}')])
+    assert kept.get(position).event.data == b'{"a":"\\ud800"}'

@@ -172,6 +172,19 @@ def test_what_nobody_wants_is_taken_and_kept_in_the_log(server: Served) -> None:
     assert (entry["event"]["id"], entry["triggers"]) == ("1", [])
 
 
+def test_half_of_a_surrogate_pair_in_the_data_reaches_the_receiver_as_it_was(
+    server: Served, receiver: Receiver
+) -> None:
+    kind = "com.example.half"
+    trigger(server, "half", {"httpEndpoint": {"uri": f"{receiver.url}/half"}}, kind)
+    headers = {**BINARY, "ce-type": kind}
+    assert send(server, b'{"a": "\\ud800"}', headers)[0] == 202
+    eventually(lambda: "/half" in receiver.bodies)
+    assert receiver.bodies["/half"] == b'{"a": "\\ud800"}'
+    [entry] = server.call("GET", f"/jobrunner/v1/events?type={kind}")["events"]
+    assert entry["event"]["data"] == {"a": "?"}
+
+
 def test_events_of_a_channel_that_nobody_knows_are_refused(
     server: Served, receiver: Receiver
 ) -> None:

@@ -187,8 +187,14 @@ def _text(place: Place, value: object, where: str) -> str:
         problem = f"{{{{ {place.written} }}}}: the data of the event is binary, not text"
         raise InvalidSpec([Violation(where, problem)])
     if not isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        found = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return found if _is_text(found) else json.dumps(value, separators=(",", ":"))
+    if "\0" in value or not _is_text(value):
         problem = f"{{{{ {place.written} }}}}: it has a character that no argument can have"
         raise InvalidSpec([Violation(where, problem)])
     return value
+
+
+def _is_text(text: str) -> bool:
+    """Without halves of surrogate pairs."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)

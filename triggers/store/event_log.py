@@ -38,7 +38,10 @@ _ONE = f"SELECT {_COLUMNS} FROM event_log WHERE position = ?"
 
 
 class _Document(msgspec.Struct, omit_defaults=True):
-    event: msgspec.Raw
+    """``event`` is JSON within JSON: what a sender has written may be more than others read, half
+    of a surrogate pair for one."""
+
+    event: str
     led: tuple[Led, ...] = ()
     size: int = 0
 
@@ -113,7 +116,7 @@ def _row(entry: Logged) -> tuple[object, ...]:
     if size > KEPT_DATA:
         event = replace(event, data=b"", kind=DataKind.NONE)
     document = msgspec.json.encode(
-        _Document(msgspec.Raw(encode_structured(event)), entry.led, size)
+        _Document(encode_structured(event).decode(), entry.led, size)
     ).decode()
     scope = entry.scope
     return entry.at, scope.project, scope.region, entry.channel, event.type, document
@@ -123,11 +126,11 @@ def _entry(row: Row) -> Logged:
     position, at, project, region, channel, text = row
     read = _decode(_decoder, text)
     scope = Scope(project, region)
-    return Logged(at, scope, channel, _event(bytes(read.event)), read.led, read.size, position)
+    return Logged(at, scope, channel, _event(read.event), read.led, read.size, position)
 
 
-def _event(text: bytes) -> CloudEvent:
+def _event(text: str) -> CloudEvent:
     try:
-        return decode_structured(text.decode())
+        return decode_structured(text)
     except InvalidSpec as error:
         raise unreadable(error.message) from error
