@@ -115,7 +115,8 @@ class EventTrigger:
 
     @property
     def etag(self) -> str:
-        return f'"{self.uid[:8]}-{self.resource_version}"'
+        # The end of a uid: its beginning is the instant, and may be that of the one before.
+        return f'"{self.uid[-12:]}-{self.resource_version}"'
 
     @property
     def event_type(self) -> str:

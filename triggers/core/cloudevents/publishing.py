@@ -34,6 +34,8 @@ from triggers.core.events import (
 from triggers.errors import InvalidEvent
 
 ANY_TYPE = "type.googleapis.com/io.cloudevents.v1.CloudEvent"
+ANY_TYPES = (ANY_TYPE, "type.googleapis.com/google.cloud.eventarc.publishing.v1.CloudEvent")
+"""Two names of one message: clients pack either."""
 
 _TYPES = {
     "ceBoolean": AttributeType.BOOLEAN,
@@ -83,7 +85,7 @@ def decode_proto(document: object) -> CloudEvent:
     """One event in the JSON of the protobuf format. Raises InvalidEvent."""
     body = _object(document, "")
     kind = body.get("@type", ANY_TYPE)
-    if kind != ANY_TYPE:
+    if kind not in ANY_TYPES:
         raise InvalidEvent(f"it is not a CloudEvent; allowed: {ANY_TYPE}", field="@type")
     check_version(_both(body, "specVersion"))
     core: dict[str, str] = {}
