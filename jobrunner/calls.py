@@ -134,10 +134,13 @@ class Rpc:
     ``name_field`` is the path of the field with the resource name (``name``, ``job.name``): it
     fills the variables of the method's path. ``body`` is the field that is the JSON body, ``*`` for
     everything but the name; empty: there is none. What is left are query parameters. ``response``
-    is what the JSON of the answer is read as, strictly.
+    is what the JSON of the answer is read as, strictly; members at the paths ``without`` are left
+    out before, which callers over HTTP are told and which the message has no field for. A path goes
+    through lists (``triggers.destination.cloudRun.job``).
     """
 
     request: MessageType
     response: MessageType
     name_field: str
     body: str = ""
+    without: tuple[str, ...] = ()

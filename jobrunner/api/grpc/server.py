@@ -121,7 +121,7 @@ class Face(grpc.GenericRpcHandler):  # type: ignore[misc]
         except TimeoutError:
             seconds = self._limits.call_seconds
             raise DeadlineExceeded(f"no answer within {seconds:g} s") from None
-        return answer_message(rpc.response, answer.body)
+        return answer_message(rpc.response, answer.body, rpc.without)
 
     async def _call(self, method: Method, call: Call) -> Answer:
         """What has begun to change something comes to its end even if nobody waits any more."""
