@@ -14,6 +14,7 @@ from jobrunner.service.parts import Ground
 from jobrunner.service.places import Places
 from jobrunner.service.tokens import Tokens
 from triggers.api.deliveries import delivery_methods
+from triggers.api.eventarc.methods import eventarc_methods
 from triggers.api.events.ingress import ingress_methods
 from triggers.api.events.paths import Where
 from triggers.api.events.rooms import own_methods
@@ -30,6 +31,7 @@ from triggers.senders.keyring import Keyring, PublishedKeys
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.channel_names import ChannelNames
+from triggers.service.channels import Channels
 from triggers.service.consuming import Counter, subscriptions_to_pull, triggers_to_pull
 from triggers.service.dead_letters import DeadLetters
 from triggers.service.deliveries import Deliveries
@@ -48,8 +50,10 @@ from triggers.service.schedules_turns import Turns
 from triggers.service.services import resolver
 from triggers.service.settling import Settlements
 from triggers.service.subscriptions import Subscriptions
+from triggers.service.transports import Transports
 from triggers.sources.google_keys import GOOGLE_KEYS, FetchedKeys, fetcher
 from triggers.sources.id_tokens import PublicKeys, Verifier
+from triggers.sources.pubsub_admin import EmulatorAdmin
 from triggers.sources.pubsub_link import EMULATOR
 from triggers.sources.pull import Consumers, Puller
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
@@ -85,6 +89,7 @@ class Layer:
     settlements: Settlements
     puller: Puller
     feeds: FeedReader
+    transports: Transports
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -133,6 +138,8 @@ def _make(ground: Ground) -> Layer:
     subscriptions = Subscriptions(declared.subscriptions, store, clock, parts.machine, parts.ids)
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
+    emulator = os.environ.get(EMULATOR)
+    transports = Transports(EmulatorAdmin(emulator) if emulator else None)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
     given_up = EventDeadLetters(declared.triggers, store, clock, parts.ids)
     dispatcher.watch(recorded=given_up.recorded)
@@ -151,7 +158,7 @@ def _make(ground: Ground) -> Layer:
         consumers.append(lambda: triggers_to_pull(declared.triggers, events, desk))
     return Layer(
         store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
-        subscriptions, settlements, Puller(consumers), feeds,
+        subscriptions, settlements, Puller(consumers), feeds, transports,
     )  # fmt: skip
 
 
@@ -233,6 +240,21 @@ def _verifier(ground: Ground) -> Verifier:
     ours = PublishedKeys(Keyring(ground.home, machine))
     keys: dict[TokenKeys, PublicKeys] = {TokenKeys.GOOGLE: google, TokenKeys.OURS: ours}
     return Verifier(keys, options.issuer or ground.url, machine)
+
+
+def eventarc_routes(ground: Ground) -> Sequence[Method]:
+    layer, parts = layer_of(ground), ground.parts
+    channels = Channels(layer.declared.channels, parts.clock, parts.ids)
+    policies = Policies(open_policies(ground.database), parts.ids)
+    return eventarc_methods(
+        layer.event_triggers,
+        channels,
+        layer.events,
+        layer.transports,
+        policies,
+        parts,
+        layer.dispatcher.look,
+    )
 
 
 async def tick(ground: Ground) -> None:

@@ -256,3 +256,22 @@ class Consumer(Protocol):
         it lasts. ``delivery_attempt`` is what Pub/Sub says. Raises JobrunnerError; then nothing of
         it was written, and all are offered again."""
         ...
+
+
+class PubsubTrouble(Exception):
+    """Pub/Sub did not do what it was asked for; the text says why."""
+
+
+class PubsubAdmin(Protocol):
+    """Makes and removes topics and subscriptions, by their full names. What is there already, or is
+    gone already, is well. Each raises PubsubTrouble."""
+
+    async def make_topic(self, name: str) -> None: ...
+
+    async def make_subscription(self, name: str, topic: str) -> None:
+        """With what Eventarc sets: ten minutes to acknowledge, a day of retention."""
+        ...
+
+    async def drop_topic(self, name: str) -> None: ...
+
+    async def drop_subscription(self, name: str) -> None: ...

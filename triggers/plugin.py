@@ -12,7 +12,13 @@ plugin = Plugin(
         "triggers.app:queue_routes",
         "triggers.app:task_routes",
         "triggers.app:event_routes",
+        "triggers.app:eventarc_routes",
     ),
     loops=("triggers.app:dispatch", "triggers.app:pull", "triggers.app:tick", "triggers.app:tell"),
-    rpcs=("triggers.api.scheduler.rpcs:RPCS", "triggers.api.tasks.rpcs:RPCS"),
+    rpcs=(
+        "triggers.api.scheduler.rpcs:RPCS",
+        "triggers.api.tasks.rpcs:RPCS",
+        "triggers.api.eventarc.rpcs:RPCS",
+        "triggers.api.eventarc.publishing_rpcs:RPCS",
+    ),
 )

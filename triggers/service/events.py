@@ -73,11 +73,18 @@ class Events:
         return min(found, default=None)
 
     def publish(
-        self, events: Iterable[CloudEvent], *, scope: Scope, channel: str = "", now: float
+        self,
+        events: Iterable[CloudEvent],
+        *,
+        scope: Scope,
+        channel: str = "",
+        now: float,
+        only: str = "",
     ) -> Published:
         """Inside a transaction. Events belong to the project of ``scope``: triggers of other
         projects do not see them. ``channel`` is the full name of where they came in, empty for
-        none. Raises StoreFault; then nothing of it must be written."""
+        none. ``only`` is the uid of the one trigger that they came for, empty for all. Raises
+        StoreFault; then nothing of it must be written."""
         known: dict[str, Sequence[EventTrigger]] = {}
         entries = []
         for event in events:
@@ -85,7 +92,7 @@ class Events:
                 known[event.type] = [
                     trigger
                     for trigger in self._triggers.awaiting(event.type, channel)
-                    if trigger.project == scope.project
+                    if trigger.project == scope.project and only in ("", trigger.uid)
                 ]
             plans = plan_event(
                 event,
