@@ -15,7 +15,8 @@ class Plugin:
     routes that ``serve`` mounts, ``loops`` names background loops that ``serve`` runs. ``rpcs``
     names tables of :class:`jobrunner.calls.Rpc` by full name, one module for each package of
     messages, imported only by a server that speaks gRPC; where that package is not installed, what
-    the table names is not there over gRPC.
+    the table names is not there over gRPC. ``neighbours`` names functions of the Ground, each of
+    which gives a :class:`jobrunner.service.parts.Neighbour`.
     """
 
     name: str
@@ -23,3 +24,4 @@ class Plugin:
     routes: tuple[str, ...] = ()
     loops: tuple[str, ...] = ()
     rpcs: tuple[str, ...] = ()
+    neighbours: tuple[str, ...] = ()

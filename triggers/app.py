@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jobrunner.calls import Method
 from jobrunner.errors import UsageError
-from jobrunner.service.parts import Ground
+from jobrunner.service.parts import Ground, Neighbour
 from jobrunner.service.places import Places
 from jobrunner.service.tokens import Tokens
 from triggers.api.deliveries import delivery_methods
@@ -255,6 +256,15 @@ def eventarc_routes(ground: Ground) -> Sequence[Method]:
         parts,
         layer.dispatcher.look,
     )
+
+
+def emulator(ground: Ground) -> Neighbour:
+    """The Pub/Sub emulator that this server works with. Raises UsageError for a bad address."""
+    authority = os.environ.get(EMULATOR, "").lower()
+    if authority and not re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+):[0-9]{1,5}", authority):
+        raise UsageError(f"{EMULATOR}: '{authority[:80]}' is not HOST:PORT")
+    hint = f"Start the server with {EMULATOR}=HOST:PORT; 'jobrunner pubsub emulator' starts one."
+    return Neighbour("pubsub.localhost", authority, "Pub/Sub emulator", hint)
 
 
 async def tick(ground: Ground) -> None:

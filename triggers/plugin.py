@@ -21,4 +21,5 @@ plugin = Plugin(
         "triggers.api.eventarc.rpcs:RPCS",
         "triggers.api.eventarc.publishing_rpcs:RPCS",
     ),
+    neighbours=("triggers.app:emulator",),
 )

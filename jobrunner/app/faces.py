@@ -14,7 +14,7 @@ from jobrunner.api.http.guard import Authenticator, is_loopback, own_names
 from jobrunner.app.options import ServeOptions
 from jobrunner.calls import Method
 from jobrunner.errors import UsageError
-from jobrunner.service.parts import Parts
+from jobrunner.service.parts import Neighbour, Parts
 
 if TYPE_CHECKING:
     from jobrunner.api.audit import Audit
@@ -121,8 +121,10 @@ def make_house(
     authenticate: Authenticator,
     audit: Audit,
     ready: Callable[[], str | None],
+    neighbours: Sequence[Neighbour] = (),
 ) -> House:
     from jobrunner.api.http.application import House
+    from jobrunner.api.http.forwarding import Forwards
 
     return House(
         names=own_names(options.host, options.allow_hosts),
@@ -133,4 +135,5 @@ def make_house(
         ready=ready,
         access_log=log_access if options.access_log else None,
         version=__version__,
+        forwards=Forwards(neighbours),
     )

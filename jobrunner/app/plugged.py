@@ -15,7 +15,7 @@ from typing import Any
 from jobrunner.calls import Method
 from jobrunner.errors import UsageError
 from jobrunner.plugins import ENTRY_POINT_GROUP, Plugin
-from jobrunner.service.parts import Ground
+from jobrunner.service.parts import Ground, Neighbour
 
 Loop = Callable[[Ground], Awaitable[None]]
 
@@ -48,6 +48,19 @@ def methods_of(found: Sequence[Plugin], ground: Ground) -> list[Method]:
         except Exception:
             log.exception("The methods of the plug-in %s cannot be made", plugin)
     return table
+
+
+def neighbours_of(found: Sequence[Plugin], ground: Ground) -> list[Neighbour]:
+    """Raises UsageError as they do."""
+    known = []
+    for plugin, make in _targets(found, "neighbours"):
+        try:
+            known.append(make(ground))
+        except UsageError:
+            raise
+        except Exception:
+            log.exception("A neighbour of the plug-in %s cannot be found", plugin)
+    return known
 
 
 def loops_of(found: Sequence[Plugin]) -> list[tuple[str, Loop]]:

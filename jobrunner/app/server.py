@@ -197,7 +197,8 @@ class Server:
             away = executor.facts().get("store") or self._unwritable
             return faces.store_away(away, self._options)
 
-        house = faces.make_house(self._options, parts, doors, note, ready)
+        neighbours = plugged.neighbours_of(found, ground)
+        house = faces.make_house(self._options, parts, doors, note, ready, neighbours)
         # Before the first answer: who waits for this server has the key of the one before, and has
         # to find the new one when that is refused.
         self._file = self._announce(key)

@@ -19,7 +19,9 @@ from jobrunner.errors import Refused
 
 RUN_HOST = "run.localhost"
 OTHER_HOST = "localhost"
-"""Host names that the proxy answers for; nobody resolves them."""
+PUBSUB_HOST = "pubsub.localhost"
+"""Host names that the proxy answers for; nobody resolves them. What is meant for the last one is
+passed on to the Pub/Sub emulator of the server."""
 
 OTHER_APIS = (
     "APPENGINE", "ARTIFACTREGISTRY", "CLOUDBUILD", "CLOUDRESOURCEMANAGER", "CLOUDSCHEDULER",
@@ -82,6 +84,8 @@ def gcloud_settings(place: Place) -> dict[str, str]:
     found["CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN"] = run
     for api in OTHER_APIS:
         found[f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}"] = other
+    if place.server.scheme == "http":
+        found["CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB"] = f"http://{PUBSUB_HOST}:{port}/"
     return found
 
 

@@ -56,3 +56,15 @@ class Ground:
     home: str
     url: str
     admit: Callable[[str | None], Principal | None] = nobody
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """Another server, to which requests for it are passed on. ``authority`` is ``HOST:PORT``, lower
+    case, empty if there is none now. ``name`` is a host name below ``localhost`` that means it,
+    too, wherever it is. ``what`` says what it is, ``hint`` what to do to have it."""
+
+    name: str
+    authority: str
+    what: str
+    hint: str = ""

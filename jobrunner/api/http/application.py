@@ -23,6 +23,7 @@ from jobrunner.api.errors import (
 )
 from jobrunner.api.http import reply
 from jobrunner.api.http.calls_in_flight import CallsInFlight
+from jobrunner.api.http.forwarding import Forwards, Passing, check_role, forward
 from jobrunner.api.http.guard import Authenticator, OwnNames, allow, bearer, check_page, identify
 from jobrunner.api.http.limits import DEFAULTS, Limits
 from jobrunner.api.http.openapi import document, html_page
@@ -45,6 +46,7 @@ from jobrunner.calls import Answer, Call, Method, Principal, Raw, Role
 from jobrunner.core.params import only
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import MachineClock
+from jobrunner.service.parts import Neighbour
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ RESPOND = "jobrunner.respond"
 
 ANYBODY = Principal("", Role.VIEWER)
 """Who calls an open method."""
+
+
+NOWHERE = Forwards()
 
 
 class AccessLog(Protocol):
@@ -98,6 +103,7 @@ class House:
     access_log: AccessLog | None = None
     limits: Limits = DEFAULTS
     version: str = ""
+    forwards: Forwards = NOWHERE
 
 
 @dataclass(slots=True)
@@ -180,6 +186,10 @@ class Application:
         if b"expect" in headers and visit.verb not in WITH_BODY:
             raise MalformedCall(f"{visit.verb} has no body; remove the header Expect")
         authority = _authority(scope, headers)
+        meant = str(scope.get(AUTHORITY, authority or ""))
+        neighbour = self._house.forwards.find(meant, absolute=AUTHORITY in scope)
+        if neighbour is not None:
+            return None, await self._forwarded(visit, neighbour, meant, headers, scope, receive)
         host = self._house.names.host(authority) if authority is not None else None
         if AUTHORITY in scope:
             # A target in absolute form wins over Host; both have to be ours.
@@ -240,6 +250,26 @@ class Application:
             await _close(answer)
             raise Overloaded(f"the server sends {self._streams} streams already; try again")
         return answer, Reply(answer.status, reply.head(answer.content_type, answer.headers), b"")
+
+    async def _forwarded(
+        self,
+        visit: _Visit,
+        neighbour: Neighbour,
+        meant: str,
+        headers: Mapping[bytes, bytes],
+        scope: Scope,
+        receive: Receive,
+    ) -> Reply:
+        check_page(visit.verb, headers, secure=scope["scheme"] == "https", authority=meant)
+        token = bearer(headers.get(b"authorization"))
+        visit.principal = identify(self._house.authenticate, token, loopback=self._house.loopback)
+        check_role(visit.principal, visit.verb, neighbour)
+        body = await read_bytes(headers, receive, self._limits)
+        visit.body_read = True
+        scope[TASK] = asyncio.current_task()
+        query = scope["query_string"]
+        target = visit.raw_path + (b"?" + query if query else b"")
+        return await forward(neighbour, Passing(visit.verb, target, headers, body))
 
     def _broken_off(self, late: bool) -> CallError:
         if late:
