@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "triggers.cli.queues:queues",
         "Call services and start jobs in turn, as fast as a queue allows.",
     ),
+    "subscriptions": (
+        "triggers.cli.subscriptions:subscriptions",
+        "Call services and start jobs with messages of Pub/Sub.",
+    ),
     "triggers": (
         "triggers.cli.event_triggers:triggers",
         "Bring events to services, endpoints, topics and jobs.",
@@ -51,6 +55,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 KINDS: dict[tuple[str, str], str] = {
     ("Schedule", "jobrunner.dev/v1"): "triggers.cli.schedules_apply",
     ("Queue", "jobrunner.dev/v1"): "triggers.cli.queues_apply",
+    ("Subscription", "jobrunner.dev/v1"): "triggers.cli.subscriptions_apply",
     ("Services", "jobrunner.dev/v1"): "triggers.cli.services_apply",
     ("EventTrigger", "jobrunner.dev/v1"): "triggers.cli.event_triggers_apply",
 }
