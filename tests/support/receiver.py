@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Receiver(ThreadingHTTPServer):
     """``answer`` is called with the path and how often it was called, and gives a status; it may
-    wait. ``began`` and ``done`` count by path; ``broken`` are answers that nobody took."""
+    wait. ``began`` and ``done`` count by path; ``broken`` are answers that nobody took;
+    ``received`` are all paths and bodies in their order."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -24,6 +25,7 @@ class Receiver(ThreadingHTTPServer):
         self.bodies: dict[str, bytes] = {}
         self.headers: dict[str, dict[str, str]] = {}
         self.order: list[str] = []
+        self.received: list[tuple[str, bytes]] = []
         self.lock = threading.Lock()
 
     @property
@@ -47,6 +49,7 @@ class Handler(BaseHTTPRequestHandler):
             receiver.bodies[self.path] = body
             receiver.headers[self.path] = dict(self.headers.items())
             receiver.order.append(self.path)
+            receiver.received.append((self.path, body))
         try:
             status = receiver.answer(self.path, count)
             said = b"said"
