@@ -30,6 +30,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Bring events to services, endpoints, topics and jobs.",
     ),
     "events": ("triggers.cli.events:events", "Send events, and see where they went."),
+    "pubsub": (
+        "triggers.cli.pubsub:pubsub",
+        "Make topics, publish messages, start the Pub/Sub emulator.",
+    ),
     "services": ("triggers.cli.services:services", "Say where services are, by their names."),
     "deliveries": (
         "triggers.cli.deliveries:deliveries",

@@ -32,10 +32,12 @@ NO_SUCH_PATH = "there is nothing at "
 
 
 class DocumentClient:
-    """Asks the server at ``endpoint``, over a connection for each call."""
+    """Asks the server at ``endpoint``, over a connection for each call. ``host`` is who is meant
+    there, where that is somebody else: a server passes on what is for a neighbour of its own."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, host: str = "") -> None:
         self._endpoint = endpoint
+        self._host = host
 
     def call(
         self,
@@ -66,6 +68,8 @@ class DocumentClient:
         headers = {"Content-Type": "application/json", "User-Agent": "jobrunner"}
         if endpoint.token:
             headers["Authorization"] = f"Bearer {endpoint.token}"
+        if self._host:
+            headers["Host"] = self._host
         connection = connection_to(endpoint)
         try:
             connection.connect()
