@@ -127,8 +127,12 @@ class Publisher:
         from google.cloud import pubsub_v1
         from google.cloud.pubsub_v1.types import PublisherOptions
         from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+        from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
         channel = grpc.insecure_channel(host, [("grpc.max_reconnect_backoff_ms", 500)])
+        self.subscriber = pubsub_v1.SubscriberClient(
+            transport=SubscriberGrpcTransport(channel=channel)
+        )
         self.client = pubsub_v1.PublisherClient(
             publisher_options=PublisherOptions(enable_message_ordering=True),
             transport=PublisherGrpcTransport(channel=channel),

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.components import require
 from tests.wire.gcloud.pages import Step, even, pages, parts_of, written
-from tests.wire.gcloud.playing import Players, Stage
+from tests.wire.gcloud.playing import Players, Stage, emulated
 from tests.wire.running import serving
 
 PAGES = pages()
@@ -35,6 +35,8 @@ PROMISED = (
         for verb in ("create-http-task", "list", "describe", "run", "delete", "buffer")
     ),
     "tasks locations list",
+    *(f"pubsub topics {verb}" for verb in ("create", "list", "describe", "publish", "delete")),
+    *(f"pubsub subscriptions {verb}" for verb in ("create", "list", "pull", "delete")),
 )  # fmt: skip
 
 
@@ -48,7 +50,7 @@ def players(
         folder = tmp_path_factory.mktemp("gcloud")
         home = folder / "home"
         patch.setenv("JOBRUNNER_HOME", str(home))
-        with serving(home) as server:
+        with emulated(folder), serving(home) as server:
             found = Players(Stage.at(server.url), folder)
             for page in PAGES:
                 if any(item.name.endswith(f"[{page.stem}]") for item in request.session.items):
@@ -60,6 +62,8 @@ def players(
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 @pytest.mark.timeout(400)
 def test_the_page_shows_what_gcloud_prints(page: Path, players: Players) -> None:
+    if page.stem == "pubsub":
+        require("pubsub")
     for one in players.result(page):
         here, there = one.seen, one.shown
         same = (

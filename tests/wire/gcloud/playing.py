@@ -6,11 +6,15 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.components import missing
+from tests.support.pubsub import pubsub_emulator
 from tests.wire.gcloud.pages import File, Names, Step, Wait, parts_of, text_of
 
 AT_ONCE = 3
@@ -52,6 +56,20 @@ class Stage:
         kept = {"PATH": os.environ["PATH"], "HOME": self.settings["CLOUDSDK_CONFIG"]}
         plain = {"TERM": "dumb", "LC_ALL": "C.UTF-8", "TZ": "UTC", "COLUMNS": "200"}
         return {**kept, **plain, **self.settings, "CLOUDSDK_CORE_PROJECT": project}
+
+
+@contextmanager
+def emulated(folder: Path) -> Iterator[None]:
+    """The Pub/Sub emulator for a server that is started now, on a machine that has it."""
+    if missing("pubsub") is not None:
+        yield
+        return
+    with pubsub_emulator(folder) as emulator:
+        os.environ["PUBSUB_EMULATOR_HOST"] = emulator.host
+        try:
+            yield
+        finally:
+            del os.environ["PUBSUB_EMULATOR_HOST"]
 
 
 def play(page: Path, stage: Stage, cwd: Path) -> list[Played]:

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.wire.gcloud.pages import BLOCK, Step, pages, steps_of, written
-from tests.wire.gcloud.playing import Players, Stage
+from tests.wire.gcloud.playing import Players, Stage, emulated
 from tests.wire.running import serving
 
 
@@ -35,7 +35,7 @@ def main() -> None:
     chosen = [page for page in pages() if not wanted or page.stem in wanted]
     with tempfile.TemporaryDirectory(prefix="jr-", dir="/tmp") as folder:
         os.environ["JOBRUNNER_HOME"] = f"{folder}/home"
-        with serving(Path(folder) / "home") as server:
+        with emulated(Path(folder)), serving(Path(folder) / "home") as server:
             players = Players(Stage.at(server.url), Path(folder))
             for page in chosen:
                 players.begin(page)
