@@ -202,6 +202,7 @@ def event_routes(ground: Ground) -> Sequence[Method]:
         book=declared.services,
         deliveries=layer.store,
         kept=open_event_log(ground.database),
+        transports=layer.transports,
         service=parts.service,
         commit=parts.commit,
         clock=parts.clock,

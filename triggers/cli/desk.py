@@ -226,6 +226,7 @@ def _queues(bench: Bench) -> Sequence[Method]:
 
 def _events(bench: Bench) -> Sequence[Method]:
     from triggers.api.events.rooms import own_methods
+    from triggers.service.transports import Transports
     from triggers.store import open_declared, open_deliveries, open_event_log
 
     deliveries, declared = open_deliveries(bench.database), open_declared(bench.database)
@@ -235,6 +236,7 @@ def _events(bench: Bench) -> Sequence[Method]:
         book=declared.services,
         deliveries=deliveries,
         kept=open_event_log(bench.database),
+        transports=Transports(None),
         service=bench.service,
         commit=bench.commit,
         clock=bench.clock,

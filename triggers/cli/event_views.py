@@ -35,7 +35,7 @@ def trigger_text(row: Document) -> str:
             ("Filters", filters_text(row)),
             ("Expression", row["expression"]),
             ("Channel", row["channel"]),
-            ("Topic", row["transportTopic"]),
+            ("Topic", row["transport"]["topic"]),
             ("Destination", destination_text(row["destination"])),
             ("Account", row["serviceAccount"]),
             ("Retries", "none" if once else backoff),

@@ -19,6 +19,7 @@ from triggers.service.channel_names import ChannelNames
 from triggers.service.event_triggers import EventTriggers
 from triggers.service.events import Events
 from triggers.service.services import Services
+from triggers.service.transports import Transports
 
 
 def own_methods(
@@ -28,6 +29,7 @@ def own_methods(
     book: ServiceBook,
     deliveries: DeliveryStore,
     kept: EventLog,
+    transports: Transports,
     service: Service,
     commit: Commit,
     clock: Clock,
@@ -41,7 +43,7 @@ def own_methods(
     names = ChannelNames(channels, triggers)
     use_cases = EventTriggers(triggers, book, service, clock, ids)
     return [
-        *event_trigger_methods(use_cases, kept, where, commit),
+        *event_trigger_methods(use_cases, transports, kept, where, commit, ids),
         *event_methods(events, kept, names, where, commit, clock, look),
         *service_methods(Services(book, clock), where, commit, look),
     ]

@@ -12,24 +12,32 @@ from jobrunner.core.params import invalid
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec
-from jobrunner.ports import Commit, Page
+from jobrunner.ports import Commit, Ids, Page
 from triggers.api.events.events import event_of
 from triggers.api.events.paths import PAGE, PLACE, Document, Where, body_of, page
 from triggers.api.events.trigger_reading import NEW, OUTPUT, Settings, settings_of
 from triggers.api.events.writing import rehearsal_document, trigger_document
 from triggers.core.event_triggers import EventTrigger
+from triggers.core.google_events import MESSAGE_PUBLISHED
+from triggers.core.transports import transport_of
 from triggers.event_ports import EventLog
 from triggers.service.channel_names import channel_name
 from triggers.service.event_triggers import EventTriggers
+from triggers.service.transports import Transports
 
 PATH = "/jobrunner/v1/event-triggers"
 ONE = f"{PATH}/{{trigger}}"
 
 
 def event_trigger_methods(
-    triggers: EventTriggers, kept: EventLog, where: Where, commit: Commit
+    triggers: EventTriggers,
+    transports: Transports,
+    kept: EventLog,
+    where: Where,
+    commit: Commit,
+    ids: Ids,
 ) -> Sequence[Method]:
-    table = _Table(triggers, kept, where, commit)
+    table = _Table(triggers, transports, kept, where, commit, ids)
 
     def method(
         name: str,
@@ -57,9 +65,17 @@ def event_trigger_methods(
 
 class _Table:
     def __init__(
-        self, triggers: EventTriggers, kept: EventLog, where: Where, commit: Commit
+        self,
+        triggers: EventTriggers,
+        transports: Transports,
+        kept: EventLog,
+        where: Where,
+        commit: Commit,
+        ids: Ids,
     ) -> None:
         self._triggers = triggers
+        self._transports = transports
+        self._ids = ids
         self._kept = kept
         self._where = where
         self._commit = commit
@@ -70,10 +86,10 @@ class _Table:
         def read(wanted: Page) -> Sequence[EventTrigger]:
             return self._triggers.listing(*scope, page=wanted)
 
-        return Answer(page(call, "triggers", scope, read, trigger_document))
+        return Answer(page(call, "triggers", scope, read, self._document))
 
     async def get(self, call: Call) -> Answer:
-        return Answer(trigger_document(self._triggers.get(*self._named(call))))
+        return Answer(self._document(self._triggers.get(*self._named(call))))
 
     async def create(self, call: Call) -> Answer:
         body = body_of(call)
@@ -86,6 +102,7 @@ class _Table:
             name=name if isinstance(name, str) else "",
             **_settings(body, scope),
         )
+        wanted = _carried(wanted, self._ids.uid())
         return await self._written(lambda: self._triggers.create(wanted))
 
     async def replace(self, call: Call) -> Answer:
@@ -95,15 +112,19 @@ class _Table:
         settings, version = _settings(body, scope), body.get("resourceVersion")
         if version is not None and not isinstance(version, int):
             raise invalid("resourceVersion", "it is not a whole number")
+        seed = self._ids.uid()
+
+        def change(old: EventTrigger) -> EventTrigger:
+            return _carried(_changed(old, settings), seed)
+
         return await self._written(
-            lambda: self._triggers.update(
-                scope, name, lambda old: _changed(old, settings), version=version
-            )
+            lambda: self._triggers.update(scope, name, change, version=version)
         )
 
     async def delete(self, call: Call) -> Answer:
         scope, name = self._named(call)
-        await self._commit(lambda: self._triggers.delete(scope, name))
+        gone = await self._commit(lambda: self._triggers.delete(scope, name))
+        await self._transports.remove(gone)
         return Answer({})
 
     async def test(self, call: Call) -> Answer:
@@ -130,7 +151,14 @@ class _Table:
         return Answer(rehearsal_document(found))
 
     async def _written(self, work: Callable[[], EventTrigger]) -> Answer:
-        return Answer(trigger_document(await self._commit(work)))
+        """Pub/Sub is asked when the trigger is durable: what it does not do now is done later."""
+        written = await self._commit(work)
+        await self._transports.settle(written)
+        return Answer(self._document(written))
+
+    def _document(self, trigger: EventTrigger) -> Document:
+        more = self._transports.conditions(trigger)
+        return trigger_document(replace(trigger, conditions=(*trigger.conditions, *more)))
 
     def _named(self, call: Call) -> tuple[Scope, str]:
         return self._where.scope(call.params), call.params["trigger"]
@@ -142,6 +170,14 @@ def _changed(old: EventTrigger, settings: Settings) -> EventTrigger:
     if new.transport.topic == (old.transport.topic if old.transport.own_topic else ""):
         return replace(new, transport=old.transport)
     return new
+
+
+def _carried(trigger: EventTrigger, seed: str) -> EventTrigger:
+    """With names for what carries its events, if they are messages of a topic; other events come by
+    themselves."""
+    if trigger.event_type != MESSAGE_PUBLISHED or trigger.channel:
+        return trigger
+    return replace(trigger, transport=transport_of(trigger, seed))
 
 
 def _settings(body: Document, scope: Scope) -> Settings:
