@@ -81,11 +81,11 @@ class _Ingress:
         if published.opened:
             self._look()
         wanted = any(entry.led for entry in published.entries)
-        return Answer(b"", status=202) if wanted else Answer(status=204)
+        return Answer(status=202 if wanted else 204)
 
     async def ask(self, call: Call) -> Answer:
         """The status says nothing; whether the sender may send, headers say."""
-        return Answer(b"", headers=consent(_headers(call.raw or Raw())) or (("Allow", "POST"),))
+        return Answer(headers=consent(_headers(call.raw or Raw())) or (("Allow", "POST"),))
 
     def _channel(self, scope: Scope, call: Call) -> str:
         name = call.params.get("channel", "")
