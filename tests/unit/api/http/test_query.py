@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobrunner.api.errors import MalformedCall
-from jobrunner.api.http.query import read_query
+from jobrunner.api.http.query import query_token, read_query
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,24 @@ def test_what_was_encoded_is_read_back(params: dict[str, str]) -> None:
 def test_any_bytes_are_read_or_cleanly_refused(raw: bytes) -> None:
     with contextlib.suppress(MalformedCall):
         read_query(raw)
+
+
+@pytest.mark.parametrize(
+    ("raw", "token"),
+    [
+        (b"", None),
+        (b"a=b", None),
+        (b"access_token=abc", "abc"),
+        (b"x=1&access_token=a%2Bb&y=2", "a+b"),
+        (b"my_access_token=abc", None),
+        (b"access_token=%FF", "\ufffd"),
+        (b"access_token=\xff", None),
+    ],
+)
+def test_a_token_in_the_query_is_found(raw: bytes, token: str | None) -> None:
+    assert query_token(raw) == token
+
+
+def test_two_tokens_in_the_query_are_refused() -> None:
+    with pytest.raises(MalformedCall, match="occurs twice"):
+        query_token(b"access_token=a&access_token=b")
