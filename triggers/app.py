@@ -139,8 +139,6 @@ def _make(ground: Ground) -> Layer:
     subscriptions = Subscriptions(declared.subscriptions, store, clock, parts.machine, parts.ids)
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
-    emulator = os.environ.get(EMULATOR)
-    transports = Transports(EmulatorAdmin(emulator) if emulator else None)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
     given_up = EventDeadLetters(declared.triggers, store, clock, parts.ids)
     dispatcher.watch(recorded=given_up.recorded)
@@ -157,9 +155,12 @@ def _make(ground: Ground) -> Layer:
     if os.environ.get(EMULATOR):
         # Only there the topics and subscriptions that triggers name are really made.
         consumers.append(lambda: triggers_to_pull(declared.triggers, events, desk))
+    puller, emulator = Puller(consumers), os.environ.get(EMULATOR)
+    admin = EmulatorAdmin(emulator) if emulator else None
+    transports = Transports(declared.triggers, admin, puller.looked)
     return Layer(
         store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
-        subscriptions, settlements, Puller(consumers), feeds, transports,
+        subscriptions, settlements, puller, feeds, transports,
     )  # fmt: skip
 
 
@@ -271,6 +272,11 @@ def emulator(ground: Ground) -> Neighbour:
 async def tick(ground: Ground) -> None:
     """Opens what schedules have due, until it is cancelled."""
     await layer_of(ground).ticker.run()
+
+
+async def carry(ground: Ground) -> None:
+    """Makes the topics and subscriptions that event triggers lack, until it is cancelled."""
+    await layer_of(ground).transports.run()
 
 
 async def pull(ground: Ground) -> None:

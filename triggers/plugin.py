@@ -14,7 +14,13 @@ plugin = Plugin(
         "triggers.app:event_routes",
         "triggers.app:eventarc_routes",
     ),
-    loops=("triggers.app:dispatch", "triggers.app:pull", "triggers.app:tick", "triggers.app:tell"),
+    loops=(
+        "triggers.app:dispatch",
+        "triggers.app:carry",
+        "triggers.app:pull",
+        "triggers.app:tick",
+        "triggers.app:tell",
+    ),
     rpcs=(
         "triggers.api.scheduler.rpcs:RPCS",
         "triggers.api.tasks.rpcs:RPCS",

@@ -20,7 +20,7 @@ from triggers.core.event_triggers import (
 from triggers.core.event_variables import as_file, rendered, with_event
 from triggers.core.events import CloudEvent
 from triggers.core.expression import evaluate
-from triggers.core.google_events import MESSAGE_PUBLISHED, in_uri
+from triggers.core.google_events import MESSAGE_PUBLISHED, in_uri, topic_source
 from triggers.core.lifecycle_events import MAX_HOPS
 from triggers.core.records import (
     Delivery,
@@ -73,6 +73,9 @@ def verdict_on(trigger: EventTrigger, event: CloudEvent, channel: str = "") -> T
     if not _by_its_topic(trigger, event):
         problem = f"the message is of {event.source}, and the trigger's topic is"
         said.append((False, f"{problem} {trigger.transport.topic}"))
+    topic = topic_of(trigger)
+    if topic and event.source != topic:
+        said.append((False, f"the event is of {event.source}, and the trigger has {topic}"))
     if trigger.expression.strip():
         found = evaluate(trigger.expression, event)
         said.append((found.passes, found.reason))
@@ -88,6 +91,8 @@ def wanted_by(trigger: EventTrigger, event: CloudEvent, channel: str = "") -> bo
     """As :func:`verdict_on`, without words."""
     if trigger.channel != channel or event.hops > MAX_HOPS:
         return False
+    if topic_of(trigger) not in ("", event.source):
+        return False
     if not all_agree(trigger.filters, event) or not _by_its_topic(trigger, event):
         return False
     return not trigger.expression.strip() or evaluate(trigger.expression, event).passes
@@ -99,6 +104,14 @@ def _by_its_topic(trigger: EventTrigger, event: CloudEvent) -> bool:
     if event.type != MESSAGE_PUBLISHED or not topic:
         return True
     return event.source == f"//pubsub.googleapis.com/{in_uri(topic)}"
+
+
+def topic_of(trigger: EventTrigger) -> str:
+    """The source of all events that a trigger for the messages of a topic wants; empty for any
+    other trigger."""
+    if trigger.event_type != MESSAGE_PUBLISHED or not trigger.transport.topic:
+        return ""
+    return topic_source(trigger.transport.topic)
 
 
 def plan_event(

@@ -49,6 +49,11 @@ def in_uri(text: str) -> str:
     )
 
 
+def topic_source(topic: str) -> str:
+    """Of events about the messages of a topic, by its full name."""
+    return f"//pubsub.googleapis.com/{in_uri(topic)}"
+
+
 def message_published(message: PubsubMessage, topic: str, subscription: str) -> CloudEvent:
     """A message of a topic, as Eventarc delivers it: the data is the envelope. ``topic`` and
     ``subscription`` are full names. Hops that the message bears are those of the event."""
@@ -59,7 +64,7 @@ def message_published(message: PubsubMessage, topic: str, subscription: str) -> 
     document["subscription"] = subscription
     event = CloudEvent(
         message.message_id,
-        f"//pubsub.googleapis.com/{in_uri(topic)}",
+        topic_source(topic),
         MESSAGE_PUBLISHED,
         time=format_millis(message.published_at),
         datacontenttype="application/json",

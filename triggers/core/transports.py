@@ -1,11 +1,25 @@
-"""What carries events to a trigger in Pub/Sub: names of its topic and its subscription. Pure."""
+"""What carries events to a trigger in Pub/Sub: the names of its topic and its subscription, and the
+events in the messages of that. Pure."""
 
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from jobrunner.core.records import Scope
+from triggers.core.cloudevents.jsontext import read_json
+from triggers.core.cloudevents.pubsub_binding import carries_event, decode_message
 from triggers.core.event_triggers import EventTrigger, Transport
+from triggers.core.events import CloudEvent, PubsubMessage
+from triggers.core.google_events import (
+    MESSAGE_PUBLISHED,
+    from_audit_entry,
+    from_notification,
+    is_audit_entry,
+    is_notification,
+    message_published,
+)
+from triggers.errors import InvalidEvent
 
 GOOGLE = "google."
 
@@ -35,6 +49,29 @@ def carried(trigger: EventTrigger) -> bool:
     if trigger.channel or not transport.topic or not transport.subscription:
         return False
     return trigger.event_type.startswith(GOOGLE)
+
+
+def carried_event(trigger: EventTrigger, message: PubsubMessage) -> CloudEvent:
+    """What a message of the transport tells. For a trigger that waits for messages it is that there
+    is one; for others it is an event in the binding of Pub/Sub, a notification of Cloud Storage or
+    an entry of an audit log. Raises InvalidEvent for anything else."""
+    transport = trigger.transport
+    if trigger.event_type == MESSAGE_PUBLISHED:
+        plain = replace(message, delivery_attempt=None)
+        return message_published(plain, transport.topic, transport.subscription)
+    if carries_event(message):
+        return decode_message(message)
+    if is_notification(message):
+        return from_notification(message)
+    try:
+        entry: object = read_json(message.data.decode())
+    except ValueError:
+        entry = None
+    if not is_audit_entry(entry):
+        raise InvalidEvent(
+            "it is no event, no notification of storage and no entry of an audit log"
+        )
+    return from_audit_entry(entry)
 
 
 def _digits(seed: str) -> int:

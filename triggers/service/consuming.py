@@ -11,12 +11,12 @@ from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Commit, Ids
 from triggers.core.dead_letters import dead_letter
 from triggers.core.event_triggers import EventTrigger
-from triggers.core.events import PubsubMessage
-from triggers.core.google_events import MESSAGE_PUBLISHED, message_published
+from triggers.core.events import CloudEvent, PubsubMessage
 from triggers.core.message_plans import message_key
 from triggers.core.records import Delivery
 from triggers.core.states import DeliveryState
 from triggers.core.subscriptions import AckPolicy, Intake, Subscription, SubscriptionState
+from triggers.core.transports import carried, carried_event
 from triggers.errors import InvalidEvent
 from triggers.event_ports import (
     Consumer,
@@ -32,6 +32,8 @@ from triggers.service.subscriptions import Result, Subscriptions, Taken
 
 WAIT_SECONDS = 3600.0
 """For an end, at once; however long it takes, it is waited for again."""
+ACK_SECONDS = 600.0
+"""What Eventarc gives the subscription of a trigger."""
 
 log = logging.getLogger("jobrunner.pull")
 
@@ -197,14 +199,8 @@ class SubscriptionConsumer:
 
 
 def triggers_to_pull(store: EventTriggerStore, events: Events, desk: Counter) -> Sequence[Consumer]:
-    """Of all that wait for messages of a topic and have a subscription to it. Raises StoreFault."""
-    return [
-        TriggerConsumer(one, events, desk)
-        for one in store.listing(None)
-        if one.event_type == MESSAGE_PUBLISHED
-        and one.transport.topic
-        and one.transport.subscription
-    ]
+    """Of all whose events come by a subscription of Pub/Sub. Raises StoreFault."""
+    return [TriggerConsumer(one, events, desk) for one in store.listing(None) if carried(one)]
 
 
 class TriggerConsumer:
@@ -225,6 +221,7 @@ class TriggerConsumer:
         return PubsubSource(
             subscription=transport.subscription,
             topic=transport.topic,
+            ack_deadline=ACK_SECONDS,
             min_backoff=retry.min_backoff,
             max_backoff=retry.max_backoff,
         )
@@ -233,14 +230,22 @@ class TriggerConsumer:
         self, messages: Sequence[PubsubMessage]
     ) -> Sequence[Response | Awaitable[Response]]:
         desk, trigger, now = self._desk, self._trigger, self._desk.clock.now()
-        topic, subscription = trigger.transport.topic, trigger.transport.subscription
-        events = [
-            message_published(replace(message, delivery_attempt=None), topic, subscription)
-            for message in messages
-        ]
-        published = await desk.commit(
-            lambda: self._events.publish(events, scope=trigger.scope, now=now)
-        )
-        if published.opened:
-            desk.opened()
+        events = [event for message in messages if (event := self._event(message)) is not None]
+        if events:
+            published = await desk.commit(
+                lambda: self._events.publish(events, scope=trigger.scope, now=now, only=trigger.uid)
+            )
+            if published.opened:
+                desk.opened()
         return [Response.ACKNOWLEDGE] * len(messages)
+
+    def _event(self, message: PubsubMessage) -> CloudEvent | None:
+        """``None`` for what is no event, which would be none the next time either."""
+        try:
+            return carried_event(self._trigger, message)
+        except InvalidEvent as error:
+            log.warning(
+                "Trigger %s drops message %s of its topic: %s",
+                self._trigger.name, message.message_id, error.message,
+            )  # fmt: skip
+            return None

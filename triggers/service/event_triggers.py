@@ -20,6 +20,7 @@ from triggers.core.event_triggers import (
 )
 from triggers.core.event_validation import check_event_trigger, is_url
 from triggers.core.events import CloudEvent
+from triggers.core.transports import transport_of
 from triggers.event_ports import EventTriggerStore, ServiceBook
 
 Change = Callable[[EventTrigger], EventTrigger]
@@ -67,8 +68,8 @@ class EventTriggers:
     def planned(self, wanted: EventTrigger) -> EventTrigger:
         """As :meth:`create` would store it; nothing is written. Raises InvalidSpec."""
         now = self._clock.now()
-        trigger = replace(
-            wanted, uid=self._ids.uid(), created_at=now, updated_at=now, resource_version=1
+        trigger = _named(
+            replace(wanted, uid=self._ids.uid(), created_at=now, updated_at=now, resource_version=1)
         )
         check_event_trigger(trigger)
         return trigger
@@ -101,7 +102,7 @@ class EventTriggers:
             updated_at=self._clock.now(),
             resource_version=old.resource_version + 1,
         )
-        trigger = replace(trigger, conditions=_kept(trigger.conditions))
+        trigger = _named(replace(trigger, conditions=_kept(trigger.conditions)))
         check_event_trigger(trigger)
         self._store.put(trigger, version=old.resource_version)
         return self._seen(trigger)
@@ -174,6 +175,13 @@ def changed(name: str) -> Conflict:
         f"Event trigger '{name}' was changed by somebody else meanwhile.",
         hint="Look at it as it is now, then try again.",
     )
+
+
+def _named(trigger: EventTrigger) -> EventTrigger:
+    """Who names a topic gets a subscription of his own to it."""
+    if not trigger.transport.topic or trigger.transport.subscription:
+        return trigger
+    return replace(trigger, transport=transport_of(trigger, trigger.uid))
 
 
 def _kept(conditions: tuple[TriggerCondition, ...]) -> tuple[TriggerCondition, ...]:

@@ -22,6 +22,7 @@ FAULT_SECONDS = 1.0
 LINK_SECONDS = 30.0
 """Between two tries to find the package, or credentials."""
 STOP_SECONDS = 2.0
+LOOK_SECONDS = 5.0
 
 DEFAULTS = StreamLimits()
 
@@ -50,10 +51,20 @@ class Puller:
         self._told = ""
         self._streams: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
         self._news = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
 
     def look(self) -> None:
         """A subscription was made or changed."""
         self._news.set()
+
+    async def looked(self) -> None:
+        """Until it has looked after what is there now, and lets go of what is not; at most a few
+        seconds."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._news.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(turn, LOOK_SECONDS)
 
     @property
     def counts(self) -> Mapping[str, StreamCounts]:
@@ -65,6 +76,7 @@ class Puller:
         try:
             while True:
                 self._news.clear()
+                waiting, self._waiting = self._waiting, []
                 pause = self._poll
                 try:
                     await self._turn()
@@ -74,6 +86,9 @@ class Puller:
                 except Exception:
                     log.exception("A turn of the subscriptions broke")
                     pause = FAULT_SECONDS
+                for one in waiting:
+                    if not one.done():
+                        one.set_result(None)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), pause)
         finally:
