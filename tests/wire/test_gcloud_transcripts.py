@@ -37,6 +37,13 @@ PROMISED = (
     "tasks locations list",
     *(f"pubsub topics {verb}" for verb in ("create", "list", "describe", "publish", "delete")),
     *(f"pubsub subscriptions {verb}" for verb in ("create", "list", "pull", "delete")),
+    *(f"eventarc triggers {verb}" for verb in ("create", "list", "describe", "update", "delete")),
+    *(
+        f"eventarc channels {verb}"
+        for verb in ("create", "list", "describe", "update", "delete", "publish")
+    ),
+    *(f"eventarc providers {verb}" for verb in ("list", "describe")),
+    "eventarc locations list",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ A page is Markdown. What stands in its ``console`` blocks is a transcript::
 A comment before a block says what has to be true when it begins::
 
     <!-- wait: settled -->        every execution of the page has ended
+    <!-- wait: ended -->          the same, and there is one
     <!-- wait: running -->        a task of the page runs
     <!-- file: report.yaml -->    not a transcript but the content of that file
 
@@ -43,6 +44,8 @@ EVENED = (
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "(uid)"),
     (re.compile(r"\b\d+(?:\.\d+)? ?(?:ms|s|seconds?)\b"), "(time)"),
     (re.compile(r"\b\d+m\d+(?:\.\d+)?s\b"), "(time)"),
+    (re.compile(r"\bBy \d\d:\d\d:\d\d\b"), "By (when)"),
+    (re.compile(r"\b(eventarc-[a-z0-9-]+?)-\d{3}\b"), r"\1-(digits)"),
     (re.compile(r"localhost:\d+"), "localhost:PORT"),
     (re.compile(r"\b1\d{12}\b"), "(project number)"),
     (re.compile(r"client-version: .*"), "client-version: (varies)"),
@@ -77,7 +80,7 @@ class File:
 
 @dataclass(frozen=True)
 class Wait:
-    """``for_what`` is ``settled`` or ``running``."""
+    """``for_what`` is ``settled``, ``ended`` or ``running``."""
 
     for_what: str
 

@@ -122,6 +122,8 @@ def _is(what: str, listing: dict[str, Any]) -> bool:
     statuses = [item.get("status", {}) for item in listing.get("items", [])]
     if what == "settled":
         return all("completionTime" in status for status in statuses)
+    if what == "ended":
+        return bool(statuses) and _is("settled", listing)
     if what == "running":
         return any(status.get("runningCount", 0) > 0 for status in statuses)
     raise ValueError(f"wait for what? {what}")
