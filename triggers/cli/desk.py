@@ -236,7 +236,7 @@ def _events(bench: Bench) -> Sequence[Method]:
         book=declared.services,
         deliveries=deliveries,
         kept=open_event_log(bench.database),
-        transports=Transports(None),
+        transports=Transports(declared.triggers),
         service=bench.service,
         commit=bench.commit,
         clock=bench.clock,

@@ -36,8 +36,8 @@ class Transports:
     def __init__(
         self,
         triggers: EventTriggerStore,
-        admin: PubsubAdmin | None,
-        looked: Callable[[], Awaitable[None]],
+        admin: PubsubAdmin | None = None,
+        looked: Callable[[], Awaitable[None]] | None = None,
         *,
         pause: float = PAUSE_SECONDS,
     ) -> None:
@@ -89,7 +89,8 @@ class Transports:
         if self._admin is None or not carried(trigger):
             return
         transport = trigger.transport
-        await self._looked()
+        if self._looked is not None:
+            await self._looked()
         try:
             await self._admin.drop_subscription(transport.subscription)
             if not transport.own_topic:
