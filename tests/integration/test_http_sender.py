@@ -1,25 +1,22 @@
 """The HTTP sender against small real servers, well-behaved and not."""
 
 import asyncio
-import datetime as dt
 import gzip
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from jobrunner.errors import RunnerFault
 from jobrunner.lib.clock import SystemClock
+from tests.support.certificates import make_certificate
+from tests.support.http_targets import OK, Request, Server, read_request, saying, served
 from triggers.core.records import (
     Delivery,
     HttpTarget,
@@ -35,67 +32,6 @@ from triggers.ports import Sent
 from triggers.senders.http import EXCERPT, MOST_REDIRECTS, HttpSender
 from triggers.senders.options import SenderOptions
 from triggers.senders.reach import Reach, parse_rules
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@dataclass
-class Request:
-    line: str
-    headers: dict[str, str]
-    body: bytes
-
-
-@dataclass
-class Server:
-    port: int
-    connections: int = 0
-    requests: list[Request] = field(default_factory=list)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-
-Answering = Callable[[Request], bytes]
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    line, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
-    headers = dict(part.split(": ", 1) if ": " in part else (part[:-1], "") for part in lines)
-    size = int(headers.get("Content-Length", "0"))
-    return Request(line, headers, await reader.readexactly(size))
-
-
-@asynccontextmanager
-async def served(
-    answer: Answering | bytes = OK, *, raw: Handler | None = None, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Server]:
-    """A server that answers every request on every connection; with ``raw`` as that likes."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there.connections += 1
-        try:
-            if raw is not None:
-                await raw(reader, writer)
-                return
-            while request := await read_request(reader):
-                there.requests.append(request)
-                writer.write(answer if isinstance(answer, bytes) else answer(request))
-                await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
-    there = Server(server.sockets[0].getsockname()[1])
-    try:
-        yield there
-    finally:
-        server.close()
 
 
 class Tokens:
@@ -143,23 +79,6 @@ async def broken(target: HttpTarget, options: SenderOptions | None = None) -> Br
 def reach(*, allow: str = "", deny: str = "") -> SenderOptions:
     rules = parse_rules(allow, "allow") if allow else None
     return SenderOptions(reach=Reach(rules, parse_rules(deny, "deny")))
-
-
-def saying(text: bytes, *, then: str = "close") -> Handler:
-    """Reads a request, writes ``text``, and closes, resets or does nothing more."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await read_request(reader)
-        writer.write(text)
-        await writer.drain()
-        if then == "reset":
-            sock = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            writer.transport.abort()
-        elif then == "wait":
-            await reader.read()
-
-    return handle
 
 
 # ---------------------------------------------------------------- the request
@@ -626,37 +545,6 @@ async def test_a_token_does_not_go_to_another_origin() -> None:
 
 
 # ---------------------------------------------------------------- TLS and proxies
-
-
-def make_certificate(directory: Path, name: str) -> tuple[Path, Path]:
-    """A certificate that vouches for itself, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = dt.datetime.now(dt.UTC)
-    public = key.public_key()
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    chain, secret = directory / "chain.pem", directory / "key.pem"
-    chain.write_bytes(built.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return chain, secret
 
 
 @asynccontextmanager

@@ -89,7 +89,7 @@ def _unknown(url: str) -> str:
 
 
 def make_senders(ground: Ground, options: SenderOptions, resolve: Resolve = unknown) -> Sender:
-    """For the loop that ``ground.parts`` live in. Imports aiohttp (0.1 s)."""
+    """For the loop that ``ground.parts`` live in."""
     from triggers.senders.http import Bearers, HttpSender
 
     clock = ground.parts.machine
