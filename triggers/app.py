@@ -46,6 +46,7 @@ from triggers.service.lifecycle import Lifecycle
 from triggers.service.mishaps import Mishaps
 from triggers.service.policies import Policies
 from triggers.service.queues import Queues
+from triggers.service.reporting import Reporting
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
 from triggers.service.services import resolver
@@ -91,6 +92,7 @@ class Layer:
     puller: Puller
     feeds: FeedReader
     transports: Transports
+    reporting: Reporting | None
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -140,6 +142,10 @@ def _make(ground: Ground) -> Layer:
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
+    reporting = None
+    if ground.tell is not None:
+        reporting = Reporting(open_event_log(ground.database), ground.tell)
+        dispatcher.watch(durable=reporting.moved)
     given_up = EventDeadLetters(declared.triggers, store, clock, parts.ids)
     dispatcher.watch(recorded=given_up.recorded)
     mishaps = Mishaps(events, clock)
@@ -160,7 +166,7 @@ def _make(ground: Ground) -> Layer:
     transports = Transports(declared.triggers, admin, puller.looked)
     return Layer(
         store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
-        subscriptions, settlements, puller, feeds, transports,
+        subscriptions, settlements, puller, feeds, transports, reporting,
     )  # fmt: skip
 
 
@@ -287,6 +293,13 @@ async def pull(ground: Ground) -> None:
 async def tell(ground: Ground) -> None:
     """Makes events of what happens here, until it is cancelled."""
     await layer_of(ground).feeds.run()
+
+
+async def report(ground: Ground) -> None:
+    """Tells whoever watches of events, until it is cancelled."""
+    reporting = layer_of(ground).reporting
+    if reporting is not None:
+        await reporting.run()
 
 
 async def dispatch(ground: Ground) -> None:

@@ -20,6 +20,7 @@ plugin = Plugin(
         "triggers.app:pull",
         "triggers.app:tick",
         "triggers.app:tell",
+        "triggers.app:report",
     ),
     rpcs=(
         "triggers.api.scheduler.rpcs:RPCS",

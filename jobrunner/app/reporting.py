@@ -15,8 +15,9 @@ TIMES = "%Y-%m-%dT%H:%M:%S"
 log = logging.getLogger("jobrunner.server")
 
 
-def set_up_logging(*, verbose: bool = False) -> None:
-    """Once, for the whole process. Only our own words; of others, warnings."""
+def set_up_logging(*, verbose: bool = False, quiet: bool = False) -> None:
+    """Once, for the whole process. Only our own words; of others, warnings. ``quiet`` is for who
+    hears of what happens in another way."""
     logging.raiseExceptions = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(FORM, TIMES))
@@ -24,7 +25,8 @@ def set_up_logging(*, verbose: bool = False) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     for name in ("jobrunner", "triggers"):
-        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+        level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO
+        logging.getLogger(name).setLevel(level)
 
 
 class LogObserver(Observer):

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from jobrunner.app.reporting import LogObserver
 from jobrunner.app.sockets import listen, port_of
 from jobrunner.app.stopping import StopSignals
 from jobrunner.app.virtual import Keep, check_clock, open_clock
+from jobrunner.app.watching import NewsObserver
 from jobrunner.calls import Principal
 from jobrunner.core.records import Scope
 from jobrunner.core.timestamps import format_time
@@ -53,6 +54,7 @@ NOTES_SECONDS = 1.0
 ADDRESS_SECONDS = 2.0
 FACES_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
+FINISH_LOOK_SECONDS = 0.05
 
 log = logging.getLogger("jobrunner.server")
 
@@ -71,7 +73,8 @@ def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None])
                 app.go_by(clock)
                 _refuse_open_doors(app, options)
                 server = Server(app, options, listener, tls, keep)
-                signals = StopSignals(server.stop, log.warning)
+                finish = server.finish if options.patient else None
+                signals = StopSignals(server.stop, log.warning, finish)
                 with asyncio.Runner() as runner:
                     server.loop = runner.get_loop()
                     signals.install()
@@ -122,6 +125,7 @@ class Server:
         self._listener = listener
         self._tls = tls
         self._stopping = asyncio.Event()
+        self._finishing = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
         self._backends = Backends(app.backend)
         self._file: ServerFile | None = None
@@ -129,12 +133,19 @@ class Server:
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
+        self._soon(self._stopping.set)
+
+    def finish(self) -> None:
+        """Starts nothing new, and stops once what runs has ended."""
+        self._soon(self._finishing.set)
+
+    def _soon(self, work: Callable[[], None]) -> None:
         assert self.loop is not None
         with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(self._stopping.set)
+            self.loop.call_soon_threadsafe(work)
 
     async def run(self, say: Callable[[str], None]) -> None:
-        app, settings = self._app, self._app.settings
+        app, settings, options = self._app, self._app.settings, self._options
         executor = ServingExecutor(
             make_means(
                 settings,
@@ -144,7 +155,7 @@ class Server:
                 clock=app.clock,
                 machine=app.machine,
                 owner=app.owner,
-                observer=LogObserver(),
+                observer=LogObserver() if options.tell is None else NewsObserver(options.tell),
             )
         )
         commit = GroupCommit(app.store)
@@ -178,6 +189,7 @@ class Server:
             settings.home,
             self._endpoint(),
             lambda token: doors(token, loopback),
+            options.tell,
         )
         found = plugged.plugins()
         methods = [
@@ -216,8 +228,11 @@ class Server:
         self._in_background("address", self._stay_announced(key))
         engine = EngineWatch(partial(app.backend, "docker"), partial(executor.uses, "docker"))
         self._in_background("watch over the engine", engine.run())
-        for name, loop in plugged.loops_of(found):
+        loops = [
             self._in_background(f"plug-in {name}", _as_coroutine(loop, ground))
+            for name, loop in plugged.loops_of(found)
+        ]
+        self._in_background("end of what runs", self._finish(executor, loops))
         say(self._words(grpc))
         try:
             await self._stopping.wait()
@@ -287,14 +302,28 @@ class Server:
                 with contextlib.suppress(RunnerFault):
                     self._file = self._announce(key) or self._file
 
-    def _in_background(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _finish(self, executor: ServingExecutor, loops: Sequence[asyncio.Task[None]]) -> None:
+        """Once that is wished for: what opens and sends things stops first."""
+        await self._finishing.wait()
+        if not self._app.clock.virtual:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.wait(loops)
+            # What waits for virtual time would wait for ever.
+            while executor.held():  # noqa: ASYNC110 - others may hold none any more, too
+                await asyncio.sleep(FINISH_LOOK_SECONDS)
+        self._stopping.set()
+
+    def _in_background(self, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def guarded() -> None:
             try:
                 await work
             except Exception:
                 log.exception("The %s failed", what)
 
-        self._background.append(asyncio.ensure_future(guarded()))
+        task = asyncio.ensure_future(guarded())
+        self._background.append(task)
+        return task
 
     async def _keep_house(self) -> None:
         for name in ("process", "docker"):

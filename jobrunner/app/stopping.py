@@ -1,7 +1,8 @@
 """Signals of a server, heard even while its event loop is held up.
 
 The first SIGTERM or SIGINT asks the server to end; SIGINT once more, or too long a wait, ends it
-at once. What it drives goes on in either case. SIGHUP means nothing to a server.
+at once. What it drives goes on in either case. A server that is patient takes the first SIGINT as
+the wish to finish what runs, and the second one to end. SIGHUP means nothing to a server.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ def _nothing(number: int, frame: FrameType | None) -> None:
 
 class StopSignals:
     """``stop`` is called from a thread of its own, once. ``last`` is called right before the
-    process is ended by force."""
+    process is ended by force. ``finish``, if there is one, is called instead of ``stop`` for the
+    first SIGINT."""
 
-    def __init__(self, stop: Callable[[], None], last: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        stop: Callable[[], None],
+        last: Callable[[str], None],
+        finish: Callable[[], None] | None = None,
+    ) -> None:
         self._stop = stop
         self._last = last
+        self._finish = finish
         self._reader, self._writer = socket.socketpair()
 
     def install(self) -> None:
@@ -50,6 +58,10 @@ class StopSignals:
             for number in self._reader.recv(64):
                 if number == signal.SIGINT and deadline is not None:
                     self._end(130, "Ended at once.")
+                if number == signal.SIGINT and self._finish is not None:
+                    finish, self._finish = self._finish, None
+                    finish()
+                    continue
                 if number in (signal.SIGINT, signal.SIGTERM) and deadline is None:
                     deadline = time.monotonic() + GRACE_SECONDS
                     self._stop()

@@ -57,18 +57,20 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_documents(paths: Iterable[str]) -> list[Document]:
-    """All documents of files, directories (their ``*.yaml`` and ``*.yml``, by name) and ``-``."""
+def read_documents(paths: Iterable[str], *, empty: bool = False) -> list[Document]:
+    """All documents of files, directories (their ``*.yaml`` and ``*.yml``, by name) and ``-``. With
+    ``empty`` there may be none."""
     documents = []
     for path in paths:
-        for name in _files(path):
+        for name in files_of(path):
             documents += _parse(name, _read(name))
-    if not documents:
+    if not documents and not empty:
         raise UsageError("There is no document to apply.", hint="A document has 'kind: Job'.")
     return documents
 
 
-def _files(path: str) -> list[str]:
+def files_of(path: str) -> list[str]:
+    """Raises UsageError for a directory without any."""
     if path == "-" or not os.path.isdir(path):
         return [path]
     found = sorted(name for name in os.listdir(path) if name.endswith(ENDINGS))

@@ -40,6 +40,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "See what was sent where, send by hand, replay dead letters.",
     ),
     "clock": ("jobrunner.cli.clock:clock", "See the clock of the server; move a virtual one."),
+    "up": ("jobrunner.cli.up:up", "Serve a pipeline from files, and say what happens."),
     "apply": ("jobrunner.cli.apply:apply", "Create or replace jobs from YAML files."),
     "gcloud": ("jobrunner.cli.gcloud:gcloud", "Run the stock gcloud against the server."),
     "doctor": ("jobrunner.cli.doctor:doctor", "Check this machine, and say what is missing."),
@@ -66,6 +67,15 @@ KINDS: dict[tuple[str, str], str] = {
 """Kind and apiVersion of the documents that 'apply' takes beside jobs → the module that reads them:
 ``plan(where, content)`` gives a checked value with a name, or raises InvalidSpec;
 ``apply(state, plans, dry_run)`` writes all of them and says so."""
+
+REMOVED_AT: dict[str, str] = {
+    "Schedule": "/jobrunner/v1/schedules",
+    "Queue": "/jobrunner/v1/queues",
+    "Services": "/jobrunner/v1/services",
+    "EventTrigger": "/jobrunner/v1/event-triggers",
+    "Subscription": "/jobrunner/v1/subscriptions",
+}
+"""Kind → where our API deletes one by its name, for 'up'; a job goes by the service of jobs."""
 
 GLOBAL_OPTIONS: tuple[tuple[str, str], ...] = (
     ("--project NAME", "Project of the names [default: local; JOBRUNNER_PROJECT]."),

@@ -111,7 +111,7 @@ class ServingExecutor:
     def facts(self) -> Mapping[str, str]:
         """How it goes, for people: what is held, and what cannot be driven now and why."""
         facts = {
-            "executions": str(len(self._roster) + len(self._adoptions)),
+            "executions": str(self.held()),
             "attempts": str(self._roster.live),
             "slots": str(self._means.limits.slots),
             "troubles": str(len(self._troubles)),
@@ -121,6 +121,10 @@ class ServingExecutor:
         for uid, why in self._troubles.facts().items():
             facts[f"trouble/{uid}"] = why
         return facts
+
+    def held(self) -> int:
+        """Executions that are driven here, and have not ended."""
+        return len(self._roster) + len(self._adoptions)
 
     def uses(self, backend: str) -> bool:
         """Whether something that is held runs there, or should."""

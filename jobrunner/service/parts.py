@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobrunner.calls import Principal
+from jobrunner.core.news import News
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import Database
 from jobrunner.ports import Clock, Commit, Ids, MachineClock, Runner
@@ -56,6 +57,7 @@ class Ground:
     home: str
     url: str
     admit: Callable[[str | None], Principal | None] = nobody
+    tell: Callable[[News], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
