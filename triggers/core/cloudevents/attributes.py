@@ -42,6 +42,7 @@ _NOT_IN_STRINGS = re.compile(
 )
 _ESCAPED = re.compile(rb"%([0-9A-Fa-f]{2})")
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
+_PLAIN_TEXT = re.compile(r"[!#$&-~]*")
 _PLAIN = frozenset(range(0x21, 0x7F)) - {0x22, 0x25}
 
 JSON_TYPE = re.compile(r"[^/;\s]+/(?:json|[^;\s]+\+json)\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
@@ -52,6 +53,9 @@ _TEXT_TYPE = re.compile(
 
 def encode_value(text: str) -> str:
     """``text`` as it stands in a header. Raises InvalidEvent for half of a surrogate pair."""
+    if _PLAIN_TEXT.fullmatch(text):
+        # As nearly all is.
+        return text
     try:
         raw = text.encode()
     except UnicodeEncodeError:
