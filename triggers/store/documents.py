@@ -112,7 +112,10 @@ def encode_target(target: Target) -> str:
 def _encoded(target: HttpTarget) -> str:
     values = dict(zip(_HTTP, _http_values(target), strict=True))
     values["token"] = token_with(target.token)
-    return _encode(_Target(http=_Http(**values)))
+    text = _encode(_Target(http=_Http(**values)))
+    if len(text) <= LONGEST_REMEMBERED:
+        _remember(_texts, target, text)
+    return text
 
 
 def decode_target(text: str) -> Target:

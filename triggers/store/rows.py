@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 from jobrunner.lib.database import Row, Session
@@ -60,6 +61,7 @@ def lane_of(delivery: Delivery) -> str:
     return lane(delivery.project, delivery.region, delivery.source, delivery.source_name)
 
 
+@lru_cache(maxsize=4096)
 def lane(project: str, region: str, source: SourceKind, name: str) -> str:
     text = "\n".join((project, region, source.value, name))
     return blake2b(text.encode(), digest_size=12).hexdigest()

@@ -94,11 +94,11 @@ class _Ingress:
         except InvalidEvent as error:
             return refusal(error.status, error.message)
         now = self._in.clock.now()
+        # Told beforehand, the dispatcher claims it in the very commit that opens it.
+        self._in.look()
         taken = await self._in.commit(
             lambda: self._in.subscriptions.accept(subscription, envelope.message, now)
         )
-        if taken.result is Result.OPENED:
-            self._in.look()
         match taken.result:
             case Result.FILTERED:
                 return ACKNOWLEDGED
