@@ -12,6 +12,7 @@ from jobrunner.core.states import ExecutionState
 from triggers.core.records import Ack, DeliveryAttempt, Ruling, SourceKind
 from triggers.core.records import Break as Break
 
+_PUSHED = frozenset({SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER})
 PUSH_ACCEPTS = frozenset({102, 200, 201, 202, 204})
 THROTTLING = frozenset({429, 503})
 DEADLINE_STATUS = 504
@@ -76,14 +77,14 @@ def judge_start(execution: str, ack: Ack) -> Verdict | None:
 
 def accepts(source: SourceKind, status: int) -> bool:
     """Push and events: five codes and no others. Everything else: 200 to 299."""
-    if source in {SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER}:
+    if source in _PUSHED:
         return status in PUSH_ACCEPTS
     return 200 <= status <= 299
 
 
 def follows_redirects(source: SourceKind) -> bool:
     """Where a redirect is followed the final answer decides; elsewhere it is a no."""
-    return source not in {SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER}
+    return source not in _PUSHED
 
 
 def counts_as_response(outcome: Outcome) -> bool:
@@ -145,7 +146,7 @@ def _answered(source: SourceKind, answer: Answer) -> Verdict:
         return Verdict(Ruling.RETRY, reason, answer.retry_after, throttle=True)
     if source is SourceKind.MANUAL and answer.status in THROTTLING:
         return Verdict(Ruling.RETRY, f"HTTP {answer.status}", answer.retry_after)
-    push = source in {SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER}
+    push = source in _PUSHED
     if push and 200 <= answer.status <= 299:
         reason = f"HTTP {answer.status}, which does not acknowledge; 200, 201, 202 and 204 do"
         return Verdict(Ruling.RETRY, reason)

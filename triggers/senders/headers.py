@@ -7,6 +7,7 @@ prescribes. Pure.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from jobrunner import __version__
 from jobrunner.core.timestamps import format_time
@@ -72,27 +73,39 @@ def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
     Raises UnusableHeader for a header of the target that cannot be sent. One that comes with the
     message (an attribute of somebody's making) is left out instead: it must not block the rest.
     """
-    sent: dict[str, tuple[str, str]] = {}
-    if delivery.source is SourceKind.MANUAL:
-        sent["user-agent"] = ("User-Agent", f"jobrunner/{__version__}")
-    for name, value in target.headers:
-        if not _sendable(name, value):
-            raise UnusableHeader(f"the header {name[:100]!a} cannot be sent as it is")
-        sent[name.lower()] = (name, value)
-    if delivery.payload is not None:
-        for name, value in delivery.payload.headers:
-            if name != ORIGIN and _sendable(name, value):
-                sent[name.lower()] = (name, value)
-    brought = sent.get(_SCHEDULE_TIME)
-    fixed = _FIXED.get(delivery.source, _RESERVED)
-    for name in [name for name in sent if name in _OURS or name.startswith(fixed)]:
-        del sent[name]
-    for name, value in _prescribed(delivery, brought):
+    brought = () if delivery.payload is None else delivery.payload.headers
+    standing, scheduled = _standing(delivery.source, target.headers, brought)
+    sent = dict(standing)
+    for name, value in _prescribed(delivery, scheduled):
         sent[name.lower()] = (name, value)
     typed = "content-type" in sent or delivery.source not in _TYPED
     if not typed and body_of(delivery, target):
         sent["content-type"] = ("Content-Type", "application/octet-stream")
     return dict(sent.values())
+
+
+@lru_cache(maxsize=1024)
+def _standing(
+    source: SourceKind, always: Headers, brought: Headers
+) -> tuple[dict[str, tuple[str, str]], tuple[str, str] | None]:
+    """What the target ``always`` sends and what was ``brought``, by names in lower case, without
+    what is not theirs; and the instant of a schedule among them. Most deliveries of a source share
+    it. Raises UnusableHeader."""
+    sent: dict[str, tuple[str, str]] = {}
+    if source is SourceKind.MANUAL:
+        sent["user-agent"] = ("User-Agent", f"jobrunner/{__version__}")
+    for name, value in always:
+        if not _sendable(name, value):
+            raise UnusableHeader(f"the header {name[:100]!a} cannot be sent as it is")
+        sent[name.lower()] = (name, value)
+    for name, value in brought:
+        if name != ORIGIN and _sendable(name, value):
+            sent[name.lower()] = (name, value)
+    scheduled = sent.get(_SCHEDULE_TIME)
+    fixed = _FIXED.get(source, _RESERVED)
+    for name in [name for name in sent if name in _OURS or name.startswith(fixed)]:
+        del sent[name]
+    return sent, scheduled
 
 
 def default_audience(source: SourceKind, url: str) -> str:

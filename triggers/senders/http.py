@@ -193,18 +193,16 @@ class HttpSender:
             raise Stop(Break.FORBIDDEN, reason)
 
     def _answered(self, answer: Reader) -> Sent:
-        retry_after = self._seconds(answer.header(b"retry-after"))
+        after = answer.header(b"retry-after")
         excerpt = bytes(answer.excerpt)
-        coding = answer.header(b"content-encoding")
+        coding = answer.header(b"content-encoding") if excerpt else None
         if coding is not None:
             excerpt = _plain(excerpt, coding)
+        retry_after = None if after is None else self._seconds(after)
         return Sent(Answer(answer.status, retry_after), excerpt)
 
-    def _seconds(self, text: str | None) -> float | None:
+    def _seconds(self, text: str) -> float | None:
         """``Retry-After``: seconds, or a date."""
-        if text is None:
-            return None
-        text = text.strip()
         if text.isascii() and text.isdecimal() and len(text) < 10:
             return float(text)
         try:

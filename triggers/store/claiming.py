@@ -224,6 +224,9 @@ def _in_turns(due: Iterable[_Due], last: str) -> Iterator[_Due]:
     lanes: dict[str, list[_Due]] = {}
     for one in due:
         lanes.setdefault(one[1], []).append(one)
+    if len(lanes) == 1:
+        yield from lanes.popitem()[1]
+        return
     names = sorted(lanes)
     names = [name for name in names if name > last] + [name for name in names if name <= last]
     places = [iter(lanes[name]) for name in names]

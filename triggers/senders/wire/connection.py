@@ -37,6 +37,8 @@ class Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
         self._paused = self._cut = False
+        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
 
     @property
@@ -55,6 +57,8 @@ class Connection(asyncio.Protocol):
         """Returns when the answer is over, or as much of it as is wanted: see
         :meth:`Reader.expect`. ``until`` is by the time of the loop.
 
+        What is returned is good until the next call.
+
         Raises Stop for a connection or an answer that breaks, :class:`Gone` if nothing of an answer
         had come, and :class:`Late`. Then, and when it is cancelled, the connection is closed.
         """
@@ -62,7 +66,10 @@ class Connection(asyncio.Protocol):
             raise Gone
         waiter = self._waiter = self._loop.create_future()
         self.reader.expect(cap=cap, bodiless=bodiless, follow=follow)
-        timer = self._loop.call_at(until, self._expire)
+        self._until = until
+        # One that is armed for an earlier call looks again when it rings.
+        if self._timer is None or self._timer.when() > until:
+            self._arm(until)
         try:
             if len(body) <= AT_ONCE:
                 self.transport.write(head + body if body else head)
@@ -75,7 +82,6 @@ class Connection(asyncio.Protocol):
             self.abort()
             raise
         finally:
-            timer.cancel()
             self._waiter = None
         self.served = True
         return self.reader
@@ -144,6 +150,9 @@ class Connection(asyncio.Protocol):
         self.open = False
         self._ended(exc)
         self.reader.drop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._forget(self)
 
     def pause_writing(self) -> None:
@@ -169,8 +178,19 @@ class Connection(asyncio.Protocol):
                 return
         self._settle()
 
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._expire)
+
     def _expire(self) -> None:
-        self._settle(Late())
+        self._timer = None
+        if self._waiter is None:
+            return
+        if self._until > self._loop.time():
+            self._arm(self._until)
+        else:
+            self._settle(Late())
 
     def _settle(self, error: Exception | None = None) -> None:
         waiter = self._waiter
