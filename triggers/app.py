@@ -16,6 +16,7 @@ from jobrunner.service.places import Places
 from jobrunner.service.tokens import Tokens
 from triggers.api.deliveries import delivery_methods
 from triggers.api.eventarc.methods import eventarc_methods
+from triggers.api.events.buckets import bucket_methods
 from triggers.api.events.ingress import ingress_methods
 from triggers.api.events.paths import Where
 from triggers.api.events.rooms import own_methods
@@ -26,11 +27,14 @@ from triggers.api.scheduler.methods import scheduler_methods
 from triggers.api.schedules.methods import schedule_methods
 from triggers.api.subscriptions.methods import subscription_methods
 from triggers.api.tasks.methods import tasks_methods
+from triggers.core.buckets import is_ignored
 from triggers.core.subscriptions import TokenKeys
 from triggers.ports import DeliveryStore
 from triggers.senders.keyring import Keyring, PublishedKeys
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
+from triggers.service.bucket_watching import BucketKeeper
+from triggers.service.buckets import Buckets
 from triggers.service.channel_names import ChannelNames
 from triggers.service.channels import Channels
 from triggers.service.consuming import Counter, subscriptions_to_pull, triggers_to_pull
@@ -55,12 +59,14 @@ from triggers.service.subscriptions import Subscriptions
 from triggers.service.transports import Transports
 from triggers.sources.google_keys import GOOGLE_KEYS, FetchedKeys, fetcher
 from triggers.sources.id_tokens import PublicKeys, Verifier
+from triggers.sources.inotify import Inotify
 from triggers.sources.pubsub_admin import EmulatorAdmin
 from triggers.sources.pubsub_link import EMULATOR
 from triggers.sources.pull import Consumers, Puller
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
     Declared,
+    open_buckets,
     open_cursors,
     open_declared,
     open_deliveries,
@@ -93,6 +99,8 @@ class Layer:
     feeds: FeedReader
     transports: Transports
     reporting: Reporting | None
+    buckets: Buckets
+    keeper: BucketKeeper
 
 
 _layers: dict[int, tuple[Ground, Layer]] = {}
@@ -151,9 +159,21 @@ def _make(ground: Ground) -> Layer:
     mishaps = Mishaps(events, clock)
     dispatcher.watch(recorded=mishaps.recorded)
     schedules.firing.watch(mishaps.missed)
-    lifecycle = Lifecycle(jobs, events, open_cursors(ground.database), store)
+    cursors = open_cursors(ground.database)
+    lifecycle = Lifecycle(jobs, events, cursors, store)
     feeds = FeedReader([lifecycle], parts.commit, clock, dispatcher.look)
     clock.join(feeds)
+    directories = open_buckets(ground.database)
+    keeper = BucketKeeper(
+        directories,
+        events,
+        cursors,
+        lambda root: Inotify(root, is_ignored),
+        parts.commit,
+        clock,
+        parts.machine,
+        dispatcher.look,
+    )
     desk = Counter(parts.apart or parts.commit, clock, parts.ids, store, dispatcher.look)
     consumers: list[Consumers] = [
         lambda: subscriptions_to_pull(declared.subscriptions, subscriptions, settlements, desk)
@@ -167,6 +187,7 @@ def _make(ground: Ground) -> Layer:
     return Layer(
         store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
         subscriptions, settlements, puller, feeds, transports, reporting,
+        Buckets(directories, clock, parts.ids), keeper,
     )  # fmt: skip
 
 
@@ -288,6 +309,17 @@ async def carry(ground: Ground) -> None:
 async def pull(ground: Ground) -> None:
     """Consumes subscriptions of Pub/Sub, until it is cancelled."""
     await layer_of(ground).puller.run()
+
+
+def bucket_routes(ground: Ground) -> Sequence[Method]:
+    layer, parts = layer_of(ground), ground.parts
+    where = Where(Places(parts.service.store), parts.default)
+    return bucket_methods(layer.buckets, where, parts.commit, layer.keeper.look)
+
+
+async def watch(ground: Ground) -> None:
+    """Watches directories that stand for buckets, until it is cancelled."""
+    await layer_of(ground).keeper.run()
 
 
 async def tell(ground: Ground) -> None:

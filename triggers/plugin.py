@@ -12,6 +12,7 @@ plugin = Plugin(
         "triggers.app:queue_routes",
         "triggers.app:task_routes",
         "triggers.app:event_routes",
+        "triggers.app:bucket_routes",
         "triggers.app:eventarc_routes",
     ),
     loops=(
@@ -20,6 +21,7 @@ plugin = Plugin(
         "triggers.app:pull",
         "triggers.app:tick",
         "triggers.app:tell",
+        "triggers.app:watch",
         "triggers.app:report",
     ),
     rpcs=(

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "triggers.cli.pubsub:pubsub",
         "Make topics, publish messages, start the Pub/Sub emulator.",
     ),
+    "buckets": ("triggers.cli.buckets:buckets", "Let directories stand for buckets."),
     "services": ("triggers.cli.services:services", "Say where services are, by their names."),
     "deliveries": (
         "triggers.cli.deliveries:deliveries",
@@ -62,6 +63,7 @@ KINDS: dict[tuple[str, str], str] = {
     ("Queue", "jobrunner.dev/v1"): "triggers.cli.queues_apply",
     ("Subscription", "jobrunner.dev/v1"): "triggers.cli.subscriptions_apply",
     ("Services", "jobrunner.dev/v1"): "triggers.cli.services_apply",
+    ("Buckets", "jobrunner.dev/v1"): "triggers.cli.buckets_apply",
     ("EventTrigger", "jobrunner.dev/v1"): "triggers.cli.event_triggers_apply",
 }
 """Kind and apiVersion of the documents that 'apply' takes beside jobs → the module that reads them:

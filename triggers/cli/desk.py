@@ -224,6 +224,19 @@ def _queues(bench: Bench) -> Sequence[Method]:
     return queue_methods(use_cases, bench.service, bench.commit, bench.scope, _nothing)
 
 
+def _buckets(bench: Bench) -> Sequence[Method]:
+    from jobrunner.service.places import Places
+    from triggers.api.events.buckets import bucket_methods
+    from triggers.api.events.paths import Where
+    from triggers.service.buckets import Buckets
+    from triggers.store import open_buckets, open_deliveries
+
+    open_deliveries(bench.database)
+    buckets = Buckets(open_buckets(bench.database), bench.clock, bench.ids)
+    where = Where(Places(bench.service.store), bench.scope)
+    return bucket_methods(buckets, where, bench.commit, _nothing)
+
+
 def _events(bench: Bench) -> Sequence[Method]:
     from triggers.api.events.rooms import own_methods
     from triggers.service.transports import Transports
@@ -260,6 +273,7 @@ def _subscriptions(bench: Bench) -> Sequence[Method]:
 
 
 _ROOMS: Mapping[str, Callable[[Bench], Sequence[Method]]] = {
+    "buckets": _buckets,
     "deliveries": _deliveries,
     "event-triggers": _events,
     "events": _events,

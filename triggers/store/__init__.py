@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from jobrunner.lib.database import Database
+from triggers.bucket_ports import BucketStore
 from triggers.event_ports import (
     ChannelStore,
     Cursors,
@@ -17,6 +18,7 @@ from triggers.ports import DeliveryStore, PolicyStore, QueueStore, ScheduleStore
 
 __all__ = [
     "Declared",
+    "open_buckets",
     "open_cursors",
     "open_declared",
     "open_deliveries",
@@ -92,6 +94,13 @@ def open_policies(database: Database) -> PolicyStore:
     from triggers.store.policies import SqlPolicies
 
     return SqlPolicies(database)
+
+
+def open_buckets(database: Database) -> BucketStore:
+    """Directories that stand for buckets, once :func:`open_deliveries` has seen to the tables."""
+    from triggers.store.buckets import SqlBuckets
+
+    return SqlBuckets(database)
 
 
 def open_cursors(database: Database) -> Cursors:

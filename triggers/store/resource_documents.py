@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 import msgspec
 
+from triggers.core.buckets import Bucket
 from triggers.core.event_triggers import (
     Channel,
     Destination,
@@ -97,3 +98,4 @@ SUBSCRIPTION = Document(Subscription, {"target": (str, encode_target, decode_tar
 EVENT_TRIGGER = Document(EventTrigger, {"destination": (_Destination, _named, _unnamed)})
 CHANNEL = Document(Channel)
 ADDRESS = Document(ServiceAddress)
+BUCKET = Document(Bucket)
