@@ -23,7 +23,7 @@ from harness.report import Report, Row, markdown
 
 SUITES = (
     "fanout", "peers", "parent500", "scale", "idle", "noise", "startup", "containers", "store",
-    "server", "senders", "schedules", "dispatch", "ingest",
+    "server", "senders", "schedules", "dispatch", "ingest", "pull",
 )  # fmt: skip
 
 

@@ -182,6 +182,7 @@ def _make(ground: Ground) -> Layer:
         # Only there the topics and subscriptions that triggers name are really made.
         consumers.append(lambda: triggers_to_pull(declared.triggers, events, desk))
     puller, emulator = Puller(consumers), os.environ.get(EMULATOR)
+    subscriptions.watch(puller.look)
     admin = EmulatorAdmin(emulator) if emulator else None
     transports = Transports(declared.triggers, admin, puller.looked)
     return Layer(

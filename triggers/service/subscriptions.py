@@ -102,6 +102,7 @@ class Subscriptions:
         self._counts: dict[str, dict[Result, int]] = {}
         self._named: dict[tuple[str, Scope | None], tuple[float, Subscription]] = {}
         self._given_up: dict[str, int] = {}
+        self._watchers: list[Callable[[], None]] = []
 
     # ------------------------------------------------------------ what is declared
 
@@ -180,6 +181,12 @@ class Subscriptions:
     def forget(self) -> None:
         """To be called after the commit of a change: what was remembered is read again."""
         self._named.clear()
+        for told in self._watchers:
+            told()
+
+    def watch(self, told: Callable[[], None]) -> None:
+        """``told`` is called after the commit of a change."""
+        self._watchers.append(told)
 
     def counts(self, subscription: Subscription) -> Counts:
         known = self._counts.get(subscription.uid, {})

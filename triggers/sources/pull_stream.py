@@ -20,6 +20,8 @@ from triggers.sources.pubsub_link import Link, LinkFault, Received
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 """Seconds between two tries to open the stream; doubled from one to the next."""
+LONGEST_LOCAL_PAUSE = 1.0
+"""To an emulator, which costs nobody anything."""
 LATER_SECONDS = 0.25
 """Until the consumer is asked again that had no room."""
 FAULT_SECONDS = 1.0
@@ -128,7 +130,7 @@ class Stream:
             if self.counts.received > seen:
                 pause = FIRST_PAUSE
             await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+            pause = min(pause * 2, LONGEST_LOCAL_PAUSE if self._link.forgets else LONGEST_PAUSE)
 
     async def _read_stream(self) -> None:
         limits = self._limits
