@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jobrunner.core.faults import Faults
 from jobrunner.core.news import News
 
 DEFAULT_HOST = "127.0.0.1"
@@ -16,7 +17,7 @@ class ServeOptions:
     """``backend`` runs every execution there, whatever it asks for. ``allow_hosts`` are further
     names that requests may call this server by. ``tls_cert`` and ``tls_key`` are paths. ``virtual``
     is for a clock that is moved by hand; ``start`` is where it begins in a home that is on real
-    time, ``None`` for now. ``tell`` hears what
+    time, ``None`` for now. ``faults`` are made on purpose. ``tell`` hears what
     happens. ``patient`` lets the first SIGINT wait for what runs."""
 
     host: str = DEFAULT_HOST
@@ -31,5 +32,6 @@ class ServeOptions:
     verbose: bool = False
     virtual: bool = False
     start: float | None = None
+    faults: Faults | None = None
     tell: Callable[[News], None] | None = None
     patient: bool = False

@@ -27,6 +27,7 @@ from jobrunner.app.stopping import StopSignals
 from jobrunner.app.virtual import Keep, check_clock, open_clock
 from jobrunner.app.watching import NewsObserver
 from jobrunner.calls import Principal
+from jobrunner.core.news import News
 from jobrunner.core.records import Scope
 from jobrunner.core.timestamps import format_time
 from jobrunner.errors import JobrunnerError, Refused, RunnerFault
@@ -127,7 +128,7 @@ class Server:
         self._stopping = asyncio.Event()
         self._finishing = asyncio.Event()
         self._background: list[asyncio.Task[None]] = []
-        self._backends = Backends(app.backend)
+        self._backends = Backends(self._backend)
         self._file: ServerFile | None = None
         self._unwritable: str | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -190,6 +191,7 @@ class Server:
             self._endpoint(),
             lambda token: doors(token, loopback),
             options.tell,
+            options.faults,
         )
         found = plugged.plugins()
         methods = [
@@ -251,6 +253,15 @@ class Server:
             with contextlib.suppress(JobrunnerError):
                 audit.flush()
             await self._backends.close_within(0.5)
+
+    def _backend(self, name: str) -> Backend:
+        backend = self._app.backend(name)
+        faults = self._options.faults
+        if faults is None or not faults.kill:
+            return backend
+        from jobrunner.app.killing import Killing
+
+        return Killing(backend, faults, self._app.clock, self._options.tell or _unheard)
 
     # ------------------------------------------------------------ faces
 
@@ -358,6 +369,10 @@ class Server:
                 self._unwritable = error.message
             else:
                 self._unwritable = None
+
+
+def _unheard(news: News) -> None:
+    """Nobody watches."""
 
 
 async def _as_coroutine(loop: plugged.Loop, ground: Ground) -> None:

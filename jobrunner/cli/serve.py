@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from jobrunner.cli.base import Cmd, State, with_state
+from jobrunner.cli.faults import fault_options, faults_from
 from jobrunner.cli.params import TIME, whole
 
 PORTS = whole(0, 65535)
@@ -53,9 +54,17 @@ PORTS = whole(0, 65535)
 @click.option("--from", "start", type=TIME, metavar="TIME", help="Where virtual time begins.")
 @click.option("--access-log", is_flag=True, help="A line for each request.")
 @click.option("--verbose", "-v", is_flag=True, help="A line for each execution that ends.")
+@fault_options
 @with_state
 def serve(
-    state: State, *, database_url: str | None, slots: int | None, clock: str, **flags: Any
+    state: State,
+    *,
+    database_url: str | None,
+    slots: int | None,
+    clock: str,
+    faults: str | None,
+    allow_faults: bool,
+    **flags: Any,
 ) -> None:
     """Serve the API of Cloud Run jobs, and drive what is started through it.
 
@@ -72,7 +81,8 @@ def serve(
     if slots is not None:
         settings = replace(settings, slots=slots)
     set_up_logging(verbose=flags["verbose"])
-    serve_home(settings, ServeOptions(virtual=clock == "virtual", **flags), _say)
+    wanted = faults_from(faults, allow_faults, state.env)
+    serve_home(settings, ServeOptions(virtual=clock == "virtual", faults=wanted, **flags), _say)
 
 
 def _say(line: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from jobrunner.cli.base import Cmd, State, format_option, with_state
+from jobrunner.cli.faults import fault_options, faults_from
 from jobrunner.cli.params import TIME, whole
 from jobrunner.errors import UsageError
 
@@ -43,9 +44,19 @@ PORTS = whole(0, 65535)
     help="real, or virtual: moved by 'jobrunner clock'  [default: real].",
 )
 @click.option("--from", "start", type=TIME, metavar="TIME", help="Where virtual time begins.")
+@fault_options
 @format_option("table", "json")
 @with_state
-def up(state: State, *, files: tuple[str, ...], clock: str, form: str, **flags: Any) -> None:
+def up(
+    state: State,
+    *,
+    files: tuple[str, ...],
+    clock: str,
+    form: str,
+    faults: str | None,
+    allow_faults: bool,
+    **flags: Any,
+) -> None:
     """Serve jobs, schedules, queues, subscriptions and triggers from files, and say what happens.
 
     The files are applied again whenever they change: what left them is removed if they had made it,
@@ -63,7 +74,7 @@ def up(state: State, *, files: tuple[str, ...], clock: str, form: str, **flags: 
         raise UsageError("--file: '-' cannot be watched; give a file or a directory")
     seen = fingerprint(files)
     first = read_version(files)
-    virtual = clock == "virtual"
+    virtual, wanted = clock == "virtual", faults_from(faults, allow_faults, state.env)
     printer = Printer(form, virtual)
     # Another server may be named there; these files are for the one that starts here.
     env = {k: v for k, v in state.env.items() if k not in ("JOBRUNNER_ENDPOINT", "JOBRUNNER_TOKEN")}
@@ -74,7 +85,9 @@ def up(state: State, *, files: tuple[str, ...], clock: str, form: str, **flags: 
         follower.start()
 
     set_up_logging(quiet=True)
-    options = ServeOptions(virtual=virtual, tell=follower.tell, patient=True, **flags)
+    options = ServeOptions(
+        virtual=virtual, tell=follower.tell, patient=True, faults=wanted, **flags
+    )
     try:
         serve(state.settings(), options, say)
     finally:

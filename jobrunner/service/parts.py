@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobrunner.calls import Principal
+from jobrunner.core.faults import Faults
 from jobrunner.core.news import News
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import Database
@@ -48,7 +49,8 @@ class Ground:
     ``owner`` names this runner (:mod:`jobrunner.lib.identity`); ``home`` is an absolute directory;
     ``url`` is where the server answers. ``admit`` says who calls an open method, by the bearer
     token or without one, as the face does for others; ``None`` for a stranger. It raises StoreFault
-    where tokens cannot be looked up.
+    where tokens cannot be looked up. ``tell`` is there if somebody watches: it takes what has just
+    become durable, and returns at once. ``faults`` are to be made on purpose.
     """
 
     parts: Parts
@@ -58,6 +60,7 @@ class Ground:
     url: str
     admit: Callable[[str | None], Principal | None] = nobody
     tell: Callable[[News], None] | None = None
+    faults: Faults | None = None
 
 
 @dataclass(frozen=True, slots=True)

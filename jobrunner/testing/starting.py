@@ -20,19 +20,23 @@ def start(
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
     emulator: str | None = None,
+    faults: str | None = None,
 ) -> Iterator[Runner]:
     """A runner in an empty home, which is removed with all that ran there.
 
     ``clock`` is ``virtual`` or ``real``; ``begin`` is where a virtual one begins. ``backend`` is
     ``scripted``, ``process``, ``docker``, or ``None`` for what each job asks for. ``env`` is for
     the server, and so for processes of jobs; settings of the caller for jobrunner are not.
-    ``options`` are further ones of ``jobrunner serve``. Raises RunnerFault.
+    ``options`` are further ones of ``jobrunner serve``. ``faults`` go wrong on purpose, as
+    ``--faults`` of it says. Raises RunnerFault.
     """
     if clock not in ("virtual", "real"):
         raise ValueError(f"clock: '{clock}' is not one of virtual, real")
     words = ["--clock", clock]
     if backend is not None:
         words += ["--backend", backend]
+    if faults is not None:
+        words += ["--faults", faults, "--allow-faults"]
     if begin is not None:
         words += ["--from", instant_text(begin)]
     variables = dict(env or {})

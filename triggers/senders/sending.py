@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from jobrunner.core.news import News
 from jobrunner.core.records import Scope
 from jobrunner.errors import JobrunnerError
 from jobrunner.service.parts import Ground
@@ -101,4 +102,15 @@ def make_senders(ground: Ground, options: SenderOptions, resolve: Resolve = unkn
     else:
         bearers = LocalTokens(Keyring(ground.home, clock), options.issuer or ground.url, clock)
     http = HttpSender(options, bearers, clock)
-    return Senders(http, JobSender(ground.parts), own_of(ground.url), PubsubSender(), resolve)
+    job, own = JobSender(ground.parts), own_of(ground.url)
+    senders = Senders(http, job, own, PubsubSender(), resolve)
+    faults = ground.faults
+    if faults is None or not faults.of_deliveries:
+        return senders
+    from triggers.senders.faulty import FaultySender
+
+    return FaultySender(senders, faults, ground.parts.clock, ground.tell or _unheard)
+
+
+def _unheard(news: News) -> None:
+    """Nobody watches."""
