@@ -3,6 +3,7 @@ Google's emulator, and how much memory it takes when many wait."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import statistics
@@ -22,6 +23,7 @@ from harness.pairs import Pair, run_pairs
 from harness.place import BENCHMARKS, base
 from harness.product import Homes, environment
 from harness.report import Report, Row, pair_rows, verdict
+from push_calls import Pusher
 
 from suites.server import Server, started, wrk
 
@@ -103,11 +105,11 @@ def memory(homes: Homes, context: Context) -> Row:
     for count in (FEW, MANY):
         with silent() as target, serving(homes.fresh()) as server:
             subscribe(server, target, ackDeadlineSeconds=600, backlog=10 * MANY)
-            waiting = 0
-            while waiting < count:
-                seconds = 0.2 if count == FEW else 3
-                pushes(server, seconds=seconds)
-                waiting = backlog(server)
+            if count == FEW:
+                port = int(server.url.rpartition(":")[2])
+                asyncio.run(Pusher(port, "/push/load").push([f"few{n}" for n in range(FEW)]))
+            while (waiting := backlog(server)) < count:
+                pushes(server)
             time.sleep(2.0)
             sizes.append((resident(server), waiting))
     more = sizes[1][0] - sizes[0][0]
@@ -151,7 +153,7 @@ def subscribe(server: Server, target: str, **fields: Any) -> None:
     server.post(SUBSCRIPTIONS, body)
 
 
-def pushes(server: Server, *, seconds: float = 3) -> Sample:
+def pushes(server: Server) -> Sample:
     message = {
         "publishTime": time.strftime("%Y-%m-%dT%H:%M:%S.781Z", time.gmtime()),
         "data": "eyJoZWxsbyI6InfDtnJsZCIsICJvcmRlciI6IDEyMzQ1LCAiYW1vdW50IjogIjEyLjUwIn0=",
@@ -160,7 +162,7 @@ def pushes(server: Server, *, seconds: float = 3) -> Sample:
     }
     body = json.dumps({"subscription": "projects/local/subscriptions/load", "message": message})
     env: Mapping[str, str] = {"BODY": body, "STAMP": str(time.time_ns() // 1000)}
-    return wrk(server, "/push/load", "push.lua", env, seconds=seconds)
+    return wrk(server, "/push/load", "push.lua", env)
 
 
 def backlog(server: Server) -> int:

@@ -171,11 +171,9 @@ def reads(server: Server, path: str) -> Sample:
     return wrk(server, path, "read.lua", {})
 
 
-def wrk(
-    server: Server, path: str, script: str, env: Mapping[str, str], *, seconds: float = SECONDS
-) -> Sample:
+def wrk(server: Server, path: str, script: str, env: Mapping[str, str]) -> Sample:
     load = BENCHMARKS / "load"
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "30s",
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "--timeout", "30s",
                "-s", str(load / script)]  # fmt: skip
     try:
         done = subprocess.run(
