@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,6 +62,12 @@ class Link(Protocol):
         ``ack_id`` of before may name another message."""
         ...
 
+    @property
+    def heeds_bounds(self) -> bool:
+        """Whether the sender stops at the bounds of :meth:`messages`. One that does not goes on
+        sending what nobody reads, until that is too old to be acknowledged."""
+        ...
+
     async def prepare(self, source: PubsubSource) -> bool:
         """Makes what is missing, where that may be done. Says whether the subscription spaces
         out by itself what is refused."""
@@ -69,7 +75,7 @@ class Link(Protocol):
 
     def messages(
         self, source: PubsubSource, *, deadline: float, most: int, size: int
-    ) -> AsyncIterator[Sequence[Received]]:
+    ) -> AsyncGenerator[Sequence[Received], None]:
         """As they come, each leased for ``deadline`` seconds; ``most`` messages and ``size`` bytes
         may be unacknowledged."""
         ...
@@ -124,6 +130,10 @@ class PubsubLink:
     def forgets(self) -> bool:
         return bool(self._emulator)
 
+    @property
+    def heeds_bounds(self) -> bool:
+        return not self._emulator
+
     async def prepare(self, source: PubsubSource) -> bool:
         if self._emulator:
             return await self._make(source)
@@ -159,7 +169,7 @@ class PubsubLink:
 
     async def messages(
         self, source: PubsubSource, *, deadline: float, most: int, size: int
-    ) -> AsyncIterator[Sequence[Received]]:
+    ) -> AsyncGenerator[Sequence[Received], None]:
         from grpc.aio import AioRpcError
 
         stubs = self._open()

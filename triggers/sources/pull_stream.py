@@ -1,8 +1,10 @@
 """One StreamingPull: messages in, offered to a consumer in batches, and told of to Pub/Sub.
 
 Nothing is acknowledged before the consumer says so. What is held is bounded: at the bound the
-stream is not read, and the flow control of HTTP/2 stops the sender. Leases are extended for as long
-as a message is held. One task offers the batches, one after the other, so messages stay in order.
+stream is not read, and the sender stops; one that does not (the emulator) is hung up on, or what it
+goes on sending would be too old by the time it is read, and come again for ever. Leases are
+extended for as long as a message is held. One task offers the batches, one after the other, so
+messages stay in order.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from jobrunner.errors import JobrunnerError
@@ -26,6 +29,8 @@ LATER_SECONDS = 0.25
 """Until the consumer is asked again that had no room."""
 FAULT_SECONDS = 1.0
 """Until it is asked again when its store was away."""
+ROOM_SHARE = 0.8
+"""How full it may be when a stream is opened again that was closed because there was no room."""
 BATCH = 256
 AT_ONCE = 1000
 """Ids of one call."""
@@ -122,7 +127,8 @@ class Stream:
                 self._spaced = await self._link.prepare(self._source)
                 self._number += 1
                 self.counts.opened += 1
-                await self._read_stream()
+                while await self._read_stream():
+                    await self._emptied(ROOM_SHARE)
                 fault = LinkFault("OK", "the stream has ended")
             except LinkFault as error:
                 fault = error
@@ -132,20 +138,33 @@ class Stream:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_LOCAL_PAUSE if self._link.forgets else LONGEST_PAUSE)
 
-    async def _read_stream(self) -> None:
+    async def _read_stream(self) -> bool:
+        """Whether it was closed here, because there was no room."""
         limits = self._limits
         stream = self._link.messages(
             self._source, deadline=self._deadline, most=limits.most, size=limits.size
         )
-        async for several in stream:
-            self.counts.trouble = ""
-            first_at = _now() + limits.patience
-            for one in several:
-                self._keep(_Held(one, self._number, first_at))
-            self._news.set()
-            while len(self._held) >= limits.most or self._size >= limits.size:
-                self._room.clear()
-                await self._room.wait()
+        async with aclosing(stream):
+            async for several in stream:
+                self.counts.trouble = ""
+                first_at = _now() + limits.patience
+                for one in several:
+                    self._keep(_Held(one, self._number, first_at))
+                self._news.set()
+                if self._is_full(1.0):
+                    if not self._link.heeds_bounds:
+                        return True
+                    await self._emptied(1.0)
+        return False
+
+    def _is_full(self, share: float) -> bool:
+        limits = self._limits
+        return len(self._held) >= limits.most * share or self._size >= limits.size * share
+
+    async def _emptied(self, share: float) -> None:
+        while self._is_full(share):
+            self._room.clear()
+            await self._room.wait()
 
     def _keep(self, held: _Held) -> None:
         one = held.received

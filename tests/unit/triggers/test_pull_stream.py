@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,6 +33,7 @@ class FakeLink:
 
     def __init__(self, *, forgets: bool = False, spaced: bool = True) -> None:
         self.forgets = forgets
+        self.heeds_bounds = True
         self.spaced = spaced
         self.acknowledged: list[str] = []
         self.leases: list[tuple[str, float]] = []
@@ -54,7 +55,7 @@ class FakeLink:
 
     async def messages(
         self, source: PubsubSource, *, deadline: float, most: int, size: int
-    ) -> AsyncIterator[Sequence[Received]]:
+    ) -> AsyncGenerator[Sequence[Received], None]:
         wire: asyncio.Queue[list[Received] | LinkFault] = asyncio.Queue()
         self.wires.append(wire)
         while True:
@@ -161,6 +162,23 @@ async def test_no_more_is_read_than_may_be_held() -> None:
         assert link.wires[-1].qsize() == 20 - QUICK.most
         consumer.say = lambda name: ACK
         await until(lambda: len(link.acknowledged) == 20)
+
+
+async def test_a_sender_that_does_not_stop_is_hung_up_on_until_there_is_room() -> None:
+    """What it had sent to nobody comes again; what is held stays good."""
+    link, consumer = FakeLink(forgets=True), FakeConsumer(lambda name: LATER)
+    link.heeds_bounds = False
+    async with streaming(link, consumer):
+        for number in range(20):
+            link.arrive(str(number))
+        await until(lambda: len(set(consumer.flat)) == QUICK.most)
+        await asyncio.sleep(0.05)
+        assert (len(link.wires), link.prepared) == (1, 1)
+        consumer.say = lambda name: ACK
+        await until(lambda: len(link.wires) == 2)
+        link.arrive(*map(str, range(10, 20)))
+        await until(lambda: len(link.acknowledged) == 20)
+        assert link.given_back == []
 
 
 async def test_large_messages_count_by_their_size() -> None:
