@@ -6,6 +6,9 @@ What they publish arrives at a real sink.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,6 +20,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import eventarc_publishing_v1 as publishing
 from google.cloud import eventarc_v1 as eventarc
 from google.iam.v1 import iam_policy_pb2, policy_pb2
+from google.oauth2.credentials import Credentials
 from google.protobuf import any_pb2, field_mask_pb2
 from google.rpc import code_pb2
 
@@ -352,3 +356,64 @@ def test_the_policy_of_a_channel_is_kept_with_its_etag(clients: Clients, channel
     assert list(held.permissions) == asked[:1]
     with pytest.raises(exceptions.NotFound):
         client.get_iam_policy(request={"resource": f"{PARENT}/triggers/never"})
+
+
+def test_a_list_comes_in_pages_that_belong_to_its_place(
+    stage: Stage, clients: Clients, transport: str
+) -> None:
+    where = f"projects/pages-{transport}/locations"
+    for region in ("europe-west1", "us-central1"):
+        for number in range(2):
+            clients.eventarc.create_trigger(
+                parent=f"{where}/{region}",
+                trigger_id=f"t{number}",
+                trigger=a_trigger(stage.sink, "/"),
+            ).result()
+    client = clients.eventarc
+    pages = client.list_triggers(request={"parent": f"{where}/-", "page_size": 3}).pages
+    found = [[one.name.split("/")[3:] for one in page.triggers] for page in pages]
+    assert found == [
+        [
+            ["europe-west1", "triggers", "t0"],
+            ["europe-west1", "triggers", "t1"],
+            ["us-central1", "triggers", "t0"],
+        ],
+        [["us-central1", "triggers", "t1"]],
+    ]
+    first = next(iter(client.list_triggers(request={"parent": f"{where}/-", "page_size": 3}).pages))
+    with pytest.raises(exceptions.BadRequest, match="pageToken"):
+        client.list_triggers(
+            request={"parent": f"{where}/us-central1", "page_token": first.next_page_token}
+        )
+    with pytest.raises(exceptions.BadRequest, match="orderBy"):
+        client.list_triggers(request={"parent": f"{where}/-", "order_by": "uid desc"})
+
+
+def test_an_invoker_publishes_and_changes_nothing(
+    stage: Stage, clients: Clients, channel: str
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "jobrunner.cli.main",
+        "tokens",
+        "create",
+        f"t{os.urandom(4).hex()}",
+    ]
+    made = subprocess.run(
+        [*command, "--role", "invoker"], capture_output=True, text=True, check=True
+    )
+    credentials = Credentials(token=made.stdout.strip())
+    settings = {
+        "transport": "rest",
+        "credentials": credentials,
+        "client_options": {"api_endpoint": stage.server.url},
+    }
+    publisher = publishing.PublisherClient(**settings)
+    publisher.publish_events(
+        publishing.PublishEventsRequest(channel=channel, text_events=[a_text("1")])
+    )
+    client = eventarc.EventarcClient(**settings)
+    assert client.get_channel(name=channel).name == channel
+    with pytest.raises(exceptions.Forbidden):
+        client.delete_channel(name=channel)
