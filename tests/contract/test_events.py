@@ -94,6 +94,17 @@ def test_what_a_template_lacks_is_said_in_the_log_and_others_get_the_event(
     assert taking.delivery
 
 
+def test_a_trigger_that_breaks_a_rule_keeps_the_event_from_no_other(database: Database) -> None:
+    events, declared, _ = rooms(database)
+    declared.triggers.create(a_trigger("broken", expression="((("))
+    declared.triggers.create(a_trigger("whole"))
+    [entry] = events.publish([an_event()], scope=HERE, now=NOW).entries
+    broken, whole = entry.led
+    assert (broken.trigger, broken.delivery) == ("broken", "")
+    assert broken.problem
+    assert (whole.trigger, whole.problem) == ("whole", "")
+
+
 def test_a_service_is_looked_up_when_it_is_called(database: Database) -> None:
     events, declared, deliveries = rooms(database)
     declared.triggers.create(a_trigger(destination=ServiceDestination("shop", "/e")))

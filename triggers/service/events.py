@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jobrunner.core.records import Scope
+from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Ids
 from triggers.core.event_plans import TriggerPlan, plan_event
 from triggers.core.event_triggers import EventTrigger
@@ -94,20 +95,33 @@ class Events:
                     for trigger in self._triggers.awaiting(event.type, channel)
                     if trigger.project == scope.project and only in ("", trigger.uid)
                 ]
+            led = tuple(
+                one
+                for trigger in known[event.type]
+                for one in self._led(trigger, event, channel, now)
+            )
+            entries.append(Logged(now, scope, channel, event, led, len(event.data)))
+        if entries:
+            self._kept.append(entries)
+        return Published(tuple(entries))
+
+    def _led(
+        self, trigger: EventTrigger, event: CloudEvent, channel: str, now: float
+    ) -> Sequence[Led]:
+        """One trigger that breaks a rule keeps the event from no other."""
+        try:
             plans = plan_event(
                 event,
-                known[event.type],
+                [trigger],
                 now=now,
                 new_uid=self._ids.uid,
                 resolve=nowhere,
                 channel=channel,
                 with_modes=self._with_modes,
             )
-            led = tuple(self._opened(plan, event) for plan in plans)
-            entries.append(Logged(now, scope, channel, event, led, len(event.data)))
-        if entries:
-            self._kept.append(entries)
-        return Published(tuple(entries))
+            return [self._opened(plan, event) for plan in plans]
+        except InvalidSpec as error:
+            return [self._opened(TriggerPlan(trigger, None, error.message), event)]
 
     def _opened(self, plan: TriggerPlan, event: CloudEvent) -> Led:
         trigger = plan.trigger
