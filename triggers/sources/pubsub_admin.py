@@ -6,7 +6,7 @@ from typing import Any
 
 from triggers.event_ports import PubsubTrouble
 
-PATIENCE = 10.0
+PATIENCE = 5.0
 _SUBSCRIPTION = {
     "ackDeadlineSeconds": 600,
     "messageRetentionDuration": "86400s",
