@@ -33,6 +33,7 @@ from triggers.ports import DeliveryStore
 from triggers.senders.keyring import Keyring, PublishedKeys
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
+from triggers.service.audit_feed import AuditFeed
 from triggers.service.bucket_watching import BucketKeeper
 from triggers.service.buckets import Buckets
 from triggers.service.channel_names import ChannelNames
@@ -160,8 +161,9 @@ def _make(ground: Ground) -> Layer:
     dispatcher.watch(recorded=mishaps.recorded)
     schedules.firing.watch(mishaps.missed)
     cursors = open_cursors(ground.database)
+    audit = AuditFeed(jobs, events, cursors, parts.default)
     lifecycle = Lifecycle(jobs, events, cursors, store)
-    feeds = FeedReader([lifecycle], parts.commit, clock, dispatcher.look)
+    feeds = FeedReader([lifecycle, audit], parts.commit, clock, dispatcher.look)
     clock.join(feeds)
     directories = open_buckets(ground.database)
     keeper = BucketKeeper(
