@@ -48,6 +48,7 @@ from triggers.service.events import Events
 from triggers.service.feeds import FeedReader
 from triggers.service.keeping import Keeping, KeepingTimes
 from triggers.service.lifecycle import Lifecycle
+from triggers.service.message_events import MessageEvents
 from triggers.service.mishaps import Mishaps
 from triggers.service.policies import Policies
 from triggers.service.queues import Queues
@@ -148,6 +149,7 @@ def _make(ground: Ground) -> Layer:
         declared.triggers, declared.services, parts.service, clock, parts.ids
     )
     subscriptions = Subscriptions(declared.subscriptions, store, clock, parts.machine, parts.ids)
+    subscriptions.listen(MessageEvents(events).taken)
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from jobrunner.core.records import AuditEntry
 from triggers.core.google_events import audit_entry
@@ -54,12 +53,12 @@ class Audited:
 
 
 def audited(method: str, path: str) -> Audited:
-    """``method`` and ``path`` as our log has them: ``run.jobs.run``,
-    ``/v2/projects/local/locations/us-central1/jobs/report:run``."""
+    """``method`` and ``path`` as our log has them, but for percent signs in the path:
+    ``run.jobs.run``, ``/v2/projects/local/locations/us-central1/jobs/report:run``."""
     service, name = _named(method, path)
     rest = _BEFORE.sub("", path, count=1)
     above, slash, last = rest.rpartition("/")
-    resource = unquote(above + slash + last.partition(":")[0]).rstrip("/")
+    resource = f"{above}{slash}{last.partition(':')[0]}".rstrip("/")
     place = _PLACE.match(resource)
     if place is None:
         return Audited(service, name, resource)

@@ -3,6 +3,9 @@ place is written with the deliveries that it opens."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from urllib.parse import unquote
+
 from jobrunner.core.records import AuditEntry, Scope
 from jobrunner.errors import NotFound
 from jobrunner.ports import Store
@@ -51,6 +54,7 @@ class AuditFeed:
         return Read(entries[-1].position, opened)
 
     def _event(self, entry: AuditEntry) -> tuple[Scope, CloudEvent]:
+        entry = replace(entry, resource=unquote(entry.resource))
         place = audited(entry.method, entry.resource)
         project = self._project(place.project)
         location = place.location or self._default.region

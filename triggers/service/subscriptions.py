@@ -35,6 +35,7 @@ from triggers.ports import DeliveryStore
 from triggers.service.backlog import Backlogs
 
 Change = Callable[[Subscription], Subscription]
+Listener = Callable[[Subscription, PubsubMessage, float], None]
 
 REMEMBERED_SECONDS = 1.0
 """How soon a change that another process made is seen by what comes in."""
@@ -103,6 +104,12 @@ class Subscriptions:
         self._named: dict[tuple[str, Scope | None], tuple[float, Subscription]] = {}
         self._given_up: dict[str, int] = {}
         self._watchers: list[Callable[[], None]] = []
+        self._listeners: list[Listener] = []
+
+    def listen(self, taken: Listener) -> None:
+        """``taken`` is called with each message whose delivery is opened, inside that transaction,
+        and may write more; again after a collision. It may not raise but a StoreFault."""
+        self._listeners.append(taken)
 
     # ------------------------------------------------------------ what is declared
 
@@ -232,6 +239,8 @@ class Subscriptions:
         known[taken.result] = known.get(taken.result, 0) + 1
         if taken.result is Result.OPENED:
             self._backlogs.added(subscription.uid)
+            for listener in self._listeners:
+                listener(subscription, message, now)
         return taken
 
     def _accepted(self, subscription: Subscription, message: PubsubMessage, now: float) -> Taken:

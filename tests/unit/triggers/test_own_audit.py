@@ -20,7 +20,7 @@ AT = "/v2/projects/local/locations/us-central1"
             "google.cloud.run.v2.Jobs.RunJob", f"{AT[4:]}/jobs/report",
         ),
         (
-            "run.jobs.create", f"{AT}/jobs/r%C3%A9", "run.googleapis.com",
+            "run.jobs.create", f"{AT}/jobs/ré", "run.googleapis.com",
             "google.cloud.run.v2.Jobs.CreateJob", f"{AT[4:]}/jobs/ré",
         ),
         (
@@ -44,7 +44,8 @@ AT = "/v2/projects/local/locations/us-central1"
         (
             "cloudscheduler.jobs.pause", "/v1/projects/p/locations/l/jobs/nightly:pause",
             "cloudscheduler.googleapis.com",
-            "google.cloud.scheduler.v1.CloudScheduler.PauseJob", "projects/p/locations/l/jobs/nightly",
+            "google.cloud.scheduler.v1.CloudScheduler.PauseJob",
+            "projects/p/locations/l/jobs/nightly",
         ),
         (
             "cloudtasks.tasks.create", f"{AT}/queues/mail/tasks", "cloudtasks.googleapis.com",

@@ -12,6 +12,7 @@ from jobrunner.calls import Answer, Call, Method, Raw, Role
 from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Commit
+from triggers.api.events.log_entries import read_entries
 from triggers.api.events.paths import PLACE, Where
 from triggers.core.cloudevents.decode import decode
 from triggers.core.cloudevents.handshake import consent
@@ -67,7 +68,9 @@ class _Ingress:
     async def take(self, call: Call) -> Answer:
         raw = call.raw or Raw()
         try:
-            found = decode(_headers(raw), raw.body)
+            headers = _headers(raw)
+            entries = read_entries(headers, raw.body)
+            found = decode(headers, raw.body) if entries is None else entries
         except InvalidEvent as error:
             if error.status == 400:
                 raise
