@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import eventarc_v1 as eventarc
+from google.rpc import code_pb2
 
 from tests.support.components import require
 from tests.support.pubsub import PubsubEmulator, pubsub_emulator
@@ -159,6 +160,7 @@ def test_a_trigger_made_while_pub_sub_is_away_works_once_it_is_back(stage: Stage
     before = stage.make("before", {"type": MESSAGES})
     stage.emulator.stop()
     made = stage.make("away", {"type": MESSAGES})
+    assert made.conditions["transport"].code == code_pb2.UNAVAILABLE
     assert stage.conditions("away") == ["transport"]
     stage.emulator.start()
     until(lambda: stage.conditions("away") == [])

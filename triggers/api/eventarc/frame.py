@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 from jobrunner.calls import Answer, Call
@@ -121,6 +122,21 @@ class Frame:
         except _Rehearsed as undone:
             return Answer(undone.said, note="validateOnly: nothing was changed")
         self.changed()
+        return Answer(said)
+
+    async def amended(self, scope: Scope, answer: Answer, document: Document) -> Answer:
+        """The same operation with what is known by now of what it has made."""
+        before: Document = answer.body
+        kind = before["response"]["@type"] if isinstance(before["response"], dict) else ""
+        said: Document = {**before, "response": {"@type": kind, **document}}
+        kept = {key: value for key, value in said.items() if key != "name"}
+        store = self.parts.service.store
+
+        def work() -> None:
+            operation = store.get_operation(scope, str(said["name"]).rpartition("/")[2])
+            store.put_operation(replace(operation, document=json.dumps(kept)))
+
+        await self.parts.commit(work)
         return Answer(said)
 
 

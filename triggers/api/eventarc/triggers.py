@@ -70,7 +70,7 @@ class TriggerMethods:
             return self._done(made[0])
 
         answer = await self._frame.operation(call, scope, "create", work)
-        return await self._settled(call, answer, made)
+        return await self._settled(call, scope, answer, made)
 
     async def patch(self, call: Call) -> Answer:
         scope, name = self._frame.scope(call), call.params["trigger"]
@@ -94,7 +94,7 @@ class TriggerMethods:
             return self._done(made[0])
 
         answer = await self._frame.operation(call, scope, "update", work)
-        return await self._settled(call, answer, made)
+        return await self._settled(call, scope, answer, made)
 
     async def delete(self, call: Call) -> Answer:
         """With ``allowMissing`` it is well if there is none."""
@@ -134,11 +134,18 @@ class TriggerMethods:
         transport = transport_of(trigger, self._frame.parts.ids.uid(), topic)
         return replace(trigger, transport=transport)
 
-    async def _settled(self, call: Call, answer: Answer, made: Sequence[EventTrigger]) -> Answer:
-        """Pub/Sub is asked when the trigger is durable: what it does not do now is done later."""
-        if made and not flag(call.params, "validateOnly"):
-            await self._transports.settle(made[0])
-        return answer
+    async def _settled(
+        self, call: Call, scope: Scope, answer: Answer, made: Sequence[EventTrigger]
+    ) -> Answer:
+        """Pub/Sub is asked when the trigger is durable. What it does not do now is done later, and
+        said."""
+        if not made or flag(call.params, "validateOnly"):
+            return answer
+        before = self._transports.conditions(made[0])
+        await self._transports.settle(made[0])
+        if self._transports.conditions(made[0]) == before:
+            return answer
+        return await self._frame.amended(scope, answer, public(self._shown(made[0])))
 
     def _shown(self, trigger: EventTrigger) -> Document:
         return trigger_document(trigger, self._transports.conditions(trigger))
