@@ -140,6 +140,9 @@ async def test_closing_takes_connections_along_that_are_in_use() -> None:
         with pytest.raises(Stop) as caught:
             await calling
         assert caught.value.broken.why is Break.RESET
+        with pytest.raises(Stop, match="goes down"):
+            await call(there, server.url)
+        assert server.connections == 1
 
 
 # ---------------------------------------------------------------- how a call ends

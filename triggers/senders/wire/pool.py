@@ -35,6 +35,7 @@ class Pool:
         self._idle: dict[Place, deque[Connection]] = {}
         self._all: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def take(self, place: Place) -> Connection | None:
         """One that has served before and may serve again."""
@@ -62,6 +63,8 @@ class Pool:
 
     async def dial(self, place: Place, until: float) -> Connection:
         """A new connection. Raises Stop, and Late at ``until`` (by the time of the loop)."""
+        if self._closed:
+            raise Stop(Break.RESET, "the connections are closed: the server goes down")
         limit = asyncio.timeout_at(until)
         try:
             async with limit:
@@ -72,7 +75,8 @@ class Pool:
             raise
 
     async def close(self) -> None:
-        """Of connections in use as well."""
+        """Of connections in use as well; no new one is made."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         self._names.close()
