@@ -183,6 +183,14 @@ def test_a_paused_subscription_takes_nothing_and_goes_on_when_it_is_resumed(stag
     eventually(lambda: sorted(stage.sink.at("paused")) == sorted(sent), why=stage.why)
 
 
+def test_with_exactly_once_delivery_each_message_comes_once(stage: Stage) -> None:
+    stage.pulls.subscribe("exact", exactly_once=True)
+    sent = names(30, "exact")
+    stage.publisher.send("exact", sent)
+    eventually(lambda: sorted(stage.sink.at("exact")) == sorted(sent), why=stage.why)
+    assert stage.emulator.pull("exact", patience=1.0) == []
+
+
 def test_more_than_the_backlog_waits_in_pub_sub(stage: Stage) -> None:
     stage.pulls.subscribe("full", backlog=20)
     stage.sink.answers["/full"] = lambda data, count: 200 if stage.sink.gate.wait(30) else 500
@@ -232,8 +240,13 @@ def test_an_emulator_that_was_killed_is_used_again_without_a_restart_of_ours(sta
     eventually(lambda: len(stage.sink.at("revived")) >= 10, why=stage.why)
     stage.emulator.stop()
     accepted = {one["uid"] for one in stage.deliveries("revived")}
+    described = f"/jobrunner/v1/subscriptions/revived?project={PROJECT}"
+    eventually(
+        lambda: stage.emulator.host in stage.server.call("GET", described).get("trouble", "")
+    )
     stage.emulator.start()
     after = names(50, "after")
     stage.publisher.send("revived", after)
     eventually(lambda: set(after) <= set(stage.sink.at("revived")), 60.0, why=stage.why)
+    assert "trouble" not in stage.server.call("GET", described)
     eventually(lambda: all(stage.call_state(uid) == "DELIVERED" for uid in accepted), why=stage.why)

@@ -59,6 +59,7 @@ def subscription_text(row: Document) -> str:
             ("Senders show", _shows(row)),
             ("Waiting", f"{messages['waiting']} of {row['backlog']}"),
             ("Since start", counts),
+            ("Trouble", row.get("trouble", "")),
             ("Created", time_text(parse_time(row["createdAt"]))),
         ]
     )

@@ -105,6 +105,7 @@ class Subscriptions:
         self._given_up: dict[str, int] = {}
         self._watchers: list[Callable[[], None]] = []
         self._listeners: list[Listener] = []
+        self._trouble: Callable[[str], str] = lambda uid: ""
 
     def listen(self, taken: Listener) -> None:
         """``taken`` is called with each message whose delivery is opened, inside that transaction,
@@ -190,6 +191,14 @@ class Subscriptions:
         self._named.clear()
         for told in self._watchers:
             told()
+
+    def trouble(self, subscription: Subscription) -> str:
+        """What keeps this runner from taking its messages in now; empty for nothing."""
+        return self._trouble(subscription.uid)
+
+    def ask(self, trouble: Callable[[str], str]) -> None:
+        """``trouble`` says what keeps messages of the subscription of a uid from coming."""
+        self._trouble = trouble
 
     def watch(self, told: Callable[[], None]) -> None:
         """``told`` is called after the commit of a change."""

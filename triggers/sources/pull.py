@@ -71,6 +71,13 @@ class Puller:
         """Of each stream, by the key of its consumer."""
         return {key: stream.counts for key, (stream, _) in self._streams.items()}
 
+    def trouble(self, uid: str) -> str:
+        """What keeps the messages of the consumer from coming whose key begins with ``uid/``."""
+        for key, (stream, _) in self._streams.items():
+            if key.startswith(f"{uid}/"):
+                return stream.counts.trouble
+        return self._told if self._link is None else ""
+
     async def run(self) -> None:
         """Until it is cancelled; then what is held is given back."""
         try:

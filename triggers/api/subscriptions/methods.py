@@ -183,6 +183,7 @@ class _Table:
             alone=self._alone(subscription),
             counts=self._subscriptions.counts(subscription),
             backlog=self._subscriptions.backlog(subscription),
+            trouble=self._subscriptions.trouble(subscription),
         )
 
     def _alone(self, subscription: Subscription) -> bool:

@@ -25,7 +25,8 @@ from triggers.core.subscriptions import (
 
 Settings = dict[str, Any]
 OUTPUT = (
-    "uid", "state", "messages", "pushPath", "pushUrl", "hasPushToken", "createdAt", "updatedAt",
+    "uid", "state", "messages", "trouble", "pushPath", "pushUrl", "hasPushToken",
+    "createdAt", "updatedAt",
 )  # fmt: skip
 """What the server writes and nobody sets."""
 NEW = Subscription("", "", "", "", HttpTarget(""))

@@ -27,9 +27,11 @@ def subscription_document(
     alone: bool = True,
     counts: Counts | None = None,
     backlog: int | None = None,
+    trouble: str = "",
 ) -> Document:
     """``url`` is where the server answers, empty where none does. ``alone`` says that nobody else
-    has its name. A list has neither ``counts`` nor ``backlog``."""
+    has its name. A list has neither ``counts`` nor ``backlog``. ``trouble`` is what keeps
+    messages from coming."""
     found: Document = {
         "name": subscription.name,
         "project": subscription.project,
@@ -48,6 +50,8 @@ def subscription_document(
             found["pushUrl"] = f"{url}{path}"
     if counts is not None:
         found["messages"] = {"waiting": backlog or 0, **asdict(counts)}
+    if trouble:
+        found["trouble"] = trouble
     return found
 
 
