@@ -29,7 +29,7 @@ LATER_SECONDS = 0.25
 """Until the consumer is asked again that had no room."""
 FAULT_SECONDS = 1.0
 """Until it is asked again when its store was away."""
-ROOM_SHARE = 0.8
+ROOM_SHARE = 0.5
 """How full it may be when a stream is opened again that was closed because there was no room."""
 BATCH = 256
 AT_ONCE = 1000
@@ -44,12 +44,14 @@ log = logging.getLogger("jobrunner.pull")
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
-    """``most`` messages and ``size`` bytes are held at once. A lease lasts ``deadline`` seconds,
-    which is how long others wait for what a runner held that was killed; with exactly-once delivery
-    it is ``exact_deadline``, the least there is. It is first extended after ``patience`` seconds:
-    what is acknowledged by then costs no call."""
+    """``most`` messages and ``size`` bytes are held at once; ``most_unheeded`` messages of a sender
+    that does not stop: whatever is on the way when it is hung up on comes a lease later. A lease
+    lasts ``deadline`` seconds, which is how long others wait for what a runner held that was
+    killed; with exactly-once delivery it is ``exact_deadline``, the least there is. It is first
+    extended after ``patience`` seconds: what is acknowledged by then costs no call."""
 
     most: int = 1000
+    most_unheeded: int = 4000
     size: int = 32 * 1024 * 1024
     deadline: float = 10.0
     exact_deadline: float = 60.0
@@ -93,6 +95,7 @@ class Stream:
         self._limits = limits
         exact = self._source.exactly_once
         self._deadline = limits.exact_deadline if exact else limits.deadline
+        self._most = limits.most if link.heeds_bounds else limits.most_unheeded
         self._number = 0
         self._held: dict[str, _Held] = {}
         self._size = 0
@@ -142,7 +145,7 @@ class Stream:
         """Whether it was closed here, because there was no room."""
         limits = self._limits
         stream = self._link.messages(
-            self._source, deadline=self._deadline, most=limits.most, size=limits.size
+            self._source, deadline=self._deadline, most=self._most, size=limits.size
         )
         async with aclosing(stream):
             async for several in stream:
@@ -158,8 +161,7 @@ class Stream:
         return False
 
     def _is_full(self, share: float) -> bool:
-        limits = self._limits
-        return len(self._held) >= limits.most * share or self._size >= limits.size * share
+        return len(self._held) >= self._most * share or self._size >= self._limits.size * share
 
     async def _emptied(self, share: float) -> None:
         while self._is_full(share):

@@ -19,7 +19,7 @@ from triggers.sources.pull_stream import Stream, StreamLimits
 
 ACK, REFUSE, LATER = Response.ACKNOWLEDGE, Response.REFUSE, Response.LATER
 NAME = "projects/p/subscriptions/s"
-QUICK = StreamLimits(most=10, size=1000, deadline=10.0, patience=0.02)
+QUICK = StreamLimits(most=10, most_unheeded=10, size=1000, deadline=10.0, patience=0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -110,10 +110,8 @@ def a_message(name: str) -> PubsubMessage:
 
 
 @asynccontextmanager
-async def streaming(
-    link: FakeLink, consumer: FakeConsumer, limits: StreamLimits = QUICK
-) -> AsyncIterator[Stream]:
-    stream = Stream(link, consumer, limits)
+async def streaming(link: FakeLink, consumer: FakeConsumer) -> AsyncIterator[Stream]:
+    stream = Stream(link, consumer, QUICK)
     task = asyncio.ensure_future(stream.run())
     await until(lambda: bool(link.wires))
     try:
