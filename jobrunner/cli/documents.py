@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib import import_module
 from types import MappingProxyType
@@ -140,7 +141,7 @@ def planned(
                 made.setdefault(module, []).append(plan)
                 continue
             check_kind(document.content, others)
-            read = job_from_v1(document.content)
+            read = job_from_v1(_here(document.content))
         except InvalidSpec as error:
             violations += [
                 Violation(f"{document.where}: {v.field}" if several else v.field, v.message)
@@ -160,6 +161,31 @@ def planned(
     if violations:
         raise InvalidSpec(violations)
     return plans, made
+
+
+def _here(content: dict[str, Any]) -> dict[str, Any]:
+    """With the working directories of processes that are not absolute below that of this command: a
+    server has another one."""
+
+    def at(value: Any, *keys: str) -> Any:
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    spec = ("spec", "template", "spec", "template", "spec", "containers")
+    if not isinstance(at(content, *spec), list):
+        return content
+    placed = deepcopy(content)
+    for container in at(placed, *spec):
+        folder = at(container, "workingDir")
+        if isinstance(folder, str) and _is_beside(folder) and not container.get("image"):
+            container["workingDir"] = os.path.abspath(folder)
+    return placed
+
+
+def _is_beside(folder: str) -> bool:
+    """Whether it is written as a path that begins where one is."""
+    return folder in (".", "..") or folder.startswith(("./", "../"))
 
 
 def check_kind(content: dict[str, Any], others: Others = MappingProxyType({})) -> None:

@@ -74,6 +74,7 @@ REMOVED_AT: dict[str, str] = {
     "Schedule": "/jobrunner/v1/schedules",
     "Queue": "/jobrunner/v1/queues",
     "Services": "/jobrunner/v1/services",
+    "Buckets": "/jobrunner/v1/buckets",
     "EventTrigger": "/jobrunner/v1/event-triggers",
     "Subscription": "/jobrunner/v1/subscriptions",
 }

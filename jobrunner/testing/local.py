@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -14,10 +14,12 @@ Answers = int | Iterable[int] | Callable[["Taken"], int]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """One request. Names of headers are in lower case; ``status`` is what it was answered with."""
+    """One request. ``path`` is without the query. Names of headers are in lower case; ``status`` is
+    what it was answered with."""
 
     method: str
     path: str
+    query: str
     headers: dict[str, str]
     body: bytes = field(repr=False)
     status: int = 0
@@ -54,9 +56,7 @@ class Sink:
     def take(self, request: Taken) -> int:
         with self._lock:
             status = self._status(request)
-            self.requests.append(
-                Taken(request.method, request.path, request.headers, request.body, status)
-            )
+            self.requests.append(replace(request, status=status))
         return status
 
     def _status(self, request: Taken) -> int:
@@ -75,7 +75,8 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            status = sink.take(Taken(self.command, self.path, headers, body))
+            path, _, query = self.path.partition("?")
+            status = sink.take(Taken(self.command, path, query, headers, body))
             self.send_response(status)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -16,6 +16,7 @@ from triggers.ports import Move, place_of
 
 LOOK_SECONDS = 0.1
 LOOK_LIMIT = 500
+PENDING = ".service.invalid"
 
 log = logging.getLogger("jobrunner.deliveries")
 
@@ -106,9 +107,14 @@ _TONES = {
 _WORDS = {DeliveryState.PENDING: "retry", DeliveryState.FOLLOWING: "started"}
 
 
+def _called(place: str) -> str:
+    """A service that goes by its name has no address before it is called."""
+    return f"service {place.partition('.')[0]}" if PENDING in place else place
+
+
 def _delivery(one: Delivery, attempt: DeliveryAttempt | None) -> News:
     state = _WORDS.get(one.state, one.state.value.lower())
-    place = place_of(one.target)
+    place = _called(place_of(one.target))
     detail = f"→ {place}"
     fields: dict[str, object] = {
         "delivery": one.uid,

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from jobrunner.cli.base import State
 
 _SAID = re.compile(r"^(\w+) '(.+)' (created|configured|unchanged)\.$")
-_KINDS = {"Trigger": "EventTrigger", "Service": "Services"}
+_MAPS = ("Services", "Buckets")
+"""Kinds whose documents map names to something; each name is a thing."""
+_KINDS = {"Trigger": "EventTrigger", "Service": "Services", "Bucket": "Buckets"}
 """Where 'apply' calls a thing otherwise than its kind."""
 
 
@@ -121,7 +123,7 @@ def _things(documents: Sequence[Document]) -> list[Thing]:
     for document in documents:
         content = document.content
         kind = str(content["kind"])
-        if kind == "Services":
+        if kind in _MAPS:
             found += [(kind, str(name)) for name in content.get("spec") or {}]
         else:
             found.append((kind, str(content["metadata"]["name"])))
