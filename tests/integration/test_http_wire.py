@@ -98,6 +98,7 @@ async def test_a_connection_of_which_nobody_knows_what_comes_next_is_closed(answ
         for _ in range(2):
             assert (await call(there, server.url)).status == 200
         assert server.connections == 2
+        assert not there._idle
 
 
 async def test_what_a_server_says_unasked_is_no_answer_to_the_next_request() -> None:

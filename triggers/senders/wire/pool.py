@@ -52,8 +52,11 @@ class Pool:
 
     def give(self, connection: Connection) -> None:
         """Back, after an answer; closed if it cannot serve again."""
+        if self._closed or not connection.reusable:
+            connection.close()
+            return
         idle = self._idle.setdefault(connection.place, deque())
-        if not connection.reusable or len(idle) >= MOST_IDLE:
+        if len(idle) >= MOST_IDLE:
             connection.close()
             return
         connection.since = self._loop.time()
