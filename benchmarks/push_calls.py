@@ -1,6 +1,6 @@
 """Pushes on their way to a small sink: by Google's emulator, and by ``jobrunner serve``.
 
-    python benchmarks/push_calls.py [--messages 2000] [--rounds 3]
+    python benchmarks/push_calls.py [--messages 2000] [--rounds 3] [--per-target 64]
 
 Prints one line of JSON for each way and round: messages per second from the first that is published
 (or pushed) to the last that has come, and how long one message takes, a hundred a second. Both ways
@@ -225,7 +225,11 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
         f"--host-port=127.0.0.1:{theirs}", f"--data-dir={folder}",
     ]  # fmt: skip
     serve = [jobrunner(), "serve", "--port", str(ours), "--slots", "0"]
-    home = {"JOBRUNNER_HOME": str(folder / "home"), "JOBRUNNER_DATABASE_URL": ""}
+    home = {
+        "JOBRUNNER_HOME": str(folder / "home"),
+        "JOBRUNNER_DATABASE_URL": "",
+        "JOBRUNNER_DELIVERIES_PER_TARGET": str(options.per_target),
+    }
     with running(emulator, theirs, {}), running(serve, ours, home):
         ways: dict[str, Push] = {
             "emulator": await asyncio.to_thread(emulated, f"127.0.0.1:{theirs}", endpoint),
@@ -242,5 +246,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--messages", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--per-target", type=int, default=64, help="calls at once of the sink")
     with tempfile.TemporaryDirectory(prefix="push-", dir=base()) as name:
         asyncio.run(main(parser.parse_args(), Path(name)))

@@ -34,7 +34,7 @@ Finish = Callable[[], None]
 BUSY_SECONDS = 30.0
 """How long a statement waits for a lock that somebody else holds."""
 
-CACHE_KIB = 32 * 1024
+CACHE_KIB = 24 * 1024
 """Pages that a connection keeps in memory; taken as they are used."""
 
 CHECKPOINT_PAGES = 4000
