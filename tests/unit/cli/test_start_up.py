@@ -13,10 +13,13 @@ HEAVY = (*DATABASE, "docker", "requests", "urllib3", "yaml", "google", "aiohttp"
 LOOP = ("asyncio", "concurrent")
 
 PROBE = """
-import atexit, json, os, sys
+import sys
+# Some packages put themselves into every program of their environment, used or not.
+before = {name for name in sys.modules if name.split(".")[0] == "google"}
+import atexit, json, os
 def tell():
     with open(os.environ["PROBE_FILE"], "w") as file:
-        json.dump(sorted(sys.modules), file)
+        json.dump(sorted(sys.modules.keys() - before), file)
 atexit.register(tell)
 sys.argv[0] = "jobrunner"
 from jobrunner.cli.main import main
