@@ -4,6 +4,8 @@ import asyncio
 import base64
 import hashlib
 import os
+import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 
 from jobrunner.ports import Store
 from jobrunner.store import open_store
-from tests.support.buckets import Place, watch
+from tests.support.buckets import Place, document, watch
 from tests.support.events import HERE
 from triggers.bucket_ports import Happening, Note, Watch, WatchFault
 from triggers.core.buckets import DELETED
@@ -207,3 +209,60 @@ async def test_what_nobody_waits_for_is_known_all_the_same(store: Store, root: P
     await place.until(lambda: place.heard() == [("deleted", "a")])
     task.cancel()
     assert place.about("a")[0].get("md5Hash") is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_happens_what_was_told_adds_up_to_what_is_there(
+    place: Place, seed: int
+) -> None:
+    dice = random.Random(seed)
+    await place.add()
+    names = ["a", "b", "d/a", "d/b", "d/e/a", "f/a"]
+
+    def something() -> None:
+        path = place.root / dice.choice(names)
+        match dice.randrange(6):
+            case 0 | 1:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(dice.randbytes(dice.randrange(100)))
+            case 2:
+                path.unlink(missing_ok=True)
+            case 3 if path.exists():
+                other = place.root / dice.choice(names)
+                other.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(path, other)
+            case 4:
+                shutil.rmtree(place.root / dice.choice(["d", "d/e", "f"]), ignore_errors=True)
+            case 5 if (place.root / "d").exists() and not (place.root / "f").exists():
+                os.rename(place.root / "d", place.root / "f")
+
+    def there() -> dict[str, str]:
+        found = [path for path in place.root.rglob("*") if path.is_file()]
+        return {
+            str(path.relative_to(place.root)): str(path.stat().st_size)
+            for path in found
+            if not path.name.endswith("-of-the-test")
+        }
+
+    def added_up() -> dict[str, str]:
+        objects: dict[str, str] = {}
+        for (kind, name), one in zip(place.heard(), place.told(), strict=True):
+            if name.endswith("-of-the-test"):
+                continue
+            if kind == "deleted":
+                assert name in objects, f"{name} was deleted and never there"
+                del objects[name]
+            else:
+                objects[name] = document(one)["size"]
+        return objects
+
+    for _ in range(2):
+        # Half of it while nobody watches.
+        for _ in range(60):
+            something()
+        async with place.watched():
+            for number in range(60):
+                something()
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+            await place.until(lambda: added_up() == there())
