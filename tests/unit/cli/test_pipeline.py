@@ -91,3 +91,12 @@ def test_lines_are_aligned_and_hold_no_orders_for_a_terminal() -> None:
     assert "\x1b" not in line
     assert "\x1b[32mmatched" in line_for_people(EVENT, colour=True, virtual=True)
     assert '"id": "7"' in line_for_programs(EVENT)
+
+
+def test_a_document_of_names_describes_each_of_them(tmp_path: Path) -> None:
+    document = tmp_path / "dirs.yaml"
+    document.write_text(
+        "apiVersion: jobrunner.dev/v1\nkind: Buckets\nspec:\n  photos: /srv/a\n  texts: /srv/b\n"
+    )
+    things = read_version([str(document)]).things
+    assert things == {("Buckets", "photos"), ("Buckets", "texts")}
