@@ -216,8 +216,10 @@ def apply_all(
     plans, made = planned(documents, others)
     if plans:
         _apply_jobs(state, plans, dry_run=dry_run)
-    for module, found in made.items():
-        import_module(module).apply(state, found, dry_run)
+    # In the order of the table: what is spoken of comes before who speaks of it.
+    for module in dict.fromkeys(others.values()):
+        if module in made:
+            import_module(module).apply(state, made[module], dry_run)
 
 
 def _apply_jobs(state: State, plans: Sequence[Planned], *, dry_run: bool) -> None:
