@@ -36,9 +36,10 @@ def topics(emulator: PubsubEmulator) -> Iterator[Topics]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory, emulator: PubsubEmulator) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("push") / "home"
-    with served(home, "--backend", "process", "--access-log") as one:
+    env = {"PUBSUB_EMULATOR_HOST": emulator.host}
+    with served(home, "--backend", "process", "--access-log", env=env) as one:
         yield one
 
 
@@ -159,6 +160,30 @@ def test_pushes_without_an_envelope_come_in_with_what_belongs_to_them(
     message = json.loads(receiver.bodies["/bare"])["message"]
     assert (message["messageId"], message["data"]) == (message_id, "dGV4dA==")
     assert message["attributes"] == {"kind": "a"}
+
+
+def test_what_is_given_up_is_published_to_the_dead_letter_topic_once(
+    server: Served, topics: Topics, emulator: PubsubEmulator, receiver: Receiver
+) -> None:
+    receiver.answer = lambda path, count: 500
+    emulator.topic("dead-letters")
+    url = make(
+        server, "dying", httpTarget={"uri": f"{receiver.url}/dying"},
+        deadLetterPolicy={"deadLetterTopic": "dead-letters", "maxDeliveryAttempts": 5},
+    )  # fmt: skip
+    topics.create("dying")
+    topics.push("dying", "dying", url)
+    topics.publish("dying", {"data": b"x", "attributes": {"kind": "a"}})
+    [copy] = emulator.pull("dead-letters")
+    said = [json.loads(body)["deliveryAttempt"] for _, body in receiver.received]
+    assert said == [1, 2, 3, 4, 5]
+    attributes = dict(copy.attributes)
+    assert copy.data == b"x"
+    assert attributes["kind"] == "a"
+    assert attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+    assert attributes["CloudPubSubDeadLetterSourceSubscription"] == "dying"
+    assert attributes["CloudPubSubDeadLetterSourceSubscriptionProject"] == "local"
+    assert emulator.pull("dead-letters", patience=1.0) == []
 
 
 def test_a_push_token_lets_in_and_is_written_down_nowhere(
