@@ -10,6 +10,7 @@ import pytest
 from tests.support.commands import jobrunner
 from tests.support.receiver import eventually
 from tests.support.served import Served, answering, served, start
+from triggers.service.crashpoints import BUCKET_POINTS
 
 DOCUMENT = """\
 apiVersion: jobrunner.dev/v1
@@ -53,7 +54,7 @@ def ends(server: Served, count: int) -> bool:
     return len(found) >= count and all("completionTime" in one for one in found)
 
 
-@pytest.mark.parametrize("point", ["bucket-in-turn", "bucket-told"])
+@pytest.mark.parametrize("point", BUCKET_POINTS)
 def test_a_file_runs_its_job_once_though_the_server_is_killed(tmp_path: Path, point: str) -> None:
     home, photos, made = tmp_path / "home", tmp_path / "photos", tmp_path / "made"
     photos.mkdir()

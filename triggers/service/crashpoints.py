@@ -27,7 +27,9 @@ SCHEDULE_POINTS = (
     "schedule-closed",
 )
 
-SOURCE_POINTS = ("changes-in-turn", "changes-told", "bucket-in-turn", "bucket-told")
+CHANGES_POINTS = ("changes-in-turn", "changes-told")
+
+BUCKET_POINTS = ("bucket-in-turn", "bucket-told")
 
 _name, _, _count = os.environ.get("JOBRUNNER_CRASH_AT", "").partition(":")
 _left = int(_count) if _count.isdecimal() else 1
