@@ -146,6 +146,34 @@ def test_a_file_is_served_followed_and_told(up: Callable[..., Up]) -> None:
     assert {"mine", "report"} <= set(served.jobrunner("jobs", "list").split())
 
 
+def test_what_any_kind_has_made_goes_when_it_leaves_the_file(
+    up: Callable[..., Up], tmp_path: Path
+) -> None:
+    def ours(kind: str, spec: str) -> str:
+        head = f"apiVersion: jobrunner.dev/v1\nkind: {kind}\n"
+        return f"{head}metadata: {{name: {kind.lower()}}}\nspec: {spec}\n"
+
+    (tmp_path / "photos").mkdir()
+    served = up(
+        JOB.format(name="report", script="true"),
+        SCHEDULE.format(name="often", when="0 3 * * *"),
+        TRIGGER,
+        ours("Queue", "{}"),
+        ours("Subscription", "{topic: orders, jobTarget: {job: report}}"),
+        ours("Services", "{web: 'http://127.0.0.1:9'}"),
+        ours("Buckets", f"{{photos: '{tmp_path / 'photos'}'}}"),
+    )
+    made = ["Job report", "Schedule often", "EventTrigger chain", "Queue queue"]
+    made += ["Subscription subscription", "Services web", "Buckets photos"]
+    for name in made:
+        served.until(kind="file", name=name, state="created")
+    served.write("# later\n")
+    for name in made:
+        served.until(kind="file", name=name, state="removed")
+    for room in ("jobs", "schedules", "triggers", "queues", "subscriptions", "services", "buckets"):
+        assert json.loads(served.jobrunner(room, "list", "--format", "json")) == []
+
+
 def test_a_file_that_is_broken_from_the_start_is_not_served(up: Callable[..., Up]) -> None:
     served = up(JOB.format(name="report", script="true").replace("maxRetries", "maxTries"))
     assert served.process.wait(30) == 2
