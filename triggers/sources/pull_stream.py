@@ -51,7 +51,7 @@ class StreamLimits:
     extended after ``patience`` seconds: what is acknowledged by then costs no call."""
 
     most: int = 1000
-    most_unheeded: int = 4000
+    most_unheeded: int = 2000
     size: int = 32 * 1024 * 1024
     deadline: float = 10.0
     exact_deadline: float = 60.0
