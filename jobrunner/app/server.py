@@ -27,7 +27,7 @@ from jobrunner.app.stopping import StopSignals
 from jobrunner.app.virtual import Keep, check_clock, open_clock
 from jobrunner.app.watching import NewsObserver
 from jobrunner.calls import Principal
-from jobrunner.core.news import News
+from jobrunner.core.news import News, Tone
 from jobrunner.core.records import Scope
 from jobrunner.core.timestamps import format_time
 from jobrunner.errors import JobrunnerError, Refused, RunnerFault
@@ -240,6 +240,8 @@ class Server:
             await self._stopping.wait()
         finally:
             log.info("The server goes down; what runs goes on.")
+            if executor.held():
+                self._tell_of_runs(executor, "stopping", "the next server takes up what is left")
             if self._file is not None:
                 serverfile.remove(settings.home, self._file)
             closing = [asyncio.ensure_future(http.stop(FACES_SECONDS))]
@@ -317,6 +319,8 @@ class Server:
         """Once that is wished for: what opens and sends things stops first."""
         await self._finishing.wait()
         if not self._app.clock.virtual:
+            if executor.held():
+                self._tell_of_runs(executor, "finishing", "Ctrl-C once more ends at once")
             for loop in loops:
                 loop.cancel()
             await asyncio.wait(loops)
@@ -324,6 +328,13 @@ class Server:
             while executor.held():  # noqa: ASYNC110 - others may hold none any more, too
                 await asyncio.sleep(FINISH_LOOK_SECONDS)
         self._stopping.set()
+
+    def _tell_of_runs(self, executor: ServingExecutor, state: str, then: str) -> None:
+        count, tell = executor.held(), self._options.tell
+        if tell is not None:
+            words = "1 run goes on" if count == 1 else f"{count} runs go on"
+            at = self._app.clock.now()
+            tell(News(at, "server", "jobrunner", state, f"{words}; {then}", Tone.BUSY))
 
     def _in_background(self, what: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def guarded() -> None:

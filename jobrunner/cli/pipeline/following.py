@@ -80,12 +80,18 @@ class Follower:
             return
         self._seen = seen
         try:
-            self._load(read_version(self._paths))
+            version = read_version(self._paths)
         except InvalidSpec as error:
             for one in error.violations:
-                self._trouble("broken", f"{one.field}: {one.message}")
+                self._trouble("broken", f"{one.field}: {one.message}; nothing was changed")
+            return
         except JobrunnerError as error:
-            self._trouble("broken", error.message)
+            self._trouble("broken", f"{error.message}; nothing was changed")
+            return
+        try:
+            self._load(version)
+        except JobrunnerError as error:
+            self._trouble("failed", error.message)
 
     def _load(self, version: Version) -> None:
         if self._made is None:
@@ -100,8 +106,7 @@ class Follower:
 
     def _trouble(self, state: str, detail: str) -> None:
         name = _short(self._paths)
-        text = f"{detail}; nothing was changed"
-        self._show(News(self._state.now(), "file", name, state, text, Tone.BAD))
+        self._show(News(self._state.now(), "file", name, state, detail, Tone.BAD))
 
 
 def _short(paths: Sequence[str]) -> str:
