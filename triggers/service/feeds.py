@@ -70,6 +70,7 @@ class FeedReader:
         self._stands: dict[str, int] = {}
         self._news = asyncio.Event()
         self._waiting = False
+        self._runs = False
 
     def look(self) -> None:
         """See :class:`jobrunner.ports.Worker`."""
@@ -77,10 +78,12 @@ class FeedReader:
 
     def doing(self) -> Sequence[str]:
         """See :class:`jobrunner.ports.Worker`."""
-        return ["what happened is told"] if self._news.is_set() or not self._waiting else []
+        busy = self._runs and (self._news.is_set() or not self._waiting)
+        return ["what happened is told"] if busy else []
 
     async def run(self) -> None:
         """Until it is cancelled."""
+        self._runs = True
         while True:
             self._news.clear()
             try:
