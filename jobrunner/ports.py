@@ -56,6 +56,10 @@ class Worker(Protocol):
         ...
 
 
+RANK_SENDS, RANK_BEGINS = 1, 2
+"""For ``Clock.wake``: who sends what waits, and who opens what is due. Everything else is 0."""
+
+
 class Clock(Protocol):
     """Time of what is planned and recorded: schedules, back-off, retention, scripted durations, and
     the instants in records. On a ``virtual`` one time stands still until somebody moves it. What
@@ -69,9 +73,13 @@ class Clock(Protocol):
         """Unix seconds."""
         ...
 
-    def wake(self, at: float, ring: Callable[[], None]) -> Callable[[], None]:
+    def wake(
+        self, at: float, ring: Callable[[], None], *, rank: int = 0
+    ) -> Callable[[], None]:
         """``ring`` is called once in the running loop, when it is ``at`` or at once if that has
-        passed, and by no other way than this. Returns what takes it back."""
+        passed, and by no other way than this. Returns what takes it back. Of what is due at one
+        instant of a clock that is moved, what has a higher ``rank`` rings once all of the lower
+        ones has settled: an end is known before something begins because of the hour."""
         ...
 
     def join(self, worker: Worker, *, told: bool = False) -> None:

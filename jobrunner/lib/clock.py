@@ -33,7 +33,7 @@ class WallClock:
     def now(self) -> float:
         return time.time()
 
-    def wake(self, at: float, ring: Ring) -> Ring:
+    def wake(self, at: float, ring: Ring, *, rank: int = 0) -> Ring:
         # Most command lines read the time and never run a loop.
         import asyncio
 
@@ -46,32 +46,43 @@ class WallClock:
 
 
 class Alarms:
-    """What is to ring at instants to come, in order; of equals the one that was set first."""
+    """What is to ring at instants to come, in order: of one instant by rank, and of equals the one
+    that was set first."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int]] = []
+        self._heap: list[tuple[float, int, int]] = []
         self._rings: dict[int, Ring] = {}
         self._numbers = itertools.count()
 
-    def set(self, at: float, ring: Ring) -> Ring:
+    def set(self, at: float, ring: Ring, rank: int = 0) -> Ring:
         """Returns what takes it back."""
         number = next(self._numbers)
         self._rings[number] = ring
-        heapq.heappush(self._heap, (at, number))
+        heapq.heappush(self._heap, (at, rank, number))
         return lambda: self._take_back(number)
 
     def _take_back(self, number: int) -> None:
         self._rings.pop(number, None)
 
     def next_at(self) -> float | None:
-        while self._heap and self._heap[0][1] not in self._rings:
+        while self._heap and self._heap[0][2] not in self._rings:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
     def ring(self, now: float) -> None:
         """All that are due, each once."""
         while (at := self.next_at()) is not None and at <= now:
-            self._rings.pop(heapq.heappop(self._heap)[1])()
+            self._rings.pop(heapq.heappop(self._heap)[2])()
+
+    def ring_first(self, now: float) -> None:
+        """Of what is due at the first instant that is, those of the lowest rank."""
+        first: tuple[float, int] | None = None
+        while (at := self.next_at()) is not None and at <= now:
+            if first is None:
+                first = self._heap[0][:2]
+            if self._heap[0][:2] != first:
+                return
+            self._rings.pop(heapq.heappop(self._heap)[2])()
 
 
 class VirtualClock:
@@ -90,10 +101,10 @@ class VirtualClock:
     def now(self) -> float:
         return self._now
 
-    def wake(self, at: float, ring: Ring) -> Ring:
+    def wake(self, at: float, ring: Ring, *, rank: int = 0) -> Ring:
         if at <= self._now:
             return _at_once(ring)
-        return self._alarms.set(at, ring)
+        return self._alarms.set(at, ring, rank)
 
     def join(self, worker: object, *, told: bool = False) -> None:
         self.workers.append(worker)
@@ -108,12 +119,13 @@ class VirtualClock:
         return self._alarms.next_at()
 
     def move(self, at: float) -> None:
-        """It is ``at`` now, which is not before what it was, and what is due rings. What would
-        have rung on the way has been missed."""
+        """It is ``at`` now, which is not before what it was, and what is due rings, of one rank
+        only: :meth:`next_at` says whether there is more, for which it is moved once more to where
+        it stands."""
         if at < self._now:
             raise ValueError("time does not go back")
         self._now = at
-        self._alarms.ring(at)
+        self._alarms.ring_first(at)
 
 
 class _Wakes(Protocol):
@@ -166,10 +178,10 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._now
 
-    def wake(self, at: float, ring: Ring) -> Ring:
+    def wake(self, at: float, ring: Ring, *, rank: int = 0) -> Ring:
         if at <= self._now:
             return _at_once(ring)
-        return self._alarms.set(at, ring)
+        return self._alarms.set(at, ring, rank)
 
     def join(self, worker: object, *, told: bool = False) -> None: ...
 

@@ -94,8 +94,8 @@ class Mover:
                 break
             if end is not None and self._machine.monotonic() >= end:
                 return Moved(clock.now(), target, instants)
+            instants += following > clock.now()
             self._move(following)
-            instants += 1
         if target > clock.now():
             self._move(target)
         return Moved(target, target, instants)

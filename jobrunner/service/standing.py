@@ -26,7 +26,7 @@ class StandingClock:
             self._last = found
         return self._last
 
-    def wake(self, at: float, ring: Callable[[], None]) -> NoReturn:
+    def wake(self, at: float, ring: Callable[[], None], *, rank: int = 0) -> NoReturn:
         raise NotImplementedError("only the server of a home waits on its virtual clock")
 
     def join(self, worker: object, *, told: bool = False) -> None: ...

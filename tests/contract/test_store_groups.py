@@ -385,7 +385,8 @@ def test_a_group_and_a_writer_that_lock_each_other_out_both_get_through(
     first = stores[0]
     first.group([lambda: begin(first, "a", "group"), lambda: put(first, "b", "group")])
     thread.join()
-    assert sorted(tries.values()) == [1, 2]
+    # Whoever gave way may have to do so once more.
+    assert min(tries.values()) == 1 < max(tries.values())
     names = {operation.target_name for operation in first.list_operations(HOME)}
     assert names == {max(tries, key=lambda who: tries[who])}
     for store in stores:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from jobrunner.errors import JobrunnerError
 from jobrunner.lib.identity import is_gone
-from jobrunner.ports import Clock, Commit, MachineClock, Runner
+from jobrunner.ports import RANK_SENDS, Clock, Commit, MachineClock, Runner
 from triggers.core.queues import HttpOverride, overridden
 from triggers.core.records import Delivery
 from triggers.core.states import DeliveryState
@@ -355,7 +355,9 @@ class Dispatcher:
             left = min(left, TURN_SECONDS)
         self._waiting = True
         self._clock.rested()
-        silence = None if next_at is None else self._clock.wake(next_at, self._news.set)
+        silence = None if next_at is None else self._clock.wake(
+            next_at, self._news.set, rank=RANK_SENDS
+        )
         try:
             async with asyncio.timeout(max(0.0, left)):
                 await self._news.wait()

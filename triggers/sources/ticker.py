@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from jobrunner.errors import JobrunnerError
-from jobrunner.ports import Clock
+from jobrunner.ports import RANK_BEGINS, Clock
 
 POLL_SECONDS = 1.0
 FAULT_SECONDS = 1.0
@@ -105,7 +105,10 @@ class ClockAlarm:
 
     def set(self, at: float | None) -> None:
         self._silence()
-        self._silence = (lambda: None) if at is None else self._clock.wake(at, self._ring)
+        if at is None:
+            self._silence = lambda: None
+        else:
+            self._silence = self._clock.wake(at, self._ring, rank=RANK_BEGINS)
 
     def stop(self) -> None:
         self._silence()
