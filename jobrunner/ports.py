@@ -73,9 +73,7 @@ class Clock(Protocol):
         """Unix seconds."""
         ...
 
-    def wake(
-        self, at: float, ring: Callable[[], None], *, rank: int = 0
-    ) -> Callable[[], None]:
+    def wake(self, at: float, ring: Callable[[], None], *, rank: int = 0) -> Callable[[], None]:
         """``ring`` is called once in the running loop, when it is ``at`` or at once if that has
         passed, and by no other way than this. Returns what takes it back. Of what is due at one
         instant of a clock that is moved, what has a higher ``rank`` rings once all of the lower

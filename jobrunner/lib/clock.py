@@ -75,14 +75,16 @@ class Alarms:
             self._rings.pop(heapq.heappop(self._heap)[2])()
 
     def ring_first(self, now: float) -> None:
-        """Of what is due at the first instant that is, those of the lowest rank."""
-        first: tuple[float, int] | None = None
+        """Of all that are due, those of the lowest rank."""
+        due: list[tuple[float, int, int]] = []
         while (at := self.next_at()) is not None and at <= now:
-            if first is None:
-                first = self._heap[0][:2]
-            if self._heap[0][:2] != first:
-                return
-            self._rings.pop(heapq.heappop(self._heap)[2])()
+            due.append(heapq.heappop(self._heap))
+        first = min((rank for _, rank, _ in due), default=0)
+        for alarm in due:
+            if alarm[1] == first:
+                self._rings.pop(alarm[2])()
+            else:
+                heapq.heappush(self._heap, alarm)
 
 
 class VirtualClock:

@@ -47,9 +47,7 @@ class LoopClock:
 
     virtual = False
 
-    def wake(
-        self, at: float, ring: Callable[[], None], *, rank: int = 0
-    ) -> Callable[[], None]:
+    def wake(self, at: float, ring: Callable[[], None], *, rank: int = 0) -> Callable[[], None]:
         return self._loop.call_later(max(0.0, at - self.now()), ring).cancel
 
     def join(self, worker: object, *, told: bool = False) -> None: ...

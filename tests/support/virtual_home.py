@@ -85,7 +85,8 @@ class Home:
         return sorted(found, key=lambda row: (row[0], row[1]))
 
     def executions(self) -> list[tuple[Any, ...]]:
-        """Oldest first, with their tasks and attempts."""
+        """By job, and of each the oldest first, with their tasks and attempts. Which of two jobs
+        begins first that are due at one instant is nobody's promise."""
         found = []
         for one in reversed(self.store.list_executions(WHERE, page=Page(10_000))):
             tasks = tuple(
@@ -96,7 +97,7 @@ class Home:
                 (a.index, a.number, a.state, a.exit_code) for a in self.store.list_attempts(one.uid)
             )
             found.append((one.job_name, one.state, one.counters, tasks, attempts))
-        return found
+        return sorted(found, key=lambda row: row[0])
 
     def record(self) -> dict[str, list[tuple[Any, ...]]]:
         return {

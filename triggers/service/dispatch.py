@@ -355,8 +355,8 @@ class Dispatcher:
             left = min(left, TURN_SECONDS)
         self._waiting = True
         self._clock.rested()
-        silence = None if next_at is None else self._clock.wake(
-            next_at, self._news.set, rank=RANK_SENDS
+        silence = (
+            None if next_at is None else self._clock.wake(next_at, self._news.set, rank=RANK_SENDS)
         )
         try:
             async with asyncio.timeout(max(0.0, left)):

@@ -23,6 +23,17 @@ def test_alarms_ring_in_order_and_once() -> None:
     assert clock.next_at() is None
 
 
+def test_a_higher_rank_rings_when_the_clock_is_moved_once_more() -> None:
+    clock, rung = VirtualClock(100), list[str]()
+    for at, rank, name in ((101, 2, "begins"), (101, 0, "ends"), (101, 1, "sends"), (102, 0, "z")):
+        clock.wake(at, lambda name=name: rung.append(name), rank=rank)  # type: ignore[misc]
+    for wanted in (["ends"], ["ends", "sends"], ["ends", "sends", "begins"]):
+        assert clock.next_at() == 101
+        clock.move(101)
+        assert rung == wanted
+    assert clock.next_at() == 102
+
+
 def test_an_alarm_that_was_taken_back_does_not_ring() -> None:
     clock, rung = VirtualClock(100), list[str]()
     silence = clock.wake(101, lambda: rung.append("no"))
