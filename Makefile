@@ -17,7 +17,7 @@ faults:
 	$(PYTHON) -m tests.support.push_fuzz --rounds 10000
 
 test:
-	$(PYTHON) -m pytest -q
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile
 
 format:
 	ruff check --fix .
