@@ -110,8 +110,10 @@ def item_body(scope: Scope, flags: Document) -> Document:
     from triggers.core.queues import DEFAULT_DEADLINE
     from triggers.core.records import HttpTarget, JobTarget
 
-    if (flags["uri"] is None) is (flags["job"] is None):
+    if flags["uri"] is None and flags["job"] is None:
         raise UsageProblem("Name what it calls: --url or --job.")
+    if flags["uri"] is not None and flags["job"] is not None:
+        raise UsageProblem("It calls a URL (--url) or starts a job (--job), not both.")
     if flags["job"] is not None:
         _none_of(flags, (*HTTP, *BODY), "--url")
         body = target_body(job_target(JobTarget("", scope.project, scope.region), flags))

@@ -180,7 +180,7 @@ def _target(found: Document, scope: Scope, flags: Document) -> None:
     calls = {name for name in http if flags[name]}
     job = {name for name in names_of(JOB) if flags[name]}
     if calls and job:
-        raise UsageProblem("It calls a URL (--push-endpoint) or starts a job (--job), not both.")
+        raise UsageProblem("It calls a URL (--url) or starts a job (--job), not both.")
     if calls:
         found.pop("jobTarget", None)
         found["httpTarget"] = _http(dict(found.get("httpTarget") or {}), flags)
@@ -188,7 +188,7 @@ def _target(found: Document, scope: Scope, flags: Document) -> None:
         found.pop("httpTarget", None)
         found["jobTarget"] = _job(found.get("jobTarget"), scope, flags)
     elif "httpTarget" not in found and "jobTarget" not in found:
-        raise UsageProblem("Name what it calls: --push-endpoint or --job.")
+        raise UsageProblem("Name what it calls: --url or --job.")
 
 
 def _http(target: Document, flags: Document) -> Document:

@@ -114,7 +114,7 @@ def test_an_item_may_start_a_job_and_headers_are_not_shown(line: Line) -> None:
     ("words", "said"),
     [
         ((), "Name what it calls: --url or --job."),
-        ((*URL, "--job", "x"), "Name what it calls: --url or --job."),
+        ((*URL, "--job", "x"), "It calls a URL (--url) or starts a job (--job), not both."),
         ((*URL, "--tasks", "3"), "--tasks goes with --job only."),
         (("--job", "x", "--dispatch-deadline", "20s"), "--dispatch-deadline goes with --url only."),
         (("--job", "x", "--message-body", "b"), "--message-body goes with --url only."),

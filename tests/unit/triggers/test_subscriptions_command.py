@@ -117,7 +117,7 @@ def test_policies_are_set_changed_and_cleared(line: Line) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ((), "--push-endpoint or --job"),
+        ((), "--url or --job"),
         ((*URL, "--job", "x"), "not both"),
         ((*URL, "--max-delivery-attempts", "5"), "--dead-letter-topic"),
         ((*URL, "--sender-email", "a@b.c"), "--sender-keys"),
