@@ -13,6 +13,7 @@ faults:
 	$(PYTHON) -m tests.support.faults --rounds 100
 	$(PYTHON) -m tests.support.server_faults --rounds 50
 	$(PYTHON) -m tests.support.delivery_faults --rounds 100
+	$(PYTHON) -m tests.support.message_faults --rounds 50
 	$(PYTHON) -m tests.support.ingress_fuzz --requests 10000
 	$(PYTHON) -m tests.support.push_fuzz --rounds 10000
 

@@ -1,5 +1,5 @@
-"""Places where a test may kill a server while it opens what is due and delivers it, by name:
-between a promise and its keeping.
+"""Places where a test may kill a server while it takes messages in, opens what is due and delivers
+it, by name: between a promise and its keeping.
 
 ``JOBRUNNER_CRASH_AT=NAME[:N]`` makes the Nth visit (default the first) of the point NAME end the
 process with SIGKILL. Nothing but a comparison happens otherwise.
@@ -30,6 +30,8 @@ SCHEDULE_POINTS = (
 CHANGES_POINTS = ("changes-in-turn", "changes-told")
 
 BUCKET_POINTS = ("bucket-in-turn", "bucket-told")
+
+INTAKE_POINTS = ("message-in-turn", "message-kept", "event-in-turn", "event-kept")
 
 _name, _, _count = os.environ.get("JOBRUNNER_CRASH_AT", "").partition(":")
 _left = int(_count) if _count.isdecimal() else 1

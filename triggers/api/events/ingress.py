@@ -18,7 +18,8 @@ from triggers.core.cloudevents.decode import decode
 from triggers.core.cloudevents.handshake import consent
 from triggers.errors import InvalidEvent
 from triggers.service.channel_names import ChannelNames
-from triggers.service.events import Events
+from triggers.service.crashpoints import crash_point
+from triggers.service.events import Events, Published
 
 PATH = "/events"
 ONE = f"{PATH}/{{channel}}"
@@ -78,9 +79,14 @@ class _Ingress:
         scope = self._where.scope(call.params)
         channel = self._channel(scope, call)
         now = self._clock.now()
-        published = await self._commit(
-            lambda: self._events.publish(found, scope=scope, channel=channel, now=now)
-        )
+
+        def work() -> Published:
+            published = self._events.publish(found, scope=scope, channel=channel, now=now)
+            crash_point("event-in-turn")
+            return published
+
+        published = await self._commit(work)
+        crash_point("event-kept")
         if published.opened:
             self._look()
         wanted = any(entry.led for entry in published.entries)

@@ -29,6 +29,7 @@ from triggers.core.subscriptions import (
     Wrapping,
 )
 from triggers.errors import InvalidEvent
+from triggers.service.crashpoints import crash_point
 from triggers.service.settling import Settlements
 from triggers.service.subscriptions import Result, Subscriptions, Taken
 
@@ -96,9 +97,8 @@ class _Ingress:
         now = self._in.clock.now()
         # Told beforehand, the dispatcher claims it in the very commit that opens it.
         self._in.look()
-        taken = await self._in.commit(
-            lambda: self._in.subscriptions.accept(subscription, envelope.message, now)
-        )
+        taken = await self._in.commit(lambda: self._accept(subscription, envelope, now))
+        crash_point("message-kept")
         match taken.result:
             case Result.FILTERED:
                 return ACKNOWLEDGED
@@ -111,6 +111,11 @@ class _Ingress:
         if subscription.ack is AckPolicy.DURABLE:
             return ACKNOWLEDGED
         return await self._finished(subscription, taken)
+
+    def _accept(self, subscription: Subscription, envelope: Envelope, now: float) -> Taken:
+        taken = self._in.subscriptions.accept(subscription, envelope.message, now)
+        crash_point("message-in-turn")
+        return taken
 
     def _addressed(self, call: Call) -> Subscription:
         name = call.params["subscription"]
