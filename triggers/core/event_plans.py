@@ -20,7 +20,7 @@ from triggers.core.event_triggers import (
 from triggers.core.event_variables import as_file, rendered, with_event
 from triggers.core.events import CloudEvent
 from triggers.core.expression import evaluate
-from triggers.core.google_events import MESSAGE_PUBLISHED, in_uri, topic_source
+from triggers.core.google_events import MESSAGE_PUBLISHED, OBJECT, in_uri, topic_source
 from triggers.core.lifecycle_events import MAX_HOPS
 from triggers.core.records import (
     Delivery,
@@ -171,9 +171,14 @@ def delivery_of(
 
 
 def event_key(trigger: EventTrigger, event: CloudEvent) -> str:
-    """The same for the same event, however often it comes: source and id make it one of a kind."""
-    name = f"{event.source}\0{event.id}".encode("utf-8", "surrogatepass")
-    return f"{trigger.uid}/{hashlib.sha256(name).hexdigest()[:40]}"
+    """The same for the same event, however often it comes: source and id make it one of a kind;
+    with the time where the id is that of a message of Pub/Sub, whose emulator counts from 1 again
+    when it is started again."""
+    name = f"{event.source}\0{event.id}"
+    if event.type == MESSAGE_PUBLISHED or event.type.startswith(OBJECT):
+        name += f"\0{event.time or ''}"
+    name = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{trigger.uid}/{name[:40]}"
 
 
 def _addressed(

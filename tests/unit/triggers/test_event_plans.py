@@ -15,7 +15,7 @@ from jobrunner.core.spec import ContainerOverride, EnvVar, Overrides
 from jobrunner.errors import InvalidSpec
 from triggers.core.cesql import FUNCTIONS
 from triggers.core.cloudevents.pubsub_binding import carries_event, decode_message, encode_message
-from triggers.core.event_plans import delivery_of, plan_event, verdict_on, wanted_by
+from triggers.core.event_plans import delivery_of, event_key, plan_event, verdict_on, wanted_by
 from triggers.core.event_triggers import (
     EventFilter,
     EventTrigger,
@@ -136,6 +136,23 @@ def test_an_event_has_one_key_per_trigger_however_often_it_comes() -> None:
 
 
 # ---------------------------------------------------------------- where they go
+
+
+@pytest.mark.parametrize(
+    ("event_type", "differ"),
+    [
+        ("com.example.made", False),
+        ("google.cloud.pubsub.topic.v1.messagePublished", True),
+        ("google.cloud.storage.object.v1.finalized", True),
+    ],
+)
+def test_an_id_that_the_emulator_gives_again_is_told_apart_by_its_time(
+    event_type: str, differ: bool
+) -> None:
+    first = replace(EVENT, type=event_type, time="2026-01-01T00:00:00Z")
+    second = replace(first, time="2026-01-02T00:00:00Z")
+    keys = {event_key(TRIGGER, event) for event in (first, first, second)}
+    assert len(keys) == 1 + differ
 
 
 def test_a_service_gets_the_event_in_binary_mode() -> None:
