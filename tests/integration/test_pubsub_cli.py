@@ -104,7 +104,7 @@ def test_without_an_emulator_of_its_own_a_command_asks_that_of_the_server(
         (("topics", "delete", "nowhere", "--quiet"), 3, "Topic not found"),
         (("publish", "orders"), 2, "A message has data or attributes"),
         (("publish", "orders", "--message", "x", "--attribute", "k"), 2, "--attribute"),
-        (("publish", "nowhere", "--message", "x"), 3, "Topic not found"),
+        (("publish", "nowhere", "--message", "x"), 3, "jobrunner pubsub topics create nowhere"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(

@@ -117,6 +117,7 @@ def publish(
     from base64 import b64encode
 
     from jobrunner.cli.values import merge_dicts
+    from jobrunner.errors import NotFound
 
     if message is not None and file is not None:
         raise click.UsageError("--message and --message-from-file exclude one another.")
@@ -132,7 +133,12 @@ def publish(
         document["orderingKey"] = ordering_key
     client = emulator_of(state)
     path = f"{path_of(state, topic)}:publish"
-    answer = client.call("POST", path, body={"messages": [document]})
+    try:
+        answer = client.call("POST", path, body={"messages": [document]})
+    except NotFound:
+        raise NotFound(
+            f"There is no topic '{topic}'.", hint=f"Make it: jobrunner pubsub topics create {topic}"
+        ) from None
     for one in answer.get("messageIds", []):
         click.echo(one)
 
