@@ -1,4 +1,4 @@
-"""``jobrunner apply``: create or replace jobs from YAML."""
+"""``jobrunner apply``: create or replace what YAML describes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from jobrunner.cli.base import Cmd, State, with_state
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
 @with_state
 def apply(state: State, files: tuple[str, ...], dry_run: bool) -> None:
-    """Create or replace what YAML documents describe: jobs (Cloud Run, kind Job) and schedules.
+    """Create or replace what YAML documents describe: jobs (Cloud Run, kind Job), schedules,
+    queues, subscriptions, event triggers, and the services and buckets they speak of.
 
     All documents are checked before anything is written.
     """
