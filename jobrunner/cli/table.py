@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "clock": ("jobrunner.cli.clock:clock", "See the clock of the server; move a virtual one."),
     "up": ("jobrunner.cli.up:up", "Serve a pipeline from files, and say what happens."),
-    "apply": ("jobrunner.cli.apply:apply", "Create or replace jobs from YAML files."),
+    "apply": ("jobrunner.cli.apply:apply", "Create or replace what YAML files describe."),
     "gcloud": ("jobrunner.cli.gcloud:gcloud", "Run the stock gcloud against the server."),
     "doctor": ("jobrunner.cli.doctor:doctor", "Check this machine, and say what is missing."),
     "tokens": (
