@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.components import require
+from tests.support.cut_line import a_line
 from tests.support.pubsub import PROJECT, PubsubEmulator, pubsub_emulator
 from tests.support.pulling import Publisher, Pulls, Sink, a_sink, topic
 from tests.support.receiver import eventually
@@ -30,19 +32,21 @@ class Stage:
     def __init__(self, home: Path, emulator: PubsubEmulator, sink: Sink) -> None:
         self.home, self.emulator, self.sink = home, emulator, sink
         self.port: int | None = None
+        self.host = emulator.host
         self.server = self.serve()
         self.pulls = Pulls(home, sink)
         self.publisher = Publisher(emulator.host)
 
     def serve(self) -> Served:
-        env = {"PUBSUB_EMULATOR_HOST": self.emulator.host}
+        env = {"PUBSUB_EMULATOR_HOST": self.host}
         self.server = start(self.home, "--backend", "process", port=self.port, env=env)
         self.port = self.server.port
         assert answering(self.server), self.server.said()
         return self.server
 
     def kill(self) -> None:
-        os.killpg(self.server.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.server.process.pid, signal.SIGKILL)
         self.server.process.wait()
 
     def why(self) -> str:
@@ -230,6 +234,56 @@ def test_nothing_is_lost_or_done_twice_when_the_runner_is_killed_with_messages_i
     assert stage.server.call("GET", path)["total"] == len(sent)
     eventually(lambda: len(stage.deliveries("killed-job")) == 10, why=stage.why)
     eventually(lambda: len(stage.server.executions("killed")) == 10, why=stage.why)
+
+
+def slowly(data: str, count: int) -> int:
+    time.sleep(0.02)
+    return 200
+
+
+def test_nothing_is_lost_and_the_work_goes_on_when_the_network_was_cut(stage: Stage) -> None:
+    """Connections are reset with messages on the way, then refused, then let through again."""
+    stage.server.stop()
+    try:
+        with a_line(stage.emulator.port) as line:
+            stage.host = line.host
+            stage.serve()
+            stage.server.create("cut", "true")
+            stage.pulls.subscribe("cut-job", target=JobTarget("cut", PROJECT, "us-central1"))
+            for ack in AckPolicy:
+                stage.pulls.subscribe(f"cut-{ack.value}", ack=ack, ack_deadline=10.0)
+                stage.sink.answers[f"/cut-{ack.value}"] = slowly
+            sent = names(200, "cut")
+            jobs = stage.publisher.send("cut-job", names(10, "cut"))
+            for ack in AckPolicy:
+                stage.publisher.send(f"cut-{ack.value}", [f"{ack.value}-{one}" for one in sent])
+            eventually(lambda: len(stage.sink.at("cut-durable")) >= 20, why=stage.why)
+            before = line.opened
+            line.cut()
+            accepted = {one["uid"] for one in stage.deliveries("cut-durable")}
+            described = f"/jobrunner/v1/subscriptions/cut-durable?project={PROJECT}"
+            eventually(lambda: line.host in stage.server.call("GET", described).get("trouble", ""))
+            late = names(20, "late")
+            stage.publisher.send("cut-durable", late)
+            line.mend()
+            wanted = {f"durable-{one}" for one in sent} | set(late)
+            eventually(lambda: set(stage.sink.at("cut-durable")) == wanted, 60.0, why=stage.why)
+            wanted = {f"finished-{one}" for one in sent}
+            eventually(lambda: set(stage.sink.at("cut-finished")) == wanted, 60.0, why=stage.why)
+            eventually(lambda: len(stage.server.executions("cut")) == len(jobs), why=stage.why)
+            assert line.opened > before
+            assert "trouble" not in stage.server.call("GET", described)
+            # Of each one delivery, however often Pub/Sub has sent it, and what was there went on.
+            path = "/jobrunner/v1/deliveries:count?sourceName=cut-durable"
+            assert stage.server.call("GET", path)["total"] == len(sent) + len(late)
+            assert all(stage.call_state(uid) == "DELIVERED" for uid in accepted)
+            assert len(stage.deliveries("cut-job")) == len(jobs)
+            assert "Traceback" not in stage.server.said()
+            stage.server.stop()
+    finally:
+        stage.kill()
+        stage.host = stage.emulator.host
+        stage.serve()
 
 
 def test_an_emulator_that_was_killed_is_used_again_without_a_restart_of_ours(stage: Stage) -> None:
