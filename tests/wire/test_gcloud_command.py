@@ -80,6 +80,9 @@ def test_every_request_goes_to_the_server(home: Path, bin_dir: Path, listening: 
     assert overrides.pop("CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN") == (
         f"http://run.localhost:{listening}/"
     )
+    assert overrides.pop("CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB") == (
+        f"http://pubsub.localhost:{listening}/"
+    )
     assert set(overrides.values()) == {f"http://localhost:{listening}/"}
     assert env["CLOUDSDK_CORE_PROJECT"] == "p"
     assert env["CLOUDSDK_RUN_REGION"] == "us-central1"
