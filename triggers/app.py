@@ -18,8 +18,8 @@ from triggers.api.deliveries import delivery_methods
 from triggers.api.eventarc.methods import eventarc_methods
 from triggers.api.events.buckets import bucket_methods
 from triggers.api.events.ingress import ingress_methods
-from triggers.api.events.paths import Where
 from triggers.api.events.rooms import own_methods
+from triggers.api.own import Where
 from triggers.api.push.ingress import Intakes, push_methods
 from triggers.api.push.proving import Prover
 from triggers.api.queues.methods import queue_methods

@@ -227,7 +227,7 @@ def _queues(bench: Bench) -> Sequence[Method]:
 def _buckets(bench: Bench) -> Sequence[Method]:
     from jobrunner.service.places import Places
     from triggers.api.events.buckets import bucket_methods
-    from triggers.api.events.paths import Where
+    from triggers.api.own import Where
     from triggers.service.buckets import Buckets
     from triggers.store import open_buckets, open_deliveries
 

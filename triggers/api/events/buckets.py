@@ -13,7 +13,7 @@ from jobrunner.core.records import Scope
 from jobrunner.core.timestamps import format_time
 from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Commit, Page
-from triggers.api.events.paths import PAGE, PLACE, Where, body_of, page
+from triggers.api.own import PAGE, PLACE, Where, body_of, page
 from triggers.core.buckets import Bucket
 from triggers.service.buckets import Buckets
 

@@ -11,8 +11,8 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Commit
 from triggers.api.events.ingress import refusal
-from triggers.api.events.paths import PLACE, Where, body_of
 from triggers.api.events.writing import logged_document
+from triggers.api.own import PLACE, Where, body_of
 from triggers.core.cloudevents.decode import MAX_EVENTS, decode_structured
 from triggers.core.events import CloudEvent
 from triggers.errors import InvalidEvent

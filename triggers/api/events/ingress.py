@@ -13,7 +13,7 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Commit
 from triggers.api.events.log_entries import read_entries
-from triggers.api.events.paths import PLACE, Where
+from triggers.api.own import PLACE, Where
 from triggers.core.cloudevents.decode import decode
 from triggers.core.cloudevents.handshake import consent
 from triggers.errors import InvalidEvent

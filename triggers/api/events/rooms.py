@@ -10,9 +10,9 @@ from jobrunner.ports import Clock, Commit, Ids
 from jobrunner.service import Service
 from jobrunner.service.places import Places
 from triggers.api.events.events import event_methods
-from triggers.api.events.paths import Where
 from triggers.api.events.services import service_methods
 from triggers.api.events.triggers import event_trigger_methods
+from triggers.api.own import Where
 from triggers.event_ports import ChannelStore, EventLog, EventTriggerStore, ServiceBook
 from triggers.ports import DeliveryStore
 from triggers.service.channel_names import ChannelNames

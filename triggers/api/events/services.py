@@ -10,8 +10,8 @@ from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Commit, Page
-from triggers.api.events.paths import PAGE, PLACE, Where, body_of, page
 from triggers.api.events.writing import service_document
+from triggers.api.own import PAGE, PLACE, Where, body_of, page
 from triggers.core.event_triggers import ServiceAddress
 from triggers.service.services import Services
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.documents import Node
 from jobrunner.core.params import invalid
 from jobrunner.core.problems import Problems
@@ -14,9 +14,9 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Commit, Ids, Page
 from triggers.api.events.events import event_of
-from triggers.api.events.paths import PAGE, PLACE, Document, Where, body_of, page
 from triggers.api.events.trigger_reading import NEW, OUTPUT, Settings, settings_of
 from triggers.api.events.writing import rehearsal_document, trigger_document
+from triggers.api.own import PAGE, PLACE, Document, Maker, Where, body_of, page
 from triggers.core.event_triggers import EventTrigger
 from triggers.core.google_events import MESSAGE_PUBLISHED
 from triggers.core.transports import transport_of
@@ -38,20 +38,7 @@ def event_trigger_methods(
     ids: Ids,
 ) -> Sequence[Method]:
     table = _Table(triggers, transports, kept, where, commit, ids)
-
-    def method(
-        name: str,
-        verb: str,
-        path: str,
-        handler: Handler,
-        role: Role,
-        summary: str,
-        query: tuple[str, ...] = (),
-    ) -> Method:
-        return Method(
-            f"jobrunner.eventTriggers.{name}", verb, path, handler, role,
-            changes=role is not Role.VIEWER, summary=summary, query=(*PLACE, *query),
-        )  # fmt: skip
+    method = Maker("eventTriggers")
 
     return [
         method("list", "GET", PATH, table.list, Role.VIEWER, "Lists triggers by name", PAGE),

@@ -6,18 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
-from urllib.parse import quote
 
-from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.documents import Node
-from jobrunner.core.params import invalid, page_after, page_size, page_token
+from jobrunner.core.params import page_after, page_size, page_token
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.errors import Conflict, InvalidSpec
 from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
-from jobrunner.service.places import Places, region
+from jobrunner.service.places import Places
+from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, page, shown
 from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings_of
 from triggers.api.queues.writing import Document, item_document, queue_document
 from triggers.core.queues import Queue, Task
@@ -28,8 +27,6 @@ PATH = "/jobrunner/v1/queues"
 ONE = f"{PATH}/{{queue}}"
 ITEMS = f"{ONE}/items"
 ITEM = f"{ITEMS}/{{item}}"
-_PLACE = ("project", "region")
-_PAGE = ("pageSize", "pageToken")
 
 
 def queue_methods(
@@ -37,24 +34,9 @@ def queue_methods(
 ) -> Sequence[Method]:
     """``look`` tells the dispatcher that there is something new."""
     table = _Table(queues, service, commit, default, look)
-
-    def method(
-        name: str,
-        verb: str,
-        path: str,
-        handler: Handler,
-        role: Role,
-        summary: str,
-        query: tuple[str, ...] = (),
-    ) -> Method:
-        changes = role is not Role.VIEWER
-        return Method(
-            f"jobrunner.queues.{name}", verb, path, handler, role, changes=changes,
-            summary=summary, query=(*_PLACE, *query), about=table.about if changes else None,
-        )  # fmt: skip
-
+    method = Maker("queues", table.about)
     return [
-        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists queues by name", _PAGE),
+        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists queues by name", PAGE),
         method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a queue"),
         method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a queue"),
         method("replace", "PUT", ONE, table.replace, Role.ADMIN, "Makes a queue what it says"),
@@ -62,7 +44,7 @@ def queue_methods(
         method("pause", "POST", f"{ONE}:pause", table.pause, Role.ADMIN, "Stops sending"),
         method("resume", "POST", f"{ONE}:resume", table.resume, Role.ADMIN, "Sends again"),
         method("purge", "POST", f"{ONE}:purge", table.purge, Role.ADMIN, "Withdraws all items"),
-        method("items.list", "GET", ITEMS, table.items, Role.VIEWER, "Lists items", _PAGE),
+        method("items.list", "GET", ITEMS, table.items, Role.VIEWER, "Lists items", PAGE),
         method("items.add", "POST", ITEMS, table.add, Role.ADMIN, "Adds an item"),
         method("items.get", "GET", ITEM, table.item, Role.VIEWER, "Shows an item"),
         method("items.delete", "DELETE", ITEM, table.withdraw, Role.ADMIN, "Withdraws an item"),
@@ -81,32 +63,27 @@ class _Table:
     ) -> None:
         self._queues = queues
         self._service = service
-        self._places = Places(service.store)
+        self._where = Where(Places(service.store), default)
         self._commit = commit
-        self._default = default
         self._look = look
 
     # ------------------------------------------------------------ queues
 
     async def list(self, call: Call) -> Answer:
-        scope = self._scope(call.params)
-        bound = ("queues", *scope)
-        after, size = page_after(call.params, *bound), page_size(call.params)
-        found = self._queues.listing(*scope, page=Page(size + 1, after))
-        answer: Document = {"queues": [queue_document(one) for one in found[:size]]}
-        if len(found) > size:
-            last = found[size - 1]
-            answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{last.name}", *bound)
-        return Answer(answer)
+        scope = self._where.scope(call.params)
+
+        def read(wanted: Page) -> Sequence[Queue]:
+            return self._queues.listing(*scope, page=wanted)
+
+        return Answer(page(call, "queues", scope, read, queue_document))
 
     async def get(self, call: Call) -> Answer:
         return Answer(self._document(self._queues.get(*self._named(call))))
 
     async def create(self, call: Call) -> Answer:
         """Project and region of the body win over those of the query."""
-        body = _body(call)
-        named = {key: body[key] for key in _PLACE if isinstance(body.get(key), str)}
-        scope = self._scope({**call.params, **named})
+        body = body_of(call)
+        scope = self._where.of_body(call, body)
         name = body.get("name")
         wanted = replace(
             NEW,
@@ -119,7 +96,7 @@ class _Table:
 
     async def replace(self, call: Call) -> Answer:
         """With a ``resourceVersion`` only if nobody has changed it since."""
-        body = _body(call)
+        body = body_of(call)
         scope, name = self._named(call)
         settings, version = _settings(body), body.get("resourceVersion")
 
@@ -162,7 +139,7 @@ class _Table:
 
     async def add(self, call: Call) -> Answer:
         scope, queue = self._named(call)
-        wanted = item_of(_body(call), scope)
+        wanted = item_of(body_of(call), scope)
         if isinstance(wanted.target, JobTarget) and wanted.target.job:
             job = wanted.target
             self._service.jobs.get(Scope(job.project, job.region), job.job)
@@ -189,18 +166,9 @@ class _Table:
         return await self._item(lambda: self._queues.run_task(scope, queue, call.params["item"]))
 
     def about(self, call: Call) -> str:
-        """As far as it can be told before anything was looked at."""
-        body = call.body if isinstance(call.body, dict) else {}
-        making = "queue" not in call.params
-        name = body.get("name") if making else call.params["queue"]
-        if not isinstance(name, str) or not name:
-            return ""
-        where = {**call.params, **(body if making else {})}
-        place = [where.get(key) or value for key, value in zip(_PLACE, self._default, strict=True)]
-        project, location = (_shown(str(one)[:63]) for one in place)
-        path = f"projects/{project}/locations/{location}/queues/{_shown(name[:200])}"
-        item = call.params.get("item")
-        return f"{path}/items/{_shown(item[:500])}" if item else path
+        path = self._where.about(call, "queues", "queue")
+        item = call.params.get("item") if path else None
+        return f"{path}/items/{shown(item[:500])}" if item else path
 
     # ------------------------------------------------------------ parts
 
@@ -217,32 +185,16 @@ class _Table:
     def _document(self, queue: Queue) -> Document:
         return queue_document(queue, self._queues.depth(queue))
 
-    def _scope(self, params: Any) -> Scope:
-        return Scope(
-            self._places.project(params.get("project") or self._default.project),
-            region(params.get("region") or self._default.region),
-        )
-
     def _named(self, call: Call) -> tuple[Scope, str]:
-        return self._scope(call.params), call.params["queue"]
-
-
-def _shown(text: str) -> str:
-    return quote(text.encode("utf-8", "replace"), safe="")
+        return self._where.scope(call.params), call.params["queue"]
 
 
 def _settings(body: Document) -> Settings:
     problems = Problems()
     node = Node(body, "", problems)
-    node.skip("name", "resourceVersion", *_PLACE, *OUTPUT)
+    node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
     settings = settings_of(node, problems)
     node.end()
     if problems.violations:
         raise InvalidSpec(problems.violations)
     return settings
-
-
-def _body(call: Call) -> Document:
-    if not isinstance(call.body, dict):
-        raise invalid("body", "it is missing; allowed: an object")
-    return call.body

@@ -6,18 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
-from urllib.parse import quote
 
-from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.documents import Node
-from jobrunner.core.params import invalid, page_after, page_size, page_token
+from jobrunner.core.params import page_after, page_size, page_token
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.errors import Conflict, InvalidSpec
 from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
-from jobrunner.service.places import Places, region
+from jobrunner.service.places import Places
+from triggers.api.own import PAGE, PLACE, Maker, Where, body_of
 from triggers.api.schedules.history import compared, occurrences, range_of
 from triggers.api.schedules.reading import NEW, OUTPUT, Settings, in_scope, one_of, settings_of
 from triggers.api.schedules.writing import Document, schedule_document, time
@@ -28,8 +27,6 @@ from triggers.service.schedules import Schedules
 
 PATH = "/jobrunner/v1/schedules"
 ONE = f"{PATH}/{{schedule}}"
-_PLACE = ("project", "region")
-_PAGE = ("pageSize", "pageToken")
 _RANGE = ("start", "end")
 
 
@@ -42,24 +39,9 @@ def schedule_methods(
 ) -> Sequence[Method]:
     """``changed`` tells the ticker and the dispatcher that there is something new."""
     table = _Table(schedules, service, commit, default, changed)
-
-    def method(
-        name: str,
-        verb: str,
-        path: str,
-        handler: Handler,
-        role: Role,
-        summary: str,
-        query: tuple[str, ...] = (),
-    ) -> Method:
-        changes = role is not Role.VIEWER
-        return Method(
-            f"jobrunner.schedules.{name}", verb, path, handler, role, changes=changes,
-            summary=summary, query=(*_PLACE, *query), about=table.about if changes else None,
-        )  # fmt: skip
-
+    method = Maker("schedules", table.about)
     return [
-        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists schedules by name", _PAGE),
+        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists schedules by name", PAGE),
         method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a schedule"),
         method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a schedule"),
         method("replace", "PUT", ONE, table.replace, Role.ADMIN, "Makes a schedule what it says"),
@@ -71,7 +53,7 @@ def schedule_methods(
         method("backfill", "POST", f"{ONE}:backfill", table.backfill, Role.ADMIN,
                "Opens what was due in a range"),
         method("occurrences", "GET", f"{ONE}/occurrences", table.occurrences, Role.VIEWER,
-               "What came of a schedule, newest first", _PAGE),
+               "What came of a schedule, newest first", PAGE),
         method("compare", "GET", f"{ONE}:compare", table.compare, Role.VIEWER,
                "What the rules tell of a range, set against what happened", (*_RANGE, "pageSize")),
     ]  # fmt: skip
@@ -88,15 +70,14 @@ class _Table:
     ) -> None:
         self._schedules = schedules
         self._service = service
-        self._places = Places(service.store)
+        self._where = Where(Places(service.store), default)
         self._commit = commit
-        self._default = default
         self._changed = changed
 
     # ------------------------------------------------------------ reads
 
     async def list(self, call: Call) -> Answer:
-        scope = self._scope(call.params)
+        scope = self._where.scope(call.params)
         bound = ("schedules", *scope)
         after, size = page_after(call.params, *bound), page_size(call.params)
         found = self._schedules.store.listing(*scope, page=Page(size + 1, after))
@@ -122,9 +103,8 @@ class _Table:
 
     async def create(self, call: Call) -> Answer:
         """Project and region of the body win over those of the query."""
-        body = _body(call)
-        named = {key: body[key] for key in _PLACE if isinstance(body.get(key), str)}
-        scope = self._scope({**call.params, **named})
+        body = body_of(call, "schedule")
+        scope = self._where.of_body(call, body)
         settings = self._settings(body, scope)
         name = body.get("name")
         fresh = replace(NEW, project=scope.project, region=scope.region, **settings)
@@ -134,7 +114,7 @@ class _Table:
 
     async def replace(self, call: Call) -> Answer:
         """With a ``resourceVersion`` only if nobody has changed it since."""
-        body = _body(call)
+        body = body_of(call, "schedule")
         scope, name = self._named(call)
         settings = self._settings(body, scope)
         version = body.get("resourceVersion")
@@ -165,7 +145,7 @@ class _Table:
 
     async def backfill(self, call: Call) -> Answer:
         """Answers the instants in the zone of the schedule."""
-        body = _body(call)
+        body = body_of(call, "schedule")
         problems = Problems()
         node = Node(body, "", problems)
         id, dry = node.text("id"), node.flag("dryRun")
@@ -187,17 +167,7 @@ class _Table:
         return Answer({"id": id, "dryRun": dry, "instants": instants})
 
     def about(self, call: Call) -> str:
-        """As far as it can be told before anything was looked at."""
-        body = call.body if isinstance(call.body, dict) else {}
-        making = "schedule" not in call.params
-        name = body.get("name") if making else call.params["schedule"]
-        if not isinstance(name, str) or not name:
-            return ""
-        where = {**call.params, **(body if making else {})}
-        place = [where.get(key) or value for key, value in zip(_PLACE, self._default, strict=True)]
-        project, location = (quote(str(one)[:63], safe="") for one in place)
-        shown = quote(name[:200].encode("utf-8", "replace"), safe="")
-        return f"projects/{project}/locations/{location}/schedules/{shown}"
+        return self._where.about(call, "schedules", "schedule")
 
     # ------------------------------------------------------------ parts
 
@@ -209,19 +179,13 @@ class _Table:
     def _document(self, armed: Armed) -> Document:
         return schedule_document(self._schedules.seen(armed))
 
-    def _scope(self, params: Any) -> Scope:
-        return Scope(
-            self._places.project(params.get("project") or self._default.project),
-            region(params.get("region") or self._default.region),
-        )
-
     def _named(self, call: Call) -> tuple[Scope, str]:
-        return self._scope(call.params), call.params["schedule"]
+        return self._where.scope(call.params), call.params["schedule"]
 
     def _settings(self, body: Document, scope: Scope) -> Settings:
         problems = Problems()
         node = Node(body, "", problems)
-        node.skip("name", "resourceVersion", *_PLACE, *OUTPUT)
+        node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
         settings = settings_of(node, problems)
         node.end()
         if problems.violations:
@@ -254,9 +218,3 @@ def _kept(old: Schedule, settings: Settings) -> Settings:
         hidden = ("follow_redirects", "response_cap", "verify_tls", "proxy")
         kept["target"] = replace(target, **{name: getattr(old.target, name) for name in hidden})
     return kept
-
-
-def _body(call: Call) -> Document:
-    if not isinstance(call.body, dict):
-        raise invalid("schedule", "it is missing; allowed: an object")
-    return call.body

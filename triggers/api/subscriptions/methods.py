@@ -6,18 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
-from urllib.parse import quote
 
-from jobrunner.calls import Answer, Call, Handler, Method, Role
+from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.documents import Node
-from jobrunner.core.params import invalid, page_after, page_size, page_token
+from jobrunner.core.params import invalid
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
-from jobrunner.service.places import Places, region
+from jobrunner.service.places import Places
+from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, page
 from triggers.api.push.proving import secret_hash
 from triggers.api.subscriptions.reading import (
     NEW,
@@ -34,8 +33,6 @@ from triggers.service.subscriptions import Subscriptions
 
 PATH = "/jobrunner/v1/subscriptions"
 ONE = f"{PATH}/{{subscription}}"
-_PLACE = ("project", "region")
-_PAGE = ("pageSize", "pageToken")
 
 
 def subscription_methods(
@@ -47,24 +44,9 @@ def subscription_methods(
 ) -> Sequence[Method]:
     """``url`` is where the server answers, empty where none does."""
     table = _Table(subscriptions, service, commit, default, url)
-
-    def method(
-        name: str,
-        verb: str,
-        path: str,
-        handler: Handler,
-        role: Role,
-        summary: str,
-        query: tuple[str, ...] = (),
-    ) -> Method:
-        changes = role is not Role.VIEWER
-        return Method(
-            f"jobrunner.subscriptions.{name}", verb, path, handler, role, changes=changes,
-            summary=summary, query=(*_PLACE, *query), about=table.about if changes else None,
-        )  # fmt: skip
-
+    method = Maker("subscriptions", table.about)
     return [
-        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists subscriptions by name", _PAGE),
+        method("list", "GET", PATH, table.list, Role.VIEWER, "Lists subscriptions by name", PAGE),
         method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a subscription"),
         method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a subscription"),
         method("replace", "PUT", ONE, table.replace, Role.ADMIN, "Makes it what it says"),
@@ -85,34 +67,28 @@ class _Table:
     ) -> None:
         self._subscriptions = subscriptions
         self._service = service
-        self._places = Places(service.store)
+        self._where = Where(Places(service.store), default)
         self._commit = commit
-        self._default = default
         self._url = url
 
     async def list(self, call: Call) -> Answer:
-        scope = self._scope(call.params)
-        bound = ("subscriptions", *scope)
-        after, size = page_after(call.params, *bound), page_size(call.params)
-        found = self._subscriptions.listing(*scope, page=Page(size + 1, after))
-        shown = [
-            subscription_document(one, url=self._url, alone=self._alone(one))
-            for one in found[:size]
-        ]
-        answer: Document = {"subscriptions": shown}
-        if len(found) > size:
-            last = found[size - 1]
-            answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{last.name}", *bound)
-        return Answer(answer)
+        scope = self._where.scope(call.params)
+
+        def read(wanted: Page) -> Sequence[Subscription]:
+            return self._subscriptions.listing(*scope, page=wanted)
+
+        def written(one: Subscription) -> Document:
+            return subscription_document(one, url=self._url, alone=self._alone(one))
+
+        return Answer(page(call, "subscriptions", scope, read, written))
 
     async def get(self, call: Call) -> Answer:
         return Answer(self._document(self._subscriptions.get(*self._named(call))))
 
     async def create(self, call: Call) -> Answer:
         """Project and region of the body win over those of the query."""
-        body = _body(call)
-        named = {key: body[key] for key in _PLACE if isinstance(body.get(key), str)}
-        scope = self._scope({**call.params, **named})
+        body = body_of(call)
+        scope = self._where.of_body(call, body)
         name = body.get("name")
         settings, token = _settings(body, scope)
         self._check_job(settings)
@@ -129,7 +105,7 @@ class _Table:
     async def replace(self, call: Call) -> Answer:
         """With a ``resourceVersion`` only if nobody has changed it since. A push token that is not
         said stays."""
-        body = _body(call)
+        body = body_of(call)
         scope, name = self._named(call)
         (settings, token), version = _settings(body, scope), body.get("resourceVersion")
         if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
@@ -158,16 +134,7 @@ class _Table:
         return await self._written(partial(self._subscriptions.resume, *self._named(call)))
 
     def about(self, call: Call) -> str:
-        """As far as it can be told before anything was looked at."""
-        body = call.body if isinstance(call.body, dict) else {}
-        making = "subscription" not in call.params
-        name = body.get("name") if making else call.params["subscription"]
-        if not isinstance(name, str) or not name:
-            return ""
-        where = {**call.params, **(body if making else {})}
-        place = [where.get(key) or value for key, value in zip(_PLACE, self._default, strict=True)]
-        project, location = (_shown(str(one)[:63]) for one in place)
-        return f"projects/{project}/locations/{location}/subscriptions/{_shown(name[:255])}"
+        return self._where.about(call, "subscriptions", "subscription", longest=255)
 
     # ------------------------------------------------------------ parts
 
@@ -195,33 +162,17 @@ class _Table:
         if isinstance(target, JobTarget) and target.job:
             self._service.jobs.get(Scope(target.project, target.region), target.job)
 
-    def _scope(self, params: Any) -> Scope:
-        return Scope(
-            self._places.project(params.get("project") or self._default.project),
-            region(params.get("region") or self._default.region),
-        )
-
     def _named(self, call: Call) -> tuple[Scope, str]:
-        return self._scope(call.params), call.params["subscription"]
-
-
-def _shown(text: str) -> str:
-    return quote(text.encode("utf-8", "replace"), safe="")
+        return self._where.scope(call.params), call.params["subscription"]
 
 
 def _settings(body: Document, scope: Scope) -> tuple[Settings, str | None]:
     problems = Problems()
     node = Node(body, "", problems)
-    node.skip("name", "resourceVersion", *_PLACE, *OUTPUT)
+    node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
     settings = settings_of(node, problems)
     token = push_token_of(node, problems)
     node.end()
     if problems.violations:
         raise InvalidSpec(problems.violations)
     return in_scope(settings, scope), token
-
-
-def _body(call: Call) -> Document:
-    if not isinstance(call.body, dict):
-        raise invalid("body", "it is missing; allowed: an object")
-    return call.body
