@@ -187,7 +187,7 @@ def _make(ground: Ground) -> Layer:
         consumers.append(lambda: triggers_to_pull(declared.triggers, events, desk))
     puller, emulator = Puller(consumers), os.environ.get(EMULATOR)
     subscriptions.watch(puller.look)
-    subscriptions.ask(puller.trouble)
+    subscriptions.ask(puller.trouble, puller.ready)
     admin = EmulatorAdmin(emulator) if emulator else None
     transports = Transports(declared.triggers, admin, puller.looked)
     return Layer(

@@ -97,6 +97,20 @@ def test_what_is_published_arrives_as_production_pushes_it(stage: Stage) -> None
     assert "orderingKey" not in message
 
 
+def test_what_is_published_right_after_a_subscription_was_made_arrives(stage: Stage) -> None:
+    """To a topic that was there before: it keeps nothing for a subscription that is still to be
+    made."""
+    for number in range(8):
+        name = f"right-after-{number}"
+        stage.publisher.client.create_topic(name=topic(name))
+        body = {"name": name, "topic": topic(name), "intake": "pull"}
+        body["httpTarget"] = {"uri": f"{stage.sink.url}/right-after"}
+        stage.server.call("POST", "/jobrunner/v1/subscriptions", body)
+        stage.publisher.client.publish(topic(name), name.encode()).result(30)
+    expected = sorted(f"right-after-{number}" for number in range(8))
+    eventually(lambda: sorted(stage.sink.at("right-after")) == expected, why=stage.why)
+
+
 def test_what_the_filter_does_not_want_is_acknowledged_and_leads_to_nothing(stage: Stage) -> None:
     """The emulator keeps filters and applies none."""
     stage.pulls.subscribe("filtered", filter='attributes.kind = "a"')

@@ -15,7 +15,7 @@ way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -106,6 +106,7 @@ class Subscriptions:
         self._watchers: list[Callable[[], None]] = []
         self._listeners: list[Listener] = []
         self._trouble: Callable[[str], str] = lambda uid: ""
+        self._ready: Callable[[str], Awaitable[None]] | None = None
 
     def listen(self, taken: Listener) -> None:
         """``taken`` is called with each message whose delivery is opened, inside that transaction,
@@ -196,9 +197,19 @@ class Subscriptions:
         """What keeps this runner from taking its messages in now; empty for nothing."""
         return self._trouble(subscription.uid)
 
-    def ask(self, trouble: Callable[[str], str]) -> None:
-        """``trouble`` says what keeps messages of the subscription of a uid from coming."""
-        self._trouble = trouble
+    async def ready(self, subscription: Subscription) -> None:
+        """After :meth:`forget`: until what is published reaches one that is pulled, or it is known
+        what is wrong; a few seconds at most."""
+        pulled = subscription.intake is Intake.PULL
+        if self._ready is not None and pulled and subscription.state is SubscriptionState.ACTIVE:
+            await self._ready(subscription.uid)
+
+    def ask(
+        self, trouble: Callable[[str], str], ready: Callable[[str], Awaitable[None]] | None = None
+    ) -> None:
+        """``trouble`` says what keeps messages of the subscription of a uid from coming, ``ready``
+        waits until that is known."""
+        self._trouble, self._ready = trouble, ready
 
     def watch(self, told: Callable[[], None]) -> None:
         """``told`` is called after the commit of a change."""

@@ -23,6 +23,8 @@ LINK_SECONDS = 30.0
 """Between two tries to find the package, or credentials."""
 STOP_SECONDS = 2.0
 LOOK_SECONDS = 5.0
+READY_SECONDS = 10.0
+"""For a change to have reached Pub/Sub: the package is imported with the first subscription."""
 
 DEFAULTS = StreamLimits()
 
@@ -52,6 +54,7 @@ class Puller:
         self._streams: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
         self._news = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
+        self._running = False
 
     def look(self) -> None:
         """A subscription was made or changed."""
@@ -60,11 +63,27 @@ class Puller:
     async def looked(self) -> None:
         """Until it has looked after what is there now, and lets go of what is not; at most a few
         seconds."""
-        turn = asyncio.get_running_loop().create_future()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._next_turn(), LOOK_SECONDS)
+
+    def _next_turn(self) -> asyncio.Future[None]:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         self._news.set()
+        return turn
+
+    async def ready(self, uid: str) -> None:
+        """Until Pub/Sub keeps what is published for the consumer whose key begins with ``uid/``, or
+        it is known what is wrong, or that nobody consumes; at most ten seconds. Before that, what
+        is published to a topic goes to nobody."""
+        if not self._running:
+            return
         with suppress(TimeoutError):
-            await asyncio.wait_for(turn, LOOK_SECONDS)
+            async with asyncio.timeout(READY_SECONDS):
+                await self._next_turn()
+                for key, (stream, _) in list(self._streams.items()):
+                    if key.startswith(f"{uid}/"):
+                        await stream.known()
 
     @property
     def counts(self) -> Mapping[str, StreamCounts]:
@@ -80,6 +99,7 @@ class Puller:
 
     async def run(self) -> None:
         """Until it is cancelled; then what is held is given back."""
+        self._running = True
         try:
             while True:
                 self._news.clear()
@@ -99,6 +119,7 @@ class Puller:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._news.wait(), pause)
         finally:
+            self._running = False
             await self._stop(list(self._streams))
             if self._link is not None:
                 await self._link.close()

@@ -103,6 +103,7 @@ class Stream:
         self._acks: list[_Held] = []
         self._news, self._due, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._finishing: set[asyncio.Task[None]] = set()
+        self._known = asyncio.Event()
         self._spaced = False
         self._pause = 0.0
         self._trouble = _Trouble()
@@ -120,6 +121,10 @@ class Stream:
             await asyncio.wait([*tasks, *self._finishing])
             await self._give_back()
 
+    async def known(self) -> None:
+        """Until Pub/Sub keeps the messages of its subscription, or it is known what is wrong."""
+        await self._known.wait()
+
     # ------------------------------------------------------------ reading
 
     async def _read(self) -> None:
@@ -128,6 +133,7 @@ class Stream:
             seen = self.counts.received
             try:
                 self._spaced = await self._link.prepare(self._source)
+                self._known.set()
                 self._number += 1
                 self.counts.opened += 1
                 while await self._read_stream():
@@ -195,6 +201,7 @@ class Stream:
             self._queue.clear()
             self._acks.clear()
         self.counts.trouble = "" if fault.code == "OK" else str(fault)
+        self._known.set()
         trouble, now = self._trouble, _now()
         if fault.passing and not self._link.forgets:
             log.debug("The stream of %s ended: %s", self._source.subscription, fault)

@@ -335,3 +335,51 @@ async def test_without_the_package_or_credentials_it_is_said_once_and_tried_agai
     assert [record.getMessage() for record in caplog.records] == [
         "Nothing can be pulled: it is not installed"
     ]
+
+
+async def test_a_consumer_is_ready_once_its_subscription_is_there_and_no_earlier() -> None:
+    door = asyncio.Event()
+
+    class SlowLink(FakeLink):
+        async def prepare(self, source: PubsubSource) -> bool:
+            await door.wait()
+            return await super().prepare(source)
+
+    link = SlowLink()
+
+    async def linked() -> Link:
+        return link
+
+    wanted: list[Consumer] = []
+    puller = Puller([lambda: wanted], link=linked, limits=QUICK, poll=60.0)
+    task = asyncio.ensure_future(puller.run())
+    await asyncio.sleep(0)
+    wanted.append(FakeConsumer(key="a/1"))
+    ready = asyncio.ensure_future(puller.ready("a"))
+    await until(lambda: list(puller.counts) == ["a/1"])
+    assert not ready.done()
+    assert not link.prepared
+    door.set()
+    await ready
+    assert link.prepared == 1
+    await asyncio.wait_for(puller.ready("nobody"), 1.0)
+    task.cancel()
+    await asyncio.wait([task])
+    await asyncio.wait_for(puller.ready("a"), 1.0)
+
+
+async def test_a_consumer_whose_subscription_cannot_be_made_is_not_waited_for() -> None:
+    class BrokenLink(FakeLink):
+        async def prepare(self, source: PubsubSource) -> bool:
+            raise LinkFault("UNAVAILABLE", "nobody is there")
+
+    async def linked() -> Link:
+        return BrokenLink()
+
+    puller = Puller([lambda: [FakeConsumer(key="a/1")]], link=linked, limits=QUICK, poll=60.0)
+    task = asyncio.ensure_future(puller.run())
+    await asyncio.sleep(0)
+    await asyncio.wait_for(puller.ready("a"), 1.0)
+    assert puller.trouble("a") == "nobody is there"
+    task.cancel()
+    await asyncio.wait([task])

@@ -139,8 +139,10 @@ class _Table:
     # ------------------------------------------------------------ parts
 
     async def _written(self, work: Callable[[], Subscription]) -> Answer:
+        """Answers when a message that is published next cannot be missed."""
         subscription = await self._commit(work)
         self._subscriptions.forget()
+        await self._subscriptions.ready(subscription)
         return Answer(self._document(subscription))
 
     def _document(self, subscription: Subscription) -> Document:
