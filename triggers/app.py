@@ -52,6 +52,7 @@ from triggers.service.message_events import MessageEvents
 from triggers.service.mishaps import Mishaps
 from triggers.service.policies import Policies
 from triggers.service.queues import Queues
+from triggers.service.replaying import Replays
 from triggers.service.reporting import Reporting
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_turns import Turns
@@ -133,9 +134,10 @@ def _make(ground: Ground) -> Layer:
         machine=parts.machine,
         apart=parts.apart,
     )
-    deliveries = Deliveries(store, parts.clock, parts.ids, parts.default)
     jobs, clock = parts.service.store, parts.clock
     schedules = Schedules(open_schedules(ground.database), store, jobs, clock, parts.ids)
+    replays = Replays(schedules.firing, schedules.store)
+    deliveries = Deliveries(store, replays, clock, parts.ids, parts.default)
     turns = Turns(
         schedules, parts.commit, parts.runner, clock, dispatcher.look, machine=parts.machine
     )

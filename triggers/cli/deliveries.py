@@ -408,18 +408,24 @@ def replay(
             ctx=click.get_current_context(),
         )
     found: list[Document] = []
+    held: list[Document] = []
     before = 0
     again = f"{path_to(ROOM)}:replay"
     with desk_of(state) as desk:
         if names:
             for name in names:
-                found += desk.call("POST", again, body={"uid": name, **more})["replayed"]
+                answer = desk.call("POST", again, body={"uid": name, **more})
+                found += answer["replayed"]
+                held += answer.get("waiting", ())
         else:
             query = query_of(state, **wanted) | more
             while True:
                 answer = desk.call("POST", again, body=query)
                 found += answer["replayed"]
+                held += answer.get("waiting", ())
                 before += answer["replayedBefore"]
+                for one in answer.get("refused", ()):
+                    click.echo(f"Not replayed: {one['uid']}: {one['reason']}", err=True)
                 for one in answer.get("damaged", ()):
                     click.echo(f"Left out {one['uid']}: {one['damaged']}", err=True)
                 if not answer.get("more"):
@@ -429,9 +435,13 @@ def replay(
     if rows or form != "table":
         headers = ["LETTER", "REPLAYED AS", "NOT BEFORE"]
         emit(form, lambda: found, lambda: table(headers, rows))
+    for one in held:
+        click.echo(
+            f"{'Would wait' if dry_run else 'Waits'}: {one['parent']}: {one['reason']}", err=True
+        )
     would = "would be replayed" if dry_run else "are replayed"
     click.echo(f"{len(found)} {would}; {before} were before.", err=True)
-    if found and not desk.served and not dry_run:
+    if (found or held) and not desk.served and not dry_run:
         click.echo("They wait for a server: jobrunner serve", err=True)
 
 

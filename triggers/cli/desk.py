@@ -196,10 +196,13 @@ def _nothing() -> None:
 def _deliveries(bench: Bench) -> Sequence[Method]:
     from triggers.api.deliveries import delivery_methods
     from triggers.service.deliveries import Deliveries
-    from triggers.store import open_deliveries
+    from triggers.service.replaying import Replays
+    from triggers.service.schedules_firing import Firing
+    from triggers.store import open_deliveries, open_schedules
 
-    store = open_deliveries(bench.database)
-    service = Deliveries(store, bench.clock, bench.ids, bench.scope)
+    store, schedules = open_deliveries(bench.database), open_schedules(bench.database)
+    replays = Replays(Firing(schedules, store, bench.service.store, bench.ids), schedules)
+    service = Deliveries(store, replays, bench.clock, bench.ids, bench.scope)
     return delivery_methods(service, bench.commit, _nothing)
 
 

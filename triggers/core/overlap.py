@@ -1,6 +1,6 @@
 """May another one start while some are open? One rule: the clock, a run by hand and a backfill ask
-here, and all that they started counts, with its retries. A replay, which somebody wants now, starts
-without asking and counts like the others.
+here, and all that they started counts, with its retries. A run by hand and a replay, which somebody
+wants now, ask only where the owner of the schedule has set a rule; they always count.
 
 An occurrence is open until what it started has ended. What is open and what waits comes in from
 outside, oldest first; the answer is a value that says in words why.

@@ -221,6 +221,7 @@ class Origin(StrEnum):
     CATCH_UP = "catch-up"
     MANUAL = "manual"
     BACKFILL = "backfill"
+    REPLAY = "replay"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from jobrunner.core.records import Scope
 from jobrunner.core.timestamps import format_time, parse_time
 from jobrunner.errors import InvalidSpec, Refused, Violation
 from jobrunner.ports import Clock, Ids, Page
+from triggers.core.overlap import Action
 from triggers.core.records import (
     Ack,
     Delivery,
@@ -30,12 +31,14 @@ from triggers.core.records import (
     SourceKind,
     Target,
 )
+from triggers.core.replays import replay_of
 from triggers.core.retry import check_retry
 from triggers.core.states import SETTLED_DELIVERIES, DeliveryState
 from triggers.core.validation import check_target
 from triggers.ports import Damaged, DeliveryFilter, DeliveryStore
 from triggers.service import moves
 from triggers.service.delivery_documents import Document, damaged, description, summary
+from triggers.service.replaying import Replays
 
 LETTERS = frozenset({DeliveryState.DEAD, DeliveryState.EXPIRED})
 """States of what was given up, and can be replayed."""
@@ -63,8 +66,11 @@ E = TypeVar("E", bound=StrEnum)
 class Deliveries:
     """``default`` is the project and region of queries that name none."""
 
-    def __init__(self, store: DeliveryStore, clock: Clock, ids: Ids, default: Scope) -> None:
+    def __init__(
+        self, store: DeliveryStore, replays: Replays, clock: Clock, ids: Ids, default: Scope
+    ) -> None:
         self._store = store
+        self._replays = replays
         self._clock = clock
         self._ids = ids
         self._default = default
@@ -135,7 +141,8 @@ class Deliveries:
         """Replays one letter (``uid``) or those of a filter, the oldest first, at ``rate``: at most
         500 at once; with ``more`` the answer says to call again with ``after`` and ``startTime``
         as given. With ``dryRun`` nothing is stored. A letter is never replayed twice. One that
-        cannot be read is left out, and listed as ``damaged``."""
+        cannot be read is left out, and listed as ``damaged``; what the overlap rule of its schedule
+        holds back or forbids is listed as ``waiting`` or ``refused``."""
         _known(body, (*_FILTERS, "uid", "rate", "dryRun", "after", "startTime"))
         dry, now = _truth(body, "dryRun"), self._clock.now()
         gap = 1.0 / _rate(_text(body, "rate") or DEFAULT_RATE)
@@ -143,15 +150,41 @@ class Deliveries:
         found = self._letters(body)
         fresh: list[Delivery] = []
         broken: list[Document] = []
+        waiting: list[Document] = []
+        refused: list[Document] = []
+        self._replays.begin()
         for letter in found[:REPLAYED_AT_ONCE]:
             if isinstance(letter, Damaged):
                 broken.append(damaged(letter))
                 continue
             if self._store.replay_of(letter.uid) is not None:
                 continue
-            again = self._again(letter, now, start + gap * len(fresh))
-            if dry or self._store.open(again).uid == again.uid:
-                fresh.append(again)
+            again = replay_of(letter, self._ids.uid(), now, start + gap * len(fresh))
+            schedule = self._replays.rule(letter)
+            if schedule is None:
+                if dry or self._store.open(again).uid == again.uid:
+                    fresh.append(again)
+                continue
+            if self._replays.waits(schedule, letter):
+                if body.get("uid"):
+                    raise Refused(f"A replay of delivery '{letter.uid}' waits already.")
+                continue
+            if dry:
+                asked = self._replays.rehearse(schedule, letter, now)
+            else:
+                asked = self._replays.ask(schedule, letter, again.not_before, now)
+            match asked.admission.action:
+                case Action.OPEN:
+                    fresh.append(replace(again, uid=asked.delivery or again.uid))
+                case Action.WAIT:
+                    waiting.append({"parent": letter.uid, "reason": asked.admission.reason})
+                case Action.SKIP if body.get("uid"):
+                    raise Refused(
+                        f"Delivery '{letter.uid}' was not replayed: {asked.admission.reason}.",
+                        hint="Replay it when that has ended.",
+                    )
+                case Action.SKIP:
+                    refused.append({"uid": letter.uid, "reason": asked.admission.reason})
         answer: Document = {
             "dryRun": dry,
             "replayed": [
@@ -159,8 +192,13 @@ class Deliveries:
                 | ({} if dry else {"uid": one.uid})
                 for one in fresh
             ],
-            "replayedBefore": len(found[:REPLAYED_AT_ONCE]) - len(fresh) - len(broken),
+            "replayedBefore": len(found[:REPLAYED_AT_ONCE])
+            - (len(fresh) + len(broken) + len(waiting) + len(refused)),
         }
+        if waiting:
+            answer["waiting"] = waiting
+        if refused:
+            answer["refused"] = refused
         if broken:
             answer["damaged"] = broken
         if len(found) > REPLAYED_AT_ONCE:
@@ -214,27 +252,6 @@ class Deliveries:
         wanted = replace(wanted, states=states)
         return list(self._store.survey(wanted, page=page, oldest_first=True))
 
-    def _again(self, letter: Delivery, now: float, at: float) -> Delivery:
-        uid = self._ids.uid()
-        return Delivery(
-            uid=uid,
-            project=letter.project,
-            region=letter.region,
-            source=letter.source,
-            source_name=letter.source_name,
-            key=_again_key(letter, uid),
-            target=letter.target,
-            retry=letter.retry,
-            payload=letter.payload,
-            order_key=letter.order_key,
-            created_at=now,
-            # What ages does so from the replay on, or it would be gone at once.
-            queued_at=now,
-            not_before=at,
-            parent=letter.uid,
-            hops=letter.hops,
-        )
-
     def _scope(self, given: Mapping[str, Any]) -> Scope:
         default = self._default
         return Scope(
@@ -258,13 +275,6 @@ class Deliveries:
             created_before=now - _duration(given, "olderThan", 0.0) if older else None,
             created_from=now - _duration(given, "newerThan", 0.0) if newer else None,
         )
-
-
-def _again_key(letter: Delivery, uid: str) -> str:
-    if letter.source is SourceKind.QUEUE:
-        # The last part is the name of the task, for its headers and for the lists of its queue.
-        return f"{letter.key.rpartition('/')[0]}/{uid}"
-    return f"{letter.key}/replay/{letter.uid}"
 
 
 # ---------------------------------------------------------------- reading of fields

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import Enum, auto
-from math import inf
+from math import floor, inf
 
 from jobrunner.core.records import Abort, AbortKind, Execution, Scope
 from jobrunner.core.states import SETTLED_EXECUTIONS, ExecutionState
@@ -36,6 +36,7 @@ from triggers.core.records import (
     ScheduleState,
     SourceKind,
 )
+from triggers.core.replays import letter_of, replay_id, replay_of
 from triggers.core.states import (
     SETTLED_DELIVERIES,
     DeliveryEvent,
@@ -132,6 +133,16 @@ class Firing:
         asks = origin is Origin.BACKFILL or schedule.overlap is not None
         self._admit(schedule, when, key, float(key.nominal), origin, reason, now, asks=asks)
 
+    def replay(self, schedule: Schedule, letter: Delivery, at: float, now: float) -> Occurrence:
+        """Of a schedule that was taken: ``letter`` is replayed, not before ``at``, or waits. Raises
+        Refused where overlap forbids it."""
+        key = OccurrenceKey(schedule.uid, floor(now), replay_id(letter))
+        reason = f"replay of delivery {letter.uid}"
+        self._admit(schedule, timing_of(schedule), key, at, Origin.REPLAY, reason, now)
+        row = self._schedules.occurrence(key)
+        assert row is not None
+        return row
+
     # ------------------------------------------------------------ what has ended
 
     def release(self, uid: str, now: float) -> None:
@@ -160,8 +171,8 @@ class Firing:
         if schedule.overlap_scope is OverlapScope.JOB and isinstance(target, JobTarget):
             running = len(self._executions(Scope(target.project, target.region), target.job))
         else:
-            running = len(self._schedules.live(uid, OccurrenceState.OPEN))
-            running += len(self._replays(schedule))
+            open_ones = self._schedules.live(uid, OccurrenceState.OPEN)
+            running = len(open_ones) + len(self._replays(schedule, open_ones))
         return running < schedule.overlap_limit
 
     # ------------------------------------------------------------ may it start
@@ -187,6 +198,8 @@ class Firing:
         row = Occurrence(key, due, OccurrenceState.WAITING, origin, words, created_at=now)
         if origin is Origin.MANUAL and answer.action is Action.SKIP:
             raise Refused(f"Schedule '{schedule.name}' was not run: {answer.reason}.")
+        if origin is Origin.REPLAY and answer.action is Action.SKIP:
+            raise Refused(answer.reason)
         for waiting in answer.drops:
             self._leave_out(OccurrenceKey.parse(waiting), f"replaced by {key}", now)
         for running in answer.cancels:
@@ -203,22 +216,31 @@ class Firing:
         policy = overlap_of(schedule)
         if policy is Overlap.ALLOW:
             return Admission(Action.OPEN, "")
+        running, waiting = self.standing(schedule, now)
+        return admit(policy, schedule.overlap_limit, running, waiting, schedule.overlap_scope)
+
+    def standing(self, schedule: Schedule, now: float) -> tuple[list[str], list[str]]:
+        """What counts for overlap and what waits, each oldest first."""
         waiting = self._schedules.live(schedule.uid, OccurrenceState.WAITING)
-        return admit(
-            policy,
-            schedule.overlap_limit,
-            self._running(schedule, now),
-            [str(one.key) for one in waiting],
-            schedule.overlap_scope,
-        )
+        return self._running(schedule, now), [str(one.key) for one in waiting]
 
     def _start(self, schedule: Schedule, when: Timing, row: Occurrence, now: float) -> None:
-        opened = self._opened(schedule, when, row, now)
+        try:
+            opened = self._opened(schedule, when, row, now)
+        except NotFound:
+            self._leave_out(row.key, "what it replays was removed", now)
+            return
         self._schedules.move(OccurrenceState.WAITING, opened)
 
     def _opened(self, schedule: Schedule, when: Timing, row: Occurrence, now: float) -> Occurrence:
-        """As it is with its delivery, which is stored."""
-        delivery = self._deliveries.open(self.delivery_of(schedule, when, row.key, now))
+        """As it is with its delivery, which is stored. Raises NotFound if it replays what is not
+        there any more."""
+        if row.origin is Origin.REPLAY:
+            letter = self._deliveries.get(letter_of(row.key.backfill or ""))
+            wanted = replay_of(letter, self._ids.uid(), now, max(now, row.due_at))
+        else:
+            wanted = self.delivery_of(schedule, when, row.key, now)
+        delivery = self._deliveries.open(wanted)
         return replace(row, state=OccurrenceState.OPEN, delivery=delivery.uid, opened_at=now)
 
     def delivery_of(
@@ -264,7 +286,7 @@ class Firing:
             for row in self._schedules.live(schedule.uid, OccurrenceState.OPEN)
             if not self._closed(schedule, row, now)
         ]
-        replays = self._replays(schedule)
+        replays = self._replays(schedule, open_ones)
         target = schedule.target
         if schedule.overlap_scope is OverlapScope.SCHEDULE or not isinstance(target, JobTarget):
             return [*(str(row.key) for row in open_ones), *(f"{_REPLAY}{r.uid}" for r in replays)]
@@ -275,10 +297,14 @@ class Firing:
         names += [str(row.key) for row in open_ones if self._run_of(row) not in started]
         return names + [f"{_REPLAY}{r.uid}" for r in replays if r.execution not in started]
 
-    def _replays(self, schedule: Schedule) -> list[Replay]:
-        """Those that are not over: unsettled, or their runs go on."""
+    def _replays(self, schedule: Schedule, open_ones: Sequence[Occurrence]) -> list[Replay]:
+        """Those that are not over: unsettled, or their runs go on. The others are in ``open_ones``
+        themselves: those that asked."""
         found = []
+        asked = {row.delivery for row in open_ones}
         for replay in self._schedules.replays(schedule):
+            if replay.uid in asked:
+                continue
             if replay.settled and replay.execution not in self._ended:
                 run = self._execution(replay.execution)
                 if (run is None or run.state in SETTLED_EXECUTIONS) and replay.execution:

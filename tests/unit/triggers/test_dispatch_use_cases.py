@@ -8,17 +8,17 @@ import pytest
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec, NotFound, Refused, StoreFault
 from jobrunner.lib.clock import FakeClock
-from jobrunner.lib.database import connect
 from jobrunner.lib.ids import CountedIds
 from tests.support.deliveries import NOW, TTL, a_delivery, moved
 from tests.support.dispatching import commit_at_once
+from tests.support.schedules import World
 from triggers.core.records import Ack, HttpTarget, JobTarget, ManualRetry, OidcToken, SourceKind
 from triggers.core.states import DeliveryEvent as Event
 from triggers.core.states import DeliveryState as State
-from triggers.ports import DeliveryFilter, DeliveryStore
+from triggers.ports import DeliveryFilter
 from triggers.service.deliveries import REPLAYED_AT_ONCE, Deliveries
 from triggers.service.keeping import DAY, Keeping, KeepingTimes
-from triggers.store import open_deliveries
+from triggers.service.replaying import Replays
 
 HOME = Scope("local", "us-central1")
 
@@ -26,9 +26,10 @@ HOME = Scope("local", "us-central1")
 class Desk:
     def __init__(self) -> None:
         self.clock = FakeClock(NOW)
-        self.database = connect("sqlite:///:memory:")
-        self.store: DeliveryStore = open_deliveries(self.database)
-        self.does = Deliveries(self.store, self.clock, CountedIds(), HOME)
+        world = World(clock=self.clock)
+        self.database, self.store = world.jobs.database, world.deliveries
+        replays = Replays(world.service.firing, world.store)
+        self.does = Deliveries(self.store, replays, self.clock, CountedIds(), HOME)
 
     def dead(self, *keys: str, event: Event = Event.REJECTED, **fields: Any) -> list[str]:
         """Letters with these keys; their uids."""
