@@ -11,9 +11,10 @@ from jobrunner.errors import Conflict, InvalidSpec
 from jobrunner.lib.database import Database, connect
 from jobrunner.lib.ids import CountedIds
 from tests.support.queues import HERE, QueueBench
+from triggers.core.event_triggers import Channel, EventFilter, EventTrigger, HttpDestination
 from triggers.ports import PolicyStore
 from triggers.service.policies import Policies
-from triggers.store import open_deliveries, open_policies
+from triggers.store import open_declared, open_deliveries, open_policies
 
 ONE = Policy('{"bindings":[]}', "AQ==", 1)
 TWO = Policy('{"bindings":[{"role":"roles/x","members":["user:é@example.com"]}]}', "Ag==", 3)
@@ -73,3 +74,25 @@ def test_the_policy_of_a_queue_goes_with_it(database: Database) -> None:
     store.put(queue.uid, ONE, expect_etag=NO_POLICY_ETAG)
     bench.queues.delete(HERE, "mail")
     assert store.get(queue.uid) is None
+
+
+def test_the_policies_of_triggers_and_channels_go_with_them(
+    database: Database, store: PolicyStore
+) -> None:
+    declared = open_declared(database)
+    where = ("local", "us-central1", "audited")
+    trigger = EventTrigger(
+        "uid-of-trigger",
+        *where,
+        (EventFilter("type", "a.b"),),
+        HttpDestination("http://127.0.0.1/"),
+    )
+    channel = Channel("uid-of-channel", *where)
+    declared.triggers.create(trigger)
+    declared.channels.create(channel)
+    for one in (trigger, channel):
+        store.put(one.uid, ONE, expect_etag=NO_POLICY_ETAG)
+    declared.triggers.delete(trigger.uid)
+    assert (store.get(trigger.uid), store.get(channel.uid)) == (None, ONE)
+    declared.channels.delete(channel.uid)
+    assert store.get(channel.uid) is None

@@ -15,6 +15,7 @@ from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.event_triggers import Channel, EventTrigger, ServiceAddress
 from triggers.core.subscriptions import Intake, Subscription
+from triggers.store import policies
 from triggers.store.resource_documents import (
     ADDRESS,
     CHANNEL,
@@ -62,7 +63,7 @@ class _Table(Generic[T]):
     """The rows of one kind."""
 
     def __init__(self, database: Database, kind: str, document: Document[T]) -> None:
-        self._database = database
+        self.database = database
         self.kind = kind
         self.document = document
 
@@ -102,13 +103,13 @@ class _Table(Generic[T]):
 
     def read(self, work: Callable[[Session], list[Row]]) -> list[Row]:
         try:
-            return self._database.read(work)
+            return self.database.read(work)
         except DatabaseError as error:
             raise fault(error) from error
 
     def write(self, sql: str, *params: object) -> int:
         try:
-            return self._database.write(lambda s: s.execute(sql, params).rowcount)
+            return self.database.write(lambda s: s.execute(sql, params).rowcount)
         except DatabaseError as error:
             raise fault(error) from error
 
@@ -158,7 +159,16 @@ class _Resources(Generic[N]):
         )
 
     def delete(self, uid: str) -> None:
-        self._table.write(_DELETE, self.kind, uid)
+        """With its IAM policy."""
+
+        def work(session: Session) -> None:
+            session.execute(_DELETE, (self.kind, uid))
+            session.execute(policies.DELETE, (uid,))
+
+        try:
+            self._table.database.write(work)
+        except DatabaseError as error:
+            raise fault(error) from error
 
     def _gone(self, uid: str) -> NotFound:
         return NotFound(f"There is no {self.noun.lower()} '{uid}' any more.")
