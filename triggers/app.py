@@ -51,6 +51,7 @@ from triggers.service.lifecycle import Lifecycle
 from triggers.service.message_events import MessageEvents
 from triggers.service.mishaps import Mishaps
 from triggers.service.policies import Policies
+from triggers.service.purges import Purges
 from triggers.service.queues import Queues
 from triggers.service.replaying import Replays
 from triggers.service.reporting import Reporting
@@ -346,7 +347,8 @@ async def dispatch(ground: Ground) -> None:
     """Sends deliveries, and removes old ones, until it is cancelled."""
     layer, parts = layer_of(ground), ground.parts
     keeping = Keeping(layer.store, parts.commit, parts.clock, KeepingTimes())
-    house = asyncio.ensure_future(keeping.run())
+    purges = Purges(layer.queues, parts.commit, layer.dispatcher.look)
+    house = asyncio.gather(keeping.run(), purges.run(parts.clock))
     try:
         await layer.dispatcher.run()
     finally:

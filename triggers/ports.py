@@ -459,8 +459,16 @@ class QueueStore(Protocol):
         """With all of its tasks, which are withdrawn for ``reason``."""
         ...
 
-    def withdraw(self, queue: Queue, now: float, reason: str) -> int:
-        """All of its tasks; returns how many."""
+    def withdraw(self, queue: Queue, now: float, reason: str, last: int, most: int) -> int:
+        """Its oldest ``most`` tasks, up to the position ``last``; returns how many."""
+        ...
+
+    def last(self, queue: Queue) -> int:
+        """The position of its newest task; 0 for none. Tasks that come later have a greater one."""
+        ...
+
+    def unpurged(self) -> Sequence[Queue]:
+        """Those with a position in ``purged_to``."""
         ...
 
     def depth(self, queue: Queue) -> int:

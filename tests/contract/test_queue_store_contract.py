@@ -1,11 +1,12 @@
 """What every store of queues promises, and the gates by which claims keep to their rates."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
-from jobrunner.errors import AlreadyExists, NotFound, UsageError
+from jobrunner.errors import AlreadyExists, NotFound, StoreFault, UsageError
 from jobrunner.lib.database import Database, connect
 from jobrunner.ports import Page
 from tests.support.deliveries import NOW, a_delivery, moved
@@ -22,7 +23,10 @@ from triggers.core.records import Ack, HttpTarget, JobTarget, OidcToken, QueueRe
 from triggers.core.states import DeliveryEvent as Event
 from triggers.core.states import DeliveryState as State
 from triggers.ports import DeliveryFilter, Pace
+from triggers.service.purges import Purges
 from triggers.store import open_queues
+
+T = TypeVar("T")
 
 OVERRIDE = HttpOverride(
     uri=UriOverride("https", "h.example.com", 8443, "/p", "a=b", Enforce.IF_NOT_EXISTS),
@@ -234,10 +238,62 @@ def test_a_purge_takes_what_was_there_and_nothing_that_comes_after(bench: QueueB
     bench.add("mail", "a", "b", schedule_time=NOW + 60)
     bench.add("mail", "c")
     assert bench.claim() == ["c"]
-    assert bench.queues.purge(HERE, "mail").purged_at == NOW
-    assert bench.queues.list_tasks(HERE, "mail") == []
+    queue = bench.queues.purge(HERE, "mail")
+    assert queue.purged_at == NOW
     bench.add("mail", "d")
+    assert bench.queues.purge_some(queue.uid, 2)
+    assert not bench.queues.purge_some(queue.uid, 2)
+    assert [task.name for task in bench.queues.list_tasks(HERE, "mail")] == ["d"]
     assert bench.claim() == ["d"]
+
+
+async def test_a_purge_that_was_cut_off_is_ended_by_whoever_starts_next(bench: QueueBench) -> None:
+    bench.create()
+    bench.create("other")
+    bench.add("mail", count=25)
+    bench.add("other", count=3)
+    portions = []
+
+    async def commit(work: Callable[[], T]) -> T:
+        if len(portions) == 2:
+            raise StoreFault("killed")
+        portions.append(bench.queues.depth(bench.queues.get(HERE, "mail")))
+        return work()
+
+    with pytest.raises(StoreFault):
+        await Purges(bench.queues, commit, lambda: None, at_once=10).purge(HERE, "mail")
+    bench.queues.update(HERE, "mail", lambda old: replace(old, retry=QueueRetry(5)))
+    bench.add("mail", "later")
+    assert bench.queues.depth(bench.queues.get(HERE, "mail")) == 16
+    portions.clear()
+
+    async def committed(work: Callable[[], T]) -> T:
+        done = work()
+        portions.append(bench.queues.depth(bench.queues.get(HERE, "mail")))
+        return done
+
+    await Purges(bench.queues, committed, lambda: None, at_once=10).round()
+    assert portions == [6, 1]
+    assert [task.name for task in bench.queues.list_tasks(HERE, "mail")] == ["later"]
+    assert bench.queues.unpurged() == []
+    assert bench.queues.depth(bench.queues.get(HERE, "other")) == 3
+
+
+async def test_a_queue_with_many_tasks_is_deleted_in_portions(bench: QueueBench) -> None:
+    queue = bench.create()
+    bench.add("mail", count=25)
+    depths = []
+
+    async def commit(work: Callable[[], T]) -> T:
+        before = bench.queues.depth(queue)
+        done = work()
+        depths.append(before - bench.queues.depth(queue))
+        return done
+
+    await Purges(bench.queues, commit, lambda: None, at_once=10).delete(HERE, "mail")
+    assert depths == [0, 10, 10, 5, 0]
+    with pytest.raises(NotFound):
+        bench.queues.get(HERE, "mail")
 
 
 def test_an_answer_slows_the_whole_queue_down_and_answers_bring_its_speed_back(

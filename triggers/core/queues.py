@@ -74,7 +74,8 @@ class HttpOverride:
 @dataclass(frozen=True, slots=True)
 class Queue:
     """``sampling`` is the share of calls that go to the log at Google; it is kept and has no
-    effect here. ``purged_at`` is the instant of the last purge."""
+    effect here. ``purged_at`` is the instant of the last purge; ``purged_to`` is the position of
+    the last task that a purge has still to withdraw, 0 for none."""
 
     uid: str
     project: str
@@ -88,6 +89,7 @@ class Queue:
     created_at: float = 0.0
     updated_at: float = 0.0
     purged_at: float | None = None
+    purged_to: int = 0
     resource_version: int = 1
 
     @property

@@ -37,6 +37,7 @@ GONE = (
 )
 QUEUE_EXISTS = "Queue already exists"
 TASK_EXISTS = "Requested entity already exists"
+PURGED, REMOVED = "withdrawn: the queue was purged", "withdrawn: the queue was deleted"
 TOO_RECENTLY = "The task cannot be created because a task with this name existed too recently."
 
 Change = Callable[[Queue], Queue]
@@ -64,6 +65,7 @@ class Queues:
             created_at=now,
             updated_at=now,
             purged_at=None,
+            purged_to=0,
             resource_version=1,
         )
         check_queue(queue)
@@ -100,6 +102,7 @@ class Queues:
             state=old.state,
             created_at=old.created_at,
             purged_at=old.purged_at,
+            purged_to=old.purged_to,
         )
         check_queue(wanted)
         changed = self._put(wanted)
@@ -110,12 +113,15 @@ class Queues:
 
     def delete(self, scope: Scope, name: str) -> Queue:
         """With its tasks; a call under way is broken off, a run goes on. Raises NotFound."""
-        found = self.store.find(scope, name)
-        if found is None:
-            raise NotFound(NOT_FOUND)
-        queue = self.store.take(found.uid)
-        self.store.delete(queue, self._clock.now(), "withdrawn: the queue was deleted")
+        queue = self._doomed(scope, name)
+        self.store.delete(queue, self._clock.now(), REMOVED)
         return queue
+
+    def condemn(self, scope: Scope, name: str) -> Queue:
+        """To be called before :meth:`delete`, and then :meth:`purge_some` until nothing is left:
+        many tasks are too much for one transaction. Raises NotFound."""
+        queue = self._doomed(scope, name)
+        return self._put(replace(queue, purged_to=self.store.last(queue)))
 
     def pause(self, scope: Scope, name: str) -> Queue:
         """Nothing is sent any more but what is run by hand; tasks can still be added."""
@@ -125,11 +131,28 @@ class Queues:
         return self._put(replace(self._take(scope, name), state=QueueState.RUNNING))
 
     def purge(self, scope: Scope, name: str) -> Queue:
-        """Withdraws every task that was created before now."""
-        now = self._clock.now()
-        queue = self._put(replace(self._take(scope, name), purged_at=now))
-        self.store.withdraw(queue, now, "withdrawn: the queue was purged")
-        return queue
+        """Every task that was created before now is to be withdrawn: :meth:`purge_some` does it, as
+        often as it takes."""
+        queue = self._take(scope, name)
+        return self._put(
+            replace(queue, purged_at=self._clock.now(), purged_to=self.store.last(queue))
+        )
+
+    def purge_some(self, uid: str, most: int, reason: str = PURGED) -> bool:
+        """Withdraws up to ``most`` tasks that a purge has still to take; says whether there may be
+        more. Raises NotFound for the queue."""
+        queue = self.store.take(uid)
+        if not queue.purged_to:
+            return False
+        gone = self.store.withdraw(queue, self._clock.now(), reason, queue.purged_to, most)
+        if gone == most:
+            return True
+        self.store.put(replace(queue, purged_to=0))
+        return False
+
+    def unpurged(self) -> Sequence[Queue]:
+        """Those that a purge has not ended in."""
+        return self.store.unpurged()
 
     def depth(self, queue: Queue) -> int:
         """How many tasks it has."""
@@ -235,6 +258,12 @@ class Queues:
     @staticmethod
     def _is_free(known: Delivery, now: float) -> bool:
         return known.settled_at is not None and known.settled_at <= now - NAME_WINDOW
+
+    def _doomed(self, scope: Scope, name: str) -> Queue:
+        found = self.store.find(scope, name)
+        if found is None:
+            raise NotFound(NOT_FOUND)
+        return self.store.take(found.uid)
 
     def _take(self, scope: Scope, name: str) -> Queue:
         return self.store.take(self.get(scope, name).uid)

@@ -47,6 +47,12 @@ _WITHDRAW = (
     "UPDATE deliveries SET state = 'CANCELLED', lease_owner = NULL, lease_until = NULL,"
     f" gated = FALSE, forced = FALSE, reason = ?, settled_at = ? WHERE {_OF_QUEUE}"
 )
+_WITHDRAW_SOME = (
+    f"{_WITHDRAW} AND position IN (SELECT position FROM deliveries WHERE {_OF_QUEUE}"
+    " AND position <= ? ORDER BY position LIMIT ?)"
+)
+_LAST = f"SELECT position FROM deliveries WHERE {_OF_QUEUE} ORDER BY position DESC LIMIT 1"
+_UNPURGED = f"{_SELECT} WHERE settings LIKE ? ORDER BY uid"
 _RETUNE = f"UPDATE deliveries SET retry = ? WHERE {_OF_QUEUE} AND retry = ?"
 _DEPTH = f"SELECT COUNT(*) FROM deliveries WHERE {_OF_QUEUE}"
 _BY_KEY = f"{SELECT} WHERE lane = ? AND key = ?"
@@ -149,12 +155,23 @@ class SqlQueues:
 
         self._write(work)
 
-    def withdraw(self, queue: Queue, now: float, reason: str) -> int:
+    def withdraw(self, queue: Queue, now: float, reason: str, last: int, most: int) -> int:
+        lane = _lane(queue)
+
         def work(session: Session) -> int:
-            touch(session, _lane(queue), 0.0)
-            return session.execute(_WITHDRAW, (clean(reason), now, _lane(queue))).rowcount
+            touch(session, lane, 0.0)
+            params = (clean(reason), now, lane, lane, last, most)
+            return session.execute(_WITHDRAW_SOME, params).rowcount
 
         return self._write(work)
+
+    def last(self, queue: Queue) -> int:
+        row = self._read(lambda s: s.execute(_LAST, (_lane(queue),)).fetchone())
+        return 0 if row is None else int(row[0])
+
+    def unpurged(self) -> Sequence[Queue]:
+        rows = self._read(lambda s: s.execute(_UNPURGED, ('%"purged_to":%',)).fetchall())
+        return [queue for row in rows if (queue := queue_of(row)).purged_to]
 
     # ------------------------------------------------------------ tasks
 

@@ -21,6 +21,7 @@ from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings
 from triggers.api.queues.writing import Document, item_document, queue_document
 from triggers.core.queues import Queue, Task
 from triggers.core.records import JobTarget
+from triggers.service.purges import Purges
 from triggers.service.queues import Queues
 
 PATH = "/jobrunner/v1/queues"
@@ -66,6 +67,7 @@ class _Table:
         self._where = Where(Places(service.store), default)
         self._commit = commit
         self._look = look
+        self._purges = Purges(queues, commit, look)
 
     # ------------------------------------------------------------ queues
 
@@ -109,8 +111,7 @@ class _Table:
 
     async def delete(self, call: Call) -> Answer:
         scope, name = self._named(call)
-        await self._commit(lambda: self._queues.delete(scope, name))
-        self._look()
+        await self._purges.delete(scope, name)
         return Answer({})
 
     async def pause(self, call: Call) -> Answer:
@@ -120,7 +121,7 @@ class _Table:
         return await self._written(partial(self._queues.resume, *self._named(call)))
 
     async def purge(self, call: Call) -> Answer:
-        return await self._written(partial(self._queues.purge, *self._named(call)))
+        return Answer(self._document(await self._purges.purge(*self._named(call))))
 
     # ------------------------------------------------------------ items
 

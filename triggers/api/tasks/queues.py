@@ -17,6 +17,7 @@ from triggers.api.tasks.names import queue_id
 from triggers.api.tasks.queue_reading import new_queue, patched
 from triggers.api.tasks.queue_writing import queue_document
 from triggers.core.queues import Queue, QueueState
+from triggers.service.purges import Purges
 
 LARGEST_PAGE = 9800
 _FILTER = re.compile(r'\s*state\s*(:|=|!=)\s*"?([A-Za-z]+)"?\s*')
@@ -26,6 +27,7 @@ class QueueMethods:
     def __init__(self, frame: Frame) -> None:
         self._frame = frame
         self._queues = frame.queues
+        self._purges = Purges(frame.queues, frame.parts.commit, frame.changed)
 
     async def list(self, call: Call) -> Answer:
         """The filter is applied to the page, which may be short for it."""
@@ -79,7 +81,7 @@ class QueueMethods:
 
     async def delete(self, call: Call) -> Answer:
         scope, name = self._frame.scope(call), call.params["queue"]
-        await self._frame.write(lambda: self._queues.delete(scope, name))
+        await self._purges.delete(scope, name)
         return Answer({})
 
     async def pause(self, call: Call) -> Answer:
@@ -89,7 +91,8 @@ class QueueMethods:
         return await self._written(call, self._queues.resume)
 
     async def purge(self, call: Call) -> Answer:
-        return await self._written(call, self._queues.purge)
+        scope, name = self._frame.scope(call), call.params["queue"]
+        return Answer(queue_document(await self._purges.purge(scope, name)))
 
     async def _written(self, call: Call, work: Callable[[Scope, str], Queue]) -> Answer:
         scope, name = self._frame.scope(call), call.params["queue"]
