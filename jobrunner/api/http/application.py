@@ -37,6 +37,7 @@ from jobrunner.api.http.request import (
     Scope,
     Send,
     idempotency_key,
+    nothing_yet,
     read_body,
     read_bytes,
     read_headers,
@@ -61,6 +62,9 @@ ABORT = "jobrunner.abort"
 
 RESPOND = "jobrunner.respond"
 """In the scope: a function that sends a whole reply at once; False if it cannot at the moment."""
+
+ARRIVED = "jobrunner.arrived"
+"""In the scope: a function that gives the whole body if it has arrived and is still to be read."""
 
 ANYBODY = Principal("", Role.VIEWER)
 """Who calls an open method."""
@@ -129,6 +133,7 @@ class Application:
     def __init__(self, methods: Sequence[Method], house: House) -> None:
         self._house = house
         self._limits = house.limits
+        self._larger: dict[int, Limits] = {}
         self._router = Router(methods)
         self._calls = CallsInFlight(house.limits.calls, house.limits.call_seconds)
         self._streams = 0
@@ -222,14 +227,13 @@ class Application:
             params[name] = value
         body, raw = None, None
         if visit.verb in WITH_BODY:
+            arrived = scope.get(ARRIVED, nothing_yet)
             if method.raw:
-                limits = self._limits
-                if method.most_body:
-                    limits = replace(limits, body=method.most_body)
-                data = await read_bytes(headers, receive, limits)
+                limits = self._limits_of(method)
+                data = await read_bytes(headers, receive, limits, arrived)
                 raw = Raw(tuple(scope["headers"]), data)
             else:
-                body = await read_body(headers, receive, self._limits)
+                body = await read_body(headers, receive, self._limits, arrived)
             visit.body_read = True
         elif method.raw:
             raw = Raw(tuple(scope["headers"]))
@@ -251,6 +255,14 @@ class Application:
             raise Overloaded(f"the server sends {self._streams} streams already; try again")
         return answer, Reply(answer.status, reply.head(answer.content_type, answer.headers), b"")
 
+    def _limits_of(self, method: Method) -> Limits:
+        if not method.most_body:
+            return self._limits
+        found = self._larger.get(method.most_body)
+        if found is None:
+            found = self._larger[method.most_body] = replace(self._limits, body=method.most_body)
+        return found
+
     async def _forwarded(
         self,
         visit: _Visit,
@@ -264,7 +276,8 @@ class Application:
         token = bearer(headers.get(b"authorization"))
         visit.principal = identify(self._house.authenticate, token, loopback=self._house.loopback)
         check_role(visit.principal, visit.verb, neighbour)
-        body = await read_bytes(headers, receive, self._limits)
+        arrived = scope.get(ARRIVED, nothing_yet)
+        body = await read_bytes(headers, receive, self._limits, arrived)
         visit.body_read = True
         scope[TASK] = asyncio.current_task()
         query = scope["query_string"]

@@ -35,7 +35,7 @@ from jobrunner.api.errors import (
     TooSlow,
 )
 from jobrunner.api.http import reply
-from jobrunner.api.http.application import ABORT, AUTHORITY, RESPOND, TASK
+from jobrunner.api.http.application import ABORT, ARRIVED, AUTHORITY, RESPOND, TASK
 from jobrunner.api.http.limits import Limits
 from jobrunner.api.http.reply import Reply
 
@@ -185,6 +185,7 @@ class Connection(HttpToolsProtocol):
         scope = cast(dict[str, Any], self.scope)
         scope[ABORT] = self.transport.abort
         scope[RESPOND] = self._respond
+        scope[ARRIVED] = self._arrived
         self._dated.stamp()
         super().on_headers_complete()
         if self._active is None or self._active.response_complete:
@@ -215,7 +216,20 @@ class Connection(HttpToolsProtocol):
         self._refusal = error
         raise error
 
-    # ---------------------------------------------------------------- answers
+    # ---------------------------------------------------------------- bodies and answers
+
+    def _arrived(self) -> bytes | None:
+        """The body of the request that is being answered, if all of it is here: as one message of
+        ASGI would bring it."""
+        cycle = self._active
+        if cycle is None or cycle.more_body or cycle.disconnected or cycle.response_complete:
+            return None
+        if cycle.waiting_for_100_continue:
+            return None
+        # Whoever leaves from now on is to be noticed.
+        self.flow.resume_reading()
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
 
     def _respond(self, answer: Reply) -> bool:
         """Sends a whole answer to the request that is being answered; a small one in one write,

@@ -44,6 +44,9 @@ class Reply:
     body: bytes
 
 
+NO_CONTENT = Reply(204, _ALWAYS, b"")
+
+
 def head(content_type: str, more: Iterable[tuple[str, str]] = ()) -> Headers:
     own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in more]
     return [(b"content-type", content_type.encode("latin-1")), *_ALWAYS, *own]
@@ -58,6 +61,8 @@ def answered(answer: Answer, *, pretty: bool) -> Reply:
     """A body of ``None`` is Google's empty message; 204 has none, and says nothing of it."""
     body = answer.body
     if answer.status == 204:
+        if not answer.headers:
+            return NO_CONTENT
         return Reply(204, head(answer.content_type, answer.headers)[1:], b"")
     if not isinstance(body, bytes):
         body = encode({} if body is None else body, pretty=pretty)

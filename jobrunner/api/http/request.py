@@ -15,6 +15,9 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+Arrived = Callable[[], bytes | None]
+"""The whole body if it is there already: most come with their head, and need no clock."""
+
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 LONGEST_KEY = 255
 
@@ -26,6 +29,10 @@ _SINGLE = frozenset(
 )  # fmt: skip
 _JSON = re.compile(rb"application/(?:json|[a-z0-9.-]+\+json) *(?:; *charset=\"?utf-8\"? *)?", re.I)
 _KEY = re.compile(rb"[\x21-\x7e]+")
+
+
+def nothing_yet() -> bytes | None:
+    return None
 
 
 class ClientGone(Exception):
@@ -56,7 +63,10 @@ def idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
 
 
 async def read_body(
-    headers: Mapping[bytes, bytes], receive: Receive, limits: Limits
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    limits: Limits,
+    arrived: Arrived = nothing_yet,
 ) -> dict[str, Any] | None:
     """The JSON object of the body; ``None`` without one. Raises WrongContentType, TooLarge,
     TooSlow, MalformedCall or ClientGone."""
@@ -67,18 +77,28 @@ async def read_body(
             f"the content type {kind[:100].decode('latin-1')!a} is not application/json",
             hint="Send the header 'Content-Type: application/json'.",
         )
-    body = await read_bytes(headers, receive, limits)
+    body = await read_bytes(headers, receive, limits, arrived)
     return decode(body) if body else None
 
 
-async def read_bytes(headers: Mapping[bytes, bytes], receive: Receive, limits: Limits) -> bytes:
+async def read_bytes(
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    limits: Limits,
+    arrived: Arrived = nothing_yet,
+) -> bytes:
     """The body as it came; empty without one. Raises TooLarge, TooSlow or ClientGone."""
     length = headers.get(b"content-length")
     if length == b"0" or (length is None and b"transfer-encoding" not in headers):
         return b""
     if length is not None and int(length) > limits.body:
         raise _too_large(limits)
-    return await _received(receive, limits)
+    body = arrived()
+    if body is None:
+        return await _received(receive, limits)
+    if len(body) > limits.body:
+        raise _too_large(limits)
+    return body
 
 
 async def _received(receive: Receive, limits: Limits) -> bytes:

@@ -8,7 +8,7 @@ its place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobrunner.api.errors import MalformedCall, MethodNotAllowed, UnknownPath
@@ -18,6 +18,10 @@ from jobrunner.errors import RunnerFault
 _VARIABLE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+MOST_REMEMBERED = 512
+LONGEST_REMEMBERED = 200
+"""Bytes of a path. Senders of messages ask for the same few again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Router:
 
     def __init__(self, methods: Iterable[Method]) -> None:
         self._root = _Node()
+        self._found: dict[tuple[str, bytes], tuple[Route, Sequence[str]]] = {}
         self.methods: tuple[Method, ...] = tuple(methods)
         for method in self.methods:
             self._add(method)
@@ -68,10 +73,21 @@ class Router:
             )
         end[method.verb] = Route(method, tuple(names))
 
-    def find(self, verb: str, path: bytes) -> tuple[Route, list[str]]:
+    def find(self, verb: str, path: bytes) -> tuple[Route, Sequence[str]]:
         """The route and the values of its variables. ``path`` is as it was sent, still encoded,
         without the query. HEAD is answered by GET. Raises UnknownPath, MethodNotAllowed or
         MalformedCall."""
+        known = self._found.get((verb, path))
+        if known is not None:
+            return known
+        found = self._find(verb, path)
+        if len(path) <= LONGEST_REMEMBERED:
+            if len(self._found) >= MOST_REMEMBERED:
+                self._found.clear()
+            self._found[verb, path] = found
+        return found
+
+    def _find(self, verb: str, path: bytes) -> tuple[Route, Sequence[str]]:
         segments = path.split(b"/")
         if segments[0] or len(segments) < 2:
             raise UnknownPath("the path does not begin with /")
