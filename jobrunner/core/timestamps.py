@@ -31,6 +31,18 @@ def format_time(at: float) -> str:
 
 def parse_time(text: str) -> float:
     """Unix seconds. Any offset and up to nine digits of fraction. Raises ValueError."""
+    fraction = text[20:-1]
+    # As most write it; many of one second come together.
+    usual = text[19:20] == "." and text[-1] == "Z" and len(fraction) <= 9
+    if usual and fraction.isascii() and fraction.isdigit():
+        try:
+            return _second(f"{text[:19]}Z") + int(fraction.ljust(9, "0")) / 1e9
+        except ValueError:
+            pass  # It names all of the text.
+    return _parsed(text)
+
+
+def _parsed(text: str) -> float:
     match = re.fullmatch(
         r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})"
         r"(?:\.([0-9]{1,9}))?(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))",
@@ -47,6 +59,9 @@ def parse_time(text: str) -> float:
     whole = days * _DAY + hour * 3600 + minute * 60 + second
     whole += offset if match[8] == "-" else -offset
     return whole + int((match[7] or "0").ljust(9, "0")) / 1e9
+
+
+_second = lru_cache(maxsize=256)(_parsed)
 
 
 def _days(year: int, month: int, day: int) -> int:
