@@ -11,6 +11,7 @@ from triggers.core.event_variables import as_file, rendered, with_event
 from triggers.core.events import PubsubMessage
 from triggers.core.google_events import hops_of, message_published
 from triggers.core.lifecycle_events import MAX_HOPS
+from triggers.core.making import quick
 from triggers.core.message_filters import explain_filter, passes
 from triggers.core.records import (
     Delivery,
@@ -24,6 +25,8 @@ from triggers.core.records import (
 )
 from triggers.core.subscriptions import AckPolicy, Subscription
 from triggers.core.templates import Context
+
+_delivery = quick(Delivery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def plan_message(
         target, payload = _directed(subscription, numbered)
     except InvalidSpec as error:
         return MessagePlan(None, "the filter agrees", error.message)
-    delivery = Delivery(
+    delivery = _delivery(
         uid=uid,
         project=subscription.project,
         region=subscription.region,

@@ -7,6 +7,7 @@ follows from a retry is in :mod:`triggers.core.retry`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jobrunner.core.states import ExecutionState
 from triggers.core.records import Ack, DeliveryAttempt, Ruling, SourceKind
@@ -140,7 +141,7 @@ def attempt_code(attempt: DeliveryAttempt) -> int:
 
 def _answered(source: SourceKind, answer: Answer) -> Verdict:
     if accepts(source, answer.status):
-        return Verdict(Ruling.ACCEPT, f"HTTP {answer.status}")
+        return _accepted(answer.status)
     if source is SourceKind.QUEUE and answer.status in THROTTLING:
         reason = f"HTTP {answer.status}, the queue slows down"
         return Verdict(Ruling.RETRY, reason, answer.retry_after, throttle=True)
@@ -151,6 +152,11 @@ def _answered(source: SourceKind, answer: Answer) -> Verdict:
         reason = f"HTTP {answer.status}, which does not acknowledge; 200, 201, 202 and 204 do"
         return Verdict(Ruling.RETRY, reason)
     return Verdict(Ruling.RETRY, f"HTTP {answer.status}")
+
+
+@lru_cache(maxsize=256)
+def _accepted(status: int) -> Verdict:
+    return Verdict(Ruling.ACCEPT, f"HTTP {status}")
 
 
 def _broken(broken: Broken) -> Verdict:

@@ -37,6 +37,8 @@ class Judge:
         """Of a push subscription as a whole; this runner's view of it."""
         if delivery.source is not SourceKind.SUBSCRIPTION:
             return 0.0
+        if accepted and not self._pauses:
+            return 0.0
         source = delivery.project, delivery.region, delivery.source, delivery.source_name
         pause = push_pause(self._pauses.pop(source, 0.0), accepted)
         if pause:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from jobrunner.lib.database import Row, Session
+from triggers.core.making import quick
 from triggers.core.records import Break, Delivery, DeliveryAttempt, Ruling, SourceKind
 from triggers.core.retry import ages_out_at
 from triggers.core.states import DeliveryState
@@ -29,6 +30,7 @@ _RULINGS[None] = None
 _BREAKS: dict[str | None, Break | None] = {why.value: why for why in Break}
 _BREAKS[None] = None
 AT_ONCE = 500
+_delivery = quick(Delivery)
 
 
 def columns(names: str) -> str:
@@ -72,8 +74,12 @@ DELIVERY = (
     " queued_at not_before first_attempt_at last_attempt_at attempts responses unknown last_status"
     " lease_owner lease_until run_try execution parent hops reason settled_at forced"
 )
-ORDER_KEY = DELIVERY.split().index("order_key")
-STATE = DELIVERY.split().index("state")
+"""As the fields of the value, in their order."""
+_PLACES = {name: place for place, name in enumerate(DELIVERY.split())}
+_WIDTH = len(_PLACES)
+_SOURCE, _TARGET, _RETRY = _PLACES["source"], _PLACES["target"], _PLACES["retry"]
+_PAYLOAD, _FORCED = _PLACES["payload"], _PLACES["forced"]
+ORDER_KEY, STATE = _PLACES["order_key"], _PLACES["state"]
 FOUND = "lane place ages_out_at"
 """Columns beside those of the value, made from it when it is stored."""
 
@@ -125,37 +131,14 @@ def delivery_of(row: Row) -> Delivery:
 
 
 def _delivery_of(row: Row) -> Delivery:
-    return Delivery(
-        uid=row[0],
-        project=row[1],
-        region=row[2],
-        source=_SOURCES[row[3]],
-        source_name=row[4],
-        key=row[5],
-        target=decode_target(row[6]),
-        retry=decode_retry(row[7]),
-        payload=decode_payload(row[8]),
-        order_key=row[9],
-        state=_STATES[row[10]],
-        created_at=row[11],
-        queued_at=row[12],
-        not_before=row[13],
-        first_attempt_at=row[14],
-        last_attempt_at=row[15],
-        attempts=row[16],
-        responses=row[17],
-        unknown=row[18],
-        last_status=row[19],
-        lease_owner=row[20],
-        lease_until=row[21],
-        run_try=row[22],
-        execution=row[23],
-        parent=row[24],
-        hops=row[25],
-        reason=row[26],
-        settled_at=row[27],
-        forced=bool(row[28]),
-    )
+    values = list(row[:_WIDTH])
+    values[_SOURCE] = _SOURCES[row[_SOURCE]]
+    values[_TARGET] = decode_target(row[_TARGET])
+    values[_RETRY] = decode_retry(row[_RETRY])
+    values[_PAYLOAD] = decode_payload(row[_PAYLOAD])
+    values[STATE] = _STATES[row[STATE]]
+    values[_FORCED] = bool(row[_FORCED])
+    return _delivery(*values)
 
 
 ATTEMPT = (
