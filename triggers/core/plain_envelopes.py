@@ -6,7 +6,7 @@ what is the matter with it. So this reader may be quick: it takes a third of the
 
 from __future__ import annotations
 
-import binascii
+import base64
 import re
 
 import msgspec
@@ -54,7 +54,7 @@ def read_plain(text: str) -> tuple[PubsubMessage, str] | None:
         return None
     try:
         at = parse_time(stamp)
-        data = b"" if found.data is None else binascii.a2b_base64(found.data, strict_mode=True)
+        data = b"" if found.data is None else base64.b64decode(found.data, validate=True)
     except ValueError:
         return None
     message = PubsubMessage(
