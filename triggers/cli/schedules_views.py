@@ -92,11 +92,12 @@ def delays_text(schedule: Schedule) -> str:
 
 def occurrences_table(rows: Sequence[Document], zone: str) -> str:
     return table(
-        ["SCHEDULED", "STATE", "ORIGIN", "DELIVERY", "WHY"],
+        ["SCHEDULED", "STATE", "ENDED", "ORIGIN", "DELIVERY", "WHY"],
         [
             [
                 shown(row["scheduled"], zone),
                 row["state"],
+                row.get("ended") or "",
                 row["origin"],
                 row["delivery"] or "",
                 row["reason"],
@@ -118,8 +119,11 @@ def compared_table(rows: Sequence[Document], zone: str) -> str:
         told, happened = row["told"], row["happened"]
         said = "" if told is None else "runs" if told["runs"] else "does not run"
         state = "" if happened is None else happened["state"]
+        ended = "" if happened is None else happened.get("ended") or ""
         why = "; ".join(told["reasons"]) if told is not None else ""
         reason = happened["reason"] if happened is not None else why
-        return [shown(row["scheduled"], zone), said, state, row["match"], reason]
+        return [shown(row["scheduled"], zone), said, state, ended, row["match"], reason]
 
-    return table(["SCHEDULED", "TOLD", "HAPPENED", "MATCH", "WHY"], [cells(row) for row in rows])
+    return table(
+        ["SCHEDULED", "TOLD", "HAPPENED", "ENDED", "MATCH", "WHY"], [cells(row) for row in rows]
+    )

@@ -17,6 +17,8 @@ class Match(StrEnum):
     AS_TOLD = "as told"
     OTHERWISE = "otherwise"
     """It ran and should not have, or the other way round."""
+    OVERLAP = "overlap"
+    """By its time it was to run; so much was open just then that the overlap policy left it out."""
     NOT_SEEN = "not seen"
     """It was to run, and there is no record of it."""
     NOT_TOLD = "not told"
@@ -40,8 +42,12 @@ class Compared:
         return self.happened.key.nominal
 
 
-def compare(told: Sequence[Explained], happened: Iterable[Occurrence]) -> list[Compared]:
-    """In order of time. What was told not to run and left no record is as told."""
+def compare(
+    told: Sequence[Explained], happened: Iterable[Occurrence], *, overlaps: bool = False
+) -> list[Compared]:
+    """In order of time. What was told not to run and left no record is as told. ``overlaps`` is
+    whether the policy of the schedule may leave out what is due: nobody can tell that beforehand.
+    """
     by_clock: dict[int, Occurrence] = {}
     others: list[Compared] = []
     for occurrence in happened:
@@ -53,14 +59,16 @@ def compare(told: Sequence[Explained], happened: Iterable[Occurrence]) -> list[C
     # Two rows may share an instant: one that runs, and one that a gap left out there.
     for row in sorted(told, key=lambda row: (row.nominal, not row.runs)):
         occurrence_of = by_clock.pop(row.nominal, None)
-        rows.append(Compared(_match(row, occurrence_of), row, occurrence_of))
+        rows.append(Compared(_match(row, occurrence_of, overlaps), row, occurrence_of))
     rows += [Compared(Match.NOT_TOLD, None, occurrence) for occurrence in by_clock.values()]
     return sorted(rows + others, key=lambda row: row.nominal)
 
 
-def _match(row: Explained, happened: Occurrence | None) -> Match:
+def _match(row: Explained, happened: Occurrence | None, overlaps: bool) -> Match:
     if happened is None:
         return Match.NOT_SEEN if row.runs else Match.AS_TOLD
     if happened.state is OccurrenceState.WAITING:
         return Match.AS_TOLD
+    if overlaps and row.runs and happened.state is OccurrenceState.SKIPPED:
+        return Match.OVERLAP
     return Match.AS_TOLD if (happened.state in _RAN) == row.runs else Match.OTHERWISE

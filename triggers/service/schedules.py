@@ -16,6 +16,7 @@ from triggers.core.endings import paused, resumed
 from triggers.core.explain import MOST, Explained, explain
 from triggers.core.history import Compared, compare
 from triggers.core.occurrences import timing_of
+from triggers.core.overlap import overlap_of
 from triggers.core.records import (
     Delivery,
     DeliveryAttempt,
@@ -29,7 +30,7 @@ from triggers.core.records import (
 from triggers.core.states import SETTLED_DELIVERIES, OccurrenceState
 from triggers.core.validation import check_schedule
 from triggers.ports import Armed, DeliveryStore, ScheduleStore
-from triggers.service.schedules_firing import Firing, next_opening
+from triggers.service.schedules_firing import End, Firing, next_opening
 from triggers.service.schedules_together import Together
 
 _TIMING = ("expression", "time_zone", "gap", "repeat", "starts_at", "ends_at")
@@ -113,7 +114,29 @@ class Schedules:
     def compared(self, schedule: Schedule, start: float, end: float) -> list[Compared]:
         """What is told of (``start``, ``end``] set against what happened."""
         happened = self.store.history(schedule.uid, start=start, end=end)
-        return compare(self.explained(schedule, start, end), happened)
+        seen = {row.key.nominal for row in happened if row.key.backfill is None}
+        told = self.explained(schedule, start, end)
+        # A pause, or a change, says nothing about what was opened before it.
+        before = replace(schedule, state=ScheduleState.ENABLED, armed_from=schedule.created_at)
+        then = self.explained(before, start, end)
+        told = [
+            old if old.runs and old.nominal in seen else new
+            for old, new in zip(then, told, strict=True)
+        ]
+        overlaps = overlap_of(schedule) is not Overlap.ALLOW
+        return compare(told, happened, overlaps=overlaps)
+
+    def ends(self, schedule: Schedule, rows: Sequence[Occurrence]) -> dict[OccurrenceKey, End]:
+        """How the runs of those that are closed have ended, as far as that is still known."""
+        closed = [row for row in rows if row.state is OccurrenceState.CLOSED]
+        deliveries = self._deliveries.get_all([row.delivery for row in closed if row.delivery])
+        found = {}
+        for row in closed:
+            delivery = deliveries.get(row.delivery or "")
+            end = None if delivery is None else self.firing.end_of_call(schedule, delivery)
+            if end is not None:
+                found[row.key] = end
+        return found
 
     # ------------------------------------------------------------ changes
 

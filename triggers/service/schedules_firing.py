@@ -352,14 +352,19 @@ class Firing:
         """How its run ended, too; ``None`` while that goes on. Reads only."""
         return self._end(schedule, one.state, one.execution)
 
+    def end_of_call(self, schedule: Schedule, delivery: Delivery) -> End | None:
+        """As :meth:`end_of`, for whoever looks later; ``None``, too, where the run is not on record
+        any more."""
+        uid = delivery.execution
+        if uid is not None and not _called(schedule) and self._execution(uid) is None:
+            return None
+        return self._end(schedule, delivery.state, uid)
+
     def _end(
         self, schedule: Schedule, state: DeliveryState | None, execution: str | None
     ) -> End | None:
         """How what has settled ended; ``None`` while its run goes on."""
-        # As at Google: a call that started a run is over when it was answered, unless overlap asks
-        # for more.
-        called = isinstance(schedule.target, HttpTarget) and schedule.overlap is None
-        run = None if called else self._execution(execution)
+        run = None if _called(schedule) else self._execution(execution)
         if run is not None and run.state not in SETTLED_EXECUTIONS:
             return None
         cancelled = run is not None and run.state is ExecutionState.CANCELLED
@@ -443,3 +448,9 @@ def _payload(schedule: Schedule, when: Timing, nominal: int) -> Payload | None:
         return None
     shown = offset_text(nominal, when.zone).replace("+00:00", "Z")
     return Payload(schedule.target.body, ((SCHEDULE_TIME, shown),))
+
+
+def _called(schedule: Schedule) -> bool:
+    """As at Google: a call that started a run is over when it was answered, unless overlap asks for
+    more."""
+    return isinstance(schedule.target, HttpTarget) and schedule.overlap is None

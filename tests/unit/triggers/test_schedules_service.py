@@ -21,6 +21,7 @@ from triggers.core.records import (
 from triggers.core.states import DeliveryState as D
 from triggers.core.states import OccurrenceState as O
 from triggers.ports import Draft
+from triggers.service.schedules_firing import End
 
 
 @pytest.fixture
@@ -308,6 +309,51 @@ def test_what_was_told_is_what_happened(world: World) -> None:
         world.minutes(1)
     compared = world.service.compared(schedule, START, world.clock.now())
     assert [str(row.match) for row in compared] == ["as told"] * 5
+
+
+def test_a_pause_or_a_change_says_nothing_about_what_was_opened_before_it(world: World) -> None:
+    world.create(overlap=Overlap.ALLOW)
+    for _ in range(3):
+        world.minutes(1)
+    world.commit(lambda: world.service.pause(WHERE, "nightly"))
+    world.clock.advance(120)
+    paused = world.service.find(WHERE, "nightly").schedule
+    compared = world.service.compared(paused, START, world.clock.now())
+    assert [str(row.match) for row in compared] == ["as told"] * 5
+    assert [row.happened is not None for row in compared] == [True] * 3 + [False] * 2
+    world.commit(lambda: world.service.resume(WHERE, "nightly"))
+    resumed = world.service.find(WHERE, "nightly").schedule
+    compared = world.service.compared(resumed, START, world.clock.now())
+    assert [str(row.match) for row in compared] == ["as told"] * 5
+
+
+def test_what_overlap_left_out_is_not_called_otherwise(world: World) -> None:
+    schedule = world.create(overlap=Overlap.FORBID).schedule
+    for _ in range(2):
+        world.minutes(1)
+    compared = world.service.compared(schedule, START, world.clock.now())
+    assert [str(row.match) for row in compared] == ["as told", "overlap"]
+
+
+def test_history_says_how_each_run_has_ended(world: World) -> None:
+    world.jobs.create_job(a_job("report"))
+    run = an_execution("report-1", job="report", state=ExecutionState.FAILED, completed_at=START)
+    world.jobs.create_execution(run)
+    schedule = world.create(target=JobTarget("report"), overlap=Overlap.ALLOW).schedule
+    delivered = D.DELIVERED
+    for state, uid in (
+        (delivered, run.uid),
+        (delivered, "gone"),
+        (D.DEAD, None),
+        (delivered, None),
+    ):
+        world.minutes(1)
+        world.end(world.rows()[-1], state, uid)
+        world.settle()
+    world.minutes(1)
+    ends = world.service.ends(schedule, world.rows())
+    found = [ends.get(row.key) for row in world.rows()]
+    assert found == [End.BADLY, None, End.BADLY, End.WELL, None]
 
 
 def test_a_finished_run_of_a_job_that_failed_counts_as_a_failure(world: World) -> None:

@@ -9,14 +9,14 @@ from jobrunner.core.params import invalid, page_after, page_size, page_token
 from jobrunner.core.timestamps import format_time, parse_time
 from triggers.api.schedules.writing import Document, compared_document, occurrence_document
 from triggers.core.records import Schedule
-from triggers.ports import ScheduleStore
 from triggers.service.schedules import Schedules
 
 Params = Mapping[str, str]
 
 
-def occurrences(store: ScheduleStore, schedule: Schedule, params: Params) -> Document:
+def occurrences(schedules: Schedules, schedule: Schedule, params: Params) -> Document:
     """A page, newest first. Those of one instant stand on one page, which they may make longer."""
+    store = schedules.store
     size, bound = page_size(params), ("occurrences", schedule.uid)
     after = page_after(params, *bound)
     end = None if after is None else float(int(after))
@@ -30,7 +30,8 @@ def occurrences(store: ScheduleStore, schedule: Schedule, params: Params) -> Doc
             shown = list(store.history(schedule.uid, start=cut - 1, end=cut))
             token = cut - 1
         found = shown
-    answer: Document = {"occurrences": [occurrence_document(row) for row in found]}
+    ends = schedules.ends(schedule, found)
+    answer: Document = {"occurrences": [occurrence_document(row, ends) for row in found]}
     if token is not None:
         answer["nextPageToken"] = page_token(str(token), *bound)
     return answer
@@ -50,7 +51,8 @@ def compared(schedules: Schedules, schedule: Schedule, params: Params) -> Docume
         end = told[-1].nominal - 1
         answer["nextStart"] = format_time(end)
     rows = schedules.compared(schedule, start, end)
-    return {"rows": [compared_document(row) for row in rows], **answer}
+    ends = schedules.ends(schedule, [row.happened for row in rows if row.happened is not None])
+    return {"rows": [compared_document(row, ends) for row in rows], **answer}
 
 
 def range_of(texts: Params) -> tuple[float, float]:

@@ -93,7 +93,7 @@ class _Table:
 
     async def occurrences(self, call: Call) -> Answer:
         schedule = self._schedules.find(*self._named(call)).schedule
-        return Answer(occurrences(self._schedules.store, schedule, call.params))
+        return Answer(occurrences(self._schedules, schedule, call.params))
 
     async def compare(self, call: Call) -> Answer:
         schedule = self._schedules.find(*self._named(call)).schedule

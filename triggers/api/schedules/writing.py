@@ -6,6 +6,7 @@ written again, and :mod:`triggers.api.schedules.reading` makes the same schedule
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from jobrunner.core.durations import duration
@@ -15,8 +16,17 @@ from triggers.api.scheduler.writing import retry, status, target_document
 from triggers.core.explain import Explained
 from triggers.core.history import Compared
 from triggers.core.overlap import overlap_of
-from triggers.core.records import HttpTarget, JobTarget, Occurrence, OidcToken, Schedule, Target
+from triggers.core.records import (
+    HttpTarget,
+    JobTarget,
+    Occurrence,
+    OccurrenceKey,
+    OidcToken,
+    Schedule,
+    Target,
+)
 from triggers.service.schedules import Seen
+from triggers.service.schedules_firing import End
 
 Document = dict[str, Any]
 
@@ -68,7 +78,11 @@ def settings_document(schedule: Schedule) -> Document:
     }
 
 
-def occurrence_document(row: Occurrence) -> Document:
+_ENDS = {End.WELL: "succeeded", End.BADLY: "failed", End.NEITHER: "cancelled"}
+Ends = Mapping[OccurrenceKey, End]
+
+
+def occurrence_document(row: Occurrence, ends: Ends) -> Document:
     return {
         "scheduled": format_time(row.key.nominal),
         "state": str(row.state),
@@ -77,6 +91,7 @@ def occurrence_document(row: Occurrence) -> Document:
         "dueAt": format_time(row.due_at),
         "openedAt": time(row.opened_at),
         "settledAt": time(row.settled_at),
+        "ended": _ENDS.get(ends[row.key]) if row.key in ends else None,
         "delivery": row.delivery,
         "reason": row.reason,
     }
@@ -94,7 +109,7 @@ def fire_document(row: Explained) -> Document:
     }
 
 
-def compared_document(row: Compared) -> Document:
+def compared_document(row: Compared, ends: Ends) -> Document:
     happened = row.happened
     return {
         "scheduled": format_time(row.nominal),
@@ -102,7 +117,7 @@ def compared_document(row: Compared) -> Document:
         "told": None if row.told is None else fire_document(row.told),
         "happened": None
         if happened is None
-        else {"key": str(happened.key), **occurrence_document(happened)},
+        else {"key": str(happened.key), **occurrence_document(happened, ends)},
     }
 
 
