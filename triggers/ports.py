@@ -146,6 +146,15 @@ Draft = tuple[object, ...]
 """A value as the store that made it writes it, all but when it was opened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tries:
+    """The attempts of a delivery in short. ``answered`` is how many of them were."""
+
+    first: DeliveryAttempt
+    last: DeliveryAttempt
+    answered: int
+
+
 class DeliveryStore(Protocol):
     """Keeps deliveries and their attempts. Each method is one transaction, or a part of the one
     that is open (:meth:`jobrunner.ports.Store.group`). Raises StoreFault where the database fails.
@@ -178,6 +187,10 @@ class DeliveryStore(Protocol):
 
     def last_attempts(self, uids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
         """Of each delivery the last of its :meth:`attempts`, by the uid of the delivery."""
+        ...
+
+    def tries(self, uids: Sequence[str]) -> Mapping[str, Tries]:
+        """Of those that have :meth:`attempts`, by the uid of the delivery."""
         ...
 
     def attempts(self, uid: str) -> Sequence[DeliveryAttempt]:

@@ -19,7 +19,16 @@ from triggers.core.queues import (
     UriOverride,
 )
 from triggers.core.rates import RateLimits
-from triggers.core.records import Ack, HttpTarget, JobTarget, OidcToken, QueueRetry, SourceKind
+from triggers.core.records import (
+    Ack,
+    Break,
+    DeliveryAttempt,
+    HttpTarget,
+    JobTarget,
+    OidcToken,
+    QueueRetry,
+    SourceKind,
+)
 from triggers.core.states import DeliveryEvent as Event
 from triggers.core.states import DeliveryState as State
 from triggers.ports import DeliveryFilter, Pace
@@ -391,6 +400,33 @@ def test_the_replay_of_a_dead_task_goes_through_the_gate_and_is_found_by_its_nam
     bench.queues.delete(HERE, "mail")
     bench.store.open(replace(again, uid="more", key="x/more", parent="of nobody"))
     assert bench.claim() == ["more"], "without its queue nothing holds it"
+
+
+def test_a_page_of_tasks_is_read_by_two_statements_however_many_were_tried(
+    bench: QueueBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.create()
+    bench.add("mail", count=30)
+    for number, broken in enumerate([None, Break.RESET, None], 1):
+        bench.clock.advance(10)
+        for one in bench.claims().taken:
+            at = bench.clock.now()
+            attempt = DeliveryAttempt(one.uid, number, at, ended_at=at, broken=broken)
+            move = moved(one, Event.RETRYABLE, not_before=0.0)
+            assert bench.store.record([replace(move, attempt=attempt)]) == [True]
+    bench.add("mail", "fresh")
+    reads = []
+    read = bench.database.read
+    monkeypatch.setattr(bench.database, "read", lambda work: (reads.append(work), read(work))[1])
+    found = bench.queues.list_tasks(HERE, "mail")
+    assert len(reads) == 3, "the queue, its tasks, and what was tried"
+    assert len(found) == 31
+    for task in found[:-1]:
+        known = bench.store.attempts(task.delivery.uid)
+        assert len(known) == 3
+        assert (task.first, task.last) == (known[0], known[-1])
+        assert task.responses == 2
+    assert (found[-1].first, found[-1].last, found[-1].responses) == (None, None, 0)
 
 
 def test_the_targets_of_queues_are_kept_apart_by_source(bench: QueueBench) -> None:

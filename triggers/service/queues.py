@@ -23,7 +23,7 @@ from triggers.core.queues import (
 )
 from triggers.core.records import Delivery, Payload, QueueRetry, SourceKind, Target
 from triggers.core.states import SETTLED_DELIVERIES
-from triggers.ports import DeliveryStore, QueueStore
+from triggers.ports import DeliveryStore, QueueStore, Tries
 from triggers.service import moves
 
 NO_QUEUE = (
@@ -204,13 +204,13 @@ class Queues:
 
     def get_task(self, scope: Scope, queue: str, name: str) -> Task:
         """Raises NotFound for the queue, and for a task that has settled."""
-        return self._seen(self._task(scope, queue, name))
+        return self._seen([self._task(scope, queue, name)])[0]
 
     def list_tasks(self, scope: Scope, queue: str, *, page: Page | None = None) -> Sequence[Task]:
         """Oldest first. ``page.after`` is the short id of the last one of the page before; one
         that has settled since serves as well as long as its name is known."""
         found = self.get(scope, queue)
-        return [self._seen(one) for one in self.store.tasks(found, page=page)]
+        return self._seen(self.store.tasks(found, page=page))
 
     def delete_task(self, scope: Scope, queue: str, name: str) -> None:
         """A call that is on its way is broken off. Raises NotFound."""
@@ -224,7 +224,7 @@ class Queues:
         the place of its schedule. One that is being sent right now is not sent twice. Raises
         NotFound."""
         delivery = self._task(scope, queue, name)
-        return self._seen(self.store.force(delivery.uid, self._clock.now()) or delivery)
+        return self._seen([self.store.force(delivery.uid, self._clock.now()) or delivery])[0]
 
     # ------------------------------------------------------------ parts
 
@@ -237,15 +237,10 @@ class Queues:
             raise NotFound(GONE)
         return known
 
-    def _seen(self, delivery: Delivery) -> Task:
-        if not delivery.attempts and not delivery.unknown:
-            return Task(delivery)
-        attempts = self._deliveries.attempts(delivery.uid)
-        if not attempts:
-            return Task(delivery)
-        # A run that was started has answered, too.
-        answered = sum(1 for one in attempts if one.ended_at is not None and one.broken is None)
-        return Task(delivery, attempts[0], attempts[-1], answered)
+    def _seen(self, deliveries: Sequence[Delivery]) -> Sequence[Task]:
+        tried = [one.uid for one in deliveries if one.attempts or one.unknown]
+        found = self._deliveries.tries(tried) if tried else {}
+        return [_task_of(delivery, found.get(delivery.uid)) for delivery in deliveries]
 
     def _free(self, known: Delivery, now: float) -> None:
         """Gives the name of a task that ended long ago to the next one."""
@@ -273,3 +268,9 @@ class Queues:
         changed = replace(queue, updated_at=self._clock.now(), resource_version=version)
         self.store.put(changed)
         return changed
+
+
+def _task_of(delivery: Delivery, tries: Tries | None) -> Task:
+    if tries is None:
+        return Task(delivery)
+    return Task(delivery, tries.first, tries.last, tries.answered)

@@ -9,7 +9,7 @@ from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
 from triggers.core.states import DeliveryState
-from triggers.ports import Damaged, DeliveryFilter, Draft
+from triggers.ports import Damaged, DeliveryFilter, Draft, Tries
 from triggers.store import gating
 from triggers.store.rows import (
     ATTEMPT,
@@ -20,9 +20,9 @@ from triggers.store.rows import (
     columns,
     delivery_of,
     delivery_row,
-    in_chunks,
     lane_of,
     marks,
+    rows_of,
 )
 
 SELECT = f"SELECT {columns(DELIVERY)} FROM deliveries"
@@ -43,6 +43,18 @@ _LAST = (
     f"SELECT {', '.join(f'a.{name}' for name in ATTEMPT.split())} FROM delivery_attempts a"
     " WHERE a.delivery IN ({0}) AND NOT EXISTS (SELECT 1 FROM delivery_attempts b"
     " WHERE b.delivery = a.delivery AND b.number > a.number)"
+)
+# A run that was started has answered, too.
+_TRIES = (
+    f"SELECT {', '.join(f'a.{name}' for name in ATTEMPT.split())},"
+    " (SELECT COUNT(*) FROM delivery_attempts c WHERE c.delivery = a.delivery"
+    " AND c.ended_at IS NOT NULL AND c.broken IS NULL) FROM delivery_attempts a"
+    " WHERE a.delivery IN ({0})"
+    " AND (NOT EXISTS (SELECT 1 FROM delivery_attempts b"
+    " WHERE b.delivery = a.delivery AND b.number > a.number)"
+    " OR NOT EXISTS (SELECT 1 FROM delivery_attempts b"
+    " WHERE b.delivery = a.delivery AND b.number < a.number))"
+    " ORDER BY a.delivery, a.number"
 )
 _POSITION = "SELECT position FROM deliveries WHERE uid = ?"
 _FOLLOWING = f"{SELECT} WHERE state = 'FOLLOWING' ORDER BY position"
@@ -124,13 +136,23 @@ def attempts(session: Session, uid: str) -> Sequence[DeliveryAttempt]:
 
 def get_all(session: Session, uids: Sequence[str]) -> dict[str, Delivery]:
     sql = f"{SELECT} WHERE uid IN ({{0}})"
-    found = (delivery_of(row) for row in in_chunks(session, sql, uids))
+    found = (delivery_of(row) for row in rows_of(session, sql, uids))
     return {delivery.uid: delivery for delivery in found}
 
 
 def last_attempts(session: Session, uids: Sequence[str]) -> dict[str, DeliveryAttempt]:
-    found = (attempt_of(row) for row in in_chunks(session, _LAST, uids))
+    found = (attempt_of(row) for row in rows_of(session, _LAST, uids))
     return {attempt.delivery: attempt for attempt in found}
+
+
+def tries(session: Session, uids: Sequence[str]) -> dict[str, Tries]:
+    found: dict[str, Tries] = {}
+    for row in rows_of(session, _TRIES, uids):
+        attempt, answered = attempt_of(row[:-1]), int(row[-1])
+        known = found.get(attempt.delivery)
+        first = attempt if known is None else known.first
+        found[attempt.delivery] = Tries(first, attempt, answered)
+    return found
 
 
 def unsettled(session: Session, lane: str, most: int) -> int:

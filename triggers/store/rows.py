@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+
+import msgspec
 
 from jobrunner.lib.database import Row, Session
 from triggers.core.making import quick
@@ -29,7 +31,6 @@ _RULINGS: dict[str | None, Ruling | None] = {ruling.value: ruling for ruling in 
 _RULINGS[None] = None
 _BREAKS: dict[str | None, Break | None] = {why.value: why for why in Break}
 _BREAKS[None] = None
-AT_ONCE = 500
 _delivery = quick(Delivery)
 
 
@@ -42,12 +43,15 @@ def marks(names: str) -> str:
     return ", ".join("?" for _ in names.split())
 
 
-def in_chunks(session: Session, sql: str, keys: Sequence[str]) -> Iterator[Row]:
-    """The rows of a statement with ``IN ({0})``, for as many keys as there are: no database takes
-    any number of parameters at once."""
-    for start in range(0, len(keys), AT_ONCE):
-        some = keys[start : start + AT_ONCE]
-        yield from session.execute(sql.format(", ".join("?" * len(some))), some)
+def texts(several: Iterable[str]) -> str:
+    """The parameter of ``session.texts``: no database takes any number of parameters at once."""
+    return msgspec.json.encode(list(several)).decode()
+
+
+def rows_of(session: Session, sql: str, keys: Iterable[str]) -> Sequence[Row]:
+    """The rows of a statement with ``IN ({0})``, for as many keys as there are."""
+    found = session.execute(sql.format(f"SELECT t FROM {session.texts}"), (texts(keys),))
+    return found.fetchall()
 
 
 def clean(text: str) -> str:

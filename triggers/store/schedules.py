@@ -13,7 +13,7 @@ from triggers.core.records import Occurrence, OccurrenceKey, Schedule
 from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
 from triggers.ports import Advance, Armed, Draft, Ended, Replay
 from triggers.store import schedules_many as many
-from triggers.store.rows import columns, in_chunks, marks
+from triggers.store.rows import columns, marks, rows_of
 from triggers.store.schedules_rows import (
     OCCURRENCE,
     SCHEDULE,
@@ -211,7 +211,7 @@ class SqlSchedules:
         return None if row is None else occurrence_of(row)
 
     def latest_deliveries(self, uids: Sequence[str]) -> Mapping[str, str]:
-        rows = self._read(lambda s: list(in_chunks(s, _LATEST_OF, uids)))
+        rows = self._read(lambda s: rows_of(s, _LATEST_OF, uids))
         return {uid: delivery for uid, delivery in rows if delivery is not None}
 
     def history(

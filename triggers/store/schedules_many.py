@@ -5,15 +5,13 @@ Each runs inside the transaction of its caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from jobrunner.errors import AlreadyExists
 from jobrunner.lib.database import Row, Session
 from triggers.core.records import Schedule
 from triggers.ports import Advance, Armed, Draft
-from triggers.store.rows import columns, marks
+from triggers.store.rows import columns, marks, texts
 from triggers.store.schedules_rows import OCCURRENCE, SCHEDULE, armed_of
 
 _CHOSEN = f"SELECT {columns(SCHEDULE)} FROM schedules WHERE uid IN (SELECT t FROM {{}})"
@@ -54,7 +52,7 @@ def taken(session: Session, known: Known, uids: Sequence[str]) -> Sequence[Armed
 
 def _of(session: Session, known: Known, sql: str, uids: Sequence[str]) -> Sequence[Armed]:
     found: dict[str, Armed] = {}
-    for row in session.execute(sql, (_texts(uids),)):
+    for row in session.execute(sql, (texts(uids),)):
         uid = row[0]
         seen = known.get(uid)
         if seen is None or seen[0] != row:
@@ -66,7 +64,7 @@ def _of(session: Session, known: Known, sql: str, uids: Sequence[str]) -> Sequen
 
 
 def engaged(session: Session, schedules: Sequence[Schedule]) -> frozenset[str]:
-    uids = _texts(schedule.uid for schedule in schedules)
+    uids = texts(schedule.uid for schedule in schedules)
     found = {row[0] for row in session.execute(_ENGAGED.format(session.texts), (uids,))}
     replaying = set(session.execute(_REPLAYING).fetchall())
     if replaying:
@@ -87,7 +85,3 @@ def open_all(session: Session, drafts: Sequence[Draft], now: float) -> None:
 
 def advance_all(session: Session, advances: Sequence[Advance]) -> None:
     session.executemany(ADVANCE, [(one.last, one.next_at, one.uid) for one in advances])
-
-
-def _texts(texts: Iterable[str]) -> str:
-    return msgspec.json.encode(list(texts)).decode()

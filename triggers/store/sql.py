@@ -11,7 +11,7 @@ from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
 from triggers.core.states import DeliveryState
-from triggers.ports import Claims, Damaged, DeliveryFilter, Draft, Move
+from triggers.ports import Claims, Damaged, DeliveryFilter, Draft, Move, Tries
 from triggers.store import claiming, deliveries, recording
 from triggers.store.rows import lane
 
@@ -57,6 +57,9 @@ class SqlDeliveries:
 
     def last_attempts(self, uids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
         return self._read(lambda s: deliveries.last_attempts(s, uids))
+
+    def tries(self, uids: Sequence[str]) -> Mapping[str, Tries]:
+        return self._read(lambda s: deliveries.tries(s, uids))
 
     def listing(
         self, wanted: DeliveryFilter, *, page: Page | None = None, oldest_first: bool = False
