@@ -46,6 +46,7 @@ from triggers.service.event_dead_letters import EventDeadLetters
 from triggers.service.event_triggers import EventTriggers
 from triggers.service.events import Events
 from triggers.service.feeds import FeedReader
+from triggers.service.giving_up import say_given_up
 from triggers.service.keeping import Keeping, KeepingTimes
 from triggers.service.lifecycle import Lifecycle
 from triggers.service.message_events import MessageEvents
@@ -160,6 +161,8 @@ def _make(ground: Ground) -> Layer:
     if ground.tell is not None:
         reporting = Reporting(open_event_log(ground.database), ground.tell)
         dispatcher.watch(durable=reporting.moved)
+    else:
+        dispatcher.watch(durable=say_given_up)
     given_up = EventDeadLetters(declared.triggers, store, clock, parts.ids)
     dispatcher.watch(recorded=given_up.recorded)
     mishaps = Mishaps(events, clock)

@@ -61,15 +61,17 @@ def test_dead_letters_are_listed_replayed_and_purged_through_the_server(home: Pa
         described = run("describe", uid)
         assert "given up  said" in described
         assert f"jobrunner deliveries replay {uid}" in described
-        assert "1 would be replayed" in run("replay", "--state", "dead", "--dry-run")
+        assert "Would replay 1 dead letter;" in run("replay", "--state", "dead", "--dry-run")
         assert uid in run("replay", uid)
         eventually(lambda: states() == ["DELIVERED", "DEAD"])
         assert "replayed already" in run("replay", uid, code=4)
-        assert "0 are replayed; 1 were before" in run("replay", "--state", "dead")
+        assert "Replayed 0 dead letters; 1 had been replayed before." in run(
+            "replay", "--state", "dead"
+        )
         counted = json.loads(run("count", "--format", "json"))
         assert counted == {"counts": {"DELIVERED": 1, "DEAD": 1}, "total": 2}
-        assert "1 would be removed" in run("purge", "--dry-run")
-        assert "1 were removed" in run("purge", "--quiet")
+        assert "Would remove 1 delivery." in run("purge", "--dry-run")
+        assert "Removed 1 delivery." in run("purge", "--quiet")
         waiting = run("send", f"{receiver.url}/c", "--delay", "1h").split()[0]
         assert "Withdrew" in run("cancel", waiting)
         assert "has settled" in run("cancel", waiting, code=4)

@@ -439,8 +439,11 @@ def replay(
         click.echo(
             f"{'Would wait' if dry_run else 'Waits'}: {one['parent']}: {one['reason']}", err=True
         )
-    would = "would be replayed" if dry_run else "are replayed"
-    click.echo(f"{len(found)} {would}; {before} were before.", err=True)
+    would = "Would replay" if dry_run else "Replayed"
+    click.echo(
+        f"{would} {_counted(len(found), 'dead letter')}; {before} had been replayed before.",
+        err=True,
+    )
     if (found or held) and not desk.served and not dry_run:
         click.echo("They wait for a server: jobrunner serve", err=True)
 
@@ -461,10 +464,11 @@ def purge(state: State, dry_run: bool, quiet: bool, **wanted: Any) -> None:
         query = query_of(state, **wanted)
         count = desk.call("POST", purging, body={**query, "dryRun": True})["deleted"]
         if dry_run:
-            click.echo(f"{count} would be removed.", err=True)
+            click.echo(f"Would remove {_counted(count, 'delivery', 'deliveries')}.", err=True)
             return
         if count and not quiet and sys.stdin.isatty():
-            question = f"Remove {count} deliveries with their attempts?"
+            some = _counted(count, "delivery", "deliveries")
+            question = f"Remove {some} with all attempts?"
             if not click.confirm(question, default=False, err=True):
                 raise Refused("Nothing was removed: the answer was no.")
         gone = 0
@@ -473,7 +477,11 @@ def purge(state: State, dry_run: bool, quiet: bool, **wanted: Any) -> None:
             gone += answer["deleted"]
             if not answer["more"]:
                 break
-    click.echo(f"{gone} were removed.", err=True)
+    click.echo(f"Removed {_counted(gone, 'delivery', 'deliveries')}.", err=True)
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
 def _local(text: str | None) -> str:

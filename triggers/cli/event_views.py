@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 from jobrunner.cli.output import clean, pairs, table
@@ -37,6 +38,7 @@ def trigger_text(row: Document) -> str:
             ("Channel", row["channel"]),
             ("Topic", row["transport"]["topic"]),
             ("Destination", destination_text(row["destination"])),
+            *_order_of(row["destination"]),
             ("Account", row["serviceAccount"]),
             ("Retries", "none" if once else backoff),
             ("Dead letters", letters["deadLetterTopic"] if letters else ""),
@@ -68,6 +70,23 @@ def destination_text(destination: Document) -> str:
         return f"job {run['job']}"
     path = run["path"]
     return f"service {run['service']}" + (f" /{path.lstrip('/')}" if path else "")
+
+
+def _order_of(destination: Document) -> list[tuple[str, str]]:
+    """What a job gets beyond the event, and when the event is done with."""
+    run = destination.get("cloudRun") or {}
+    if "job" not in run:
+        return []
+    return [
+        ("Args", shlex.join(run.get("args") or ())),
+        (
+            "Variables",
+            ", ".join(f"{name}={value}" for name, value in (run.get("env") or {}).items()),
+        ),
+        ("Tasks", str(run.get("tasks") or "")),
+        ("Task timeout", str(run.get("taskTimeout") or "")),
+        ("Acknowledged", f"on {run['acknowledge']}" if run.get("acknowledge") else ""),
+    ]
 
 
 def rehearsal_text(name: str, found: Document) -> str:

@@ -226,7 +226,8 @@ def _violations(text: str, words: list[str], field: str) -> list[Violation]:
         return [Violation(field, f"'{show(text.strip())}' is not part of unix-cron; {advice}")]
     if len(words) != len(FIELDS):
         extra = "; there is none for seconds or years" if len(words) > len(FIELDS) else ""
-        problem = f"'{show(text)}' has {len(words)} fields; allowed: 5, {_FORM}{extra}"
+        count = "1 field" if len(words) == 1 else f"{len(words)} fields"
+        problem = f"'{show(text)}' has {count}; allowed: 5, {_FORM}{extra}"
         if not words:
             problem = f"it is empty; allowed: {_FORM}, or English such as 'every 5 minutes'"
         return [Violation(field, problem)]

@@ -58,7 +58,7 @@ class Reporting:
         if told:
             self.look()
         for move in told:
-            self._tell(_delivery(move.after, move.attempt))
+            self._tell(delivery_news(move.after, move.attempt))
 
 
 def _worth_telling(move: Move) -> bool:
@@ -112,7 +112,7 @@ def _called(place: str) -> str:
     return f"service {place.partition('.')[0]}" if PENDING in place else place
 
 
-def _delivery(one: Delivery, attempt: DeliveryAttempt | None) -> News:
+def delivery_news(one: Delivery, attempt: DeliveryAttempt | None) -> News:
     state = _WORDS.get(one.state, one.state.value.lower())
     place = _called(place_of(one.target))
     detail = f"→ {place}"
@@ -123,9 +123,11 @@ def _delivery(one: Delivery, attempt: DeliveryAttempt | None) -> News:
         "target": place,
         "attempts": one.attempts,
     }
+    settled = one.state in SETTLED_DELIVERIES and one.state is not DeliveryState.DELIVERED
     if attempt is not None:
         said = attempt.error or ("" if attempt.status is None else str(attempt.status))
-        detail += f"  {said}" if said else ""
+        # The reason begins with it where both are told.
+        detail += f"  {said}" if said and not (settled and one.reason.startswith(said)) else ""
         fields |= {"number": attempt.number, "status": attempt.status, "error": attempt.error}
     if one.state is DeliveryState.PENDING:
         detail += f"  attempt {one.attempts}"

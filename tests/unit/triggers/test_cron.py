@@ -140,7 +140,7 @@ REFUSED = """
 0 0 * * * * | has 6 fields
 0 0 * * * 2026 | there is none for seconds or years
 0 0 0 * * * * | has 7 fields
-hello | has 1 fields
+hello | has 1 field;
 @daily | write 0 0 * * *
 @hourly | write 0 * * * *
 @weekly | write 0 0 * * 0
