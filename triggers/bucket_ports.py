@@ -10,6 +10,7 @@ from typing import Protocol
 from jobrunner.core.records import Scope
 from jobrunner.ports import Page
 from triggers.core.buckets import Bucket, Known
+from triggers.core.records import Unreadable
 
 
 class Happening(StrEnum):
@@ -73,6 +74,12 @@ class BucketStore(Protocol):
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[Bucket]:
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Bucket | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
         ...
 
     def add(self, bucket: Bucket) -> None:

@@ -7,16 +7,26 @@ codes and statuses; a broken field is :class:`jobrunner.errors.InvalidSpec`.
     ├── InvalidSpec
     │   └── InvalidEvent        2   an event or a message that breaks a rule of its format
     └── RunnerFault
-        └── IllegalTransition   5   the table of a state machine has no such cell
+        ├── IllegalTransition   5   the table of a state machine has no such cell
+        └── StoreFault
+            └── DamagedRow      5   what is stored of one resource cannot be read
 """
 
 from __future__ import annotations
 
-from jobrunner.errors import InvalidSpec, RunnerFault, Violation
+from jobrunner.errors import InvalidSpec, RunnerFault, StoreFault, Violation
 
 
 class IllegalTransition(RunnerFault):
     """The table has no cell for this state and event; nothing was changed."""
+
+
+class DamagedRow(StoreFault):
+    """What is stored of the resource ``uid`` cannot be read; others can."""
+
+    def __init__(self, message: str, *, uid: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.uid = uid
 
 
 class InvalidEvent(InvalidSpec):

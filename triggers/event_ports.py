@@ -16,6 +16,7 @@ from jobrunner.core.records import Scope
 from jobrunner.ports import Page
 from triggers.core.event_triggers import Channel, EventTrigger, ServiceAddress
 from triggers.core.events import CloudEvent, PubsubMessage
+from triggers.core.records import Unreadable
 from triggers.core.subscriptions import Intake, Subscription
 
 
@@ -48,6 +49,12 @@ class SubscriptionStore(Protocol):
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
         ...
 
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Subscription | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        ...
+
     def put(self, subscription: Subscription, *, version: int) -> None:
         """Writes all but uid and name if it still has that version. Raises NotFound, Conflict."""
         ...
@@ -74,6 +81,12 @@ class EventTriggerStore(Protocol):
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[EventTrigger]:
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[EventTrigger | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
         ...
 
     def awaiting(self, event_type: str, channel: str = "") -> Sequence[EventTrigger]:
@@ -110,6 +123,12 @@ class ChannelStore(Protocol):
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
         ...
 
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Channel | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        ...
+
     def put(self, channel: Channel, *, version: int) -> None:
         """Writes all but uid and name if it still has that version. Raises NotFound, Conflict."""
         ...
@@ -128,6 +147,12 @@ class ServiceBook(Protocol):
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[ServiceAddress]:
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[ServiceAddress | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
         ...
 
     def put(self, address: ServiceAddress) -> None:

@@ -27,6 +27,7 @@ from triggers.core.records import (
     Schedule,
     SourceKind,
     Target,
+    Unreadable,
 )
 from triggers.core.states import DeliveryEvent, DeliveryState, OccurrenceState
 from triggers.core.verdict import Outcome
@@ -182,7 +183,7 @@ class DeliveryStore(Protocol):
         ...
 
     def get_all(self, uids: Sequence[str]) -> Mapping[str, Delivery]:
-        """Those that are there, by uid."""
+        """Those that are there and can be read, by uid."""
         ...
 
     def last_attempts(self, uids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
@@ -340,11 +341,21 @@ class ScheduleStore(Protocol):
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
         ...
 
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Armed | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        ...
+
     def put(self, armed: Armed) -> None:
         """Writes all but uid and name of one that was taken. Raises NotFound."""
         ...
 
     def advance(self, uid: str, last: float, next_at: float | None) -> None: ...
+
+    def put_off(self, uid: str, until: float) -> None:
+        """One that cannot be read is due again then; where it stands does not change."""
+        ...
 
     def advance_all(self, advances: Sequence[Advance]) -> None: ...
 
@@ -457,6 +468,12 @@ class QueueStore(Protocol):
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[Queue]:
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
+        ...
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Queue | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
         ...
 
     def put(self, queue: Queue) -> None:

@@ -11,6 +11,7 @@ from jobrunner.core.params import invalid, page_after, page_size, page_token
 from jobrunner.core.records import Scope
 from jobrunner.ports import Page
 from jobrunner.service.places import Places, region
+from triggers.core.records import Unreadable
 
 Document = dict[str, Any]
 
@@ -23,6 +24,7 @@ class _Named(Protocol):
     def name(self) -> str: ...
 
 
+T = TypeVar("T")
 N = TypeVar("N", bound=_Named)
 
 
@@ -87,18 +89,27 @@ def page(
     call: Call,
     field: str,
     scope: Scope,
-    read: Callable[[Page], Sequence[N]],
+    read: Callable[[Page], Sequence[N | Unreadable]],
     write: Callable[[N], Document],
 ) -> Document:
-    """One page of a list by name."""
+    """One page of a list by name. What cannot be read is there with its name and, as ``damaged``,
+    what is wrong and what to do."""
     bound = (field, *scope)
     after, size = page_after(call.params, *bound), page_size(call.params)
     found = read(Page(size + 1, after))
-    answer: Document = {field: [write(one) for one in found[:size]]}
+    answer: Document = {field: [document_of(one, write) for one in found[:size]]}
     if len(found) > size:
         last = found[size - 1]
         answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{last.name}", *bound)
     return answer
+
+
+def document_of(one: T | Unreadable, write: Callable[[T], Document]) -> Document:
+    if isinstance(one, Unreadable):
+        return {
+            "name": one.name, "project": one.project, "region": one.region, "damaged": one.why,
+        }  # fmt: skip
+    return write(one)
 
 
 def shown(text: str) -> str:

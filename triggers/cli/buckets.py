@@ -12,6 +12,7 @@ import click
 
 from jobrunner.cli.base import Group, State, read_format, with_state
 from triggers.cli.desk import Desk, desk_of, pages, path_to
+from triggers.cli.rooms import rows_table, there
 from triggers.cli.services import place_of
 
 Document = dict[str, Any]
@@ -46,15 +47,16 @@ def add(state: State, name: str, directory: str) -> None:
 @with_state
 def list_(state: State, form: str) -> None:
     """List buckets by name."""
-    from jobrunner.cli.output import emit, table
+    from jobrunner.cli.output import emit
 
     with desk_of(state) as desk:
         rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state)))
     if not rows and form == "table":
         click.echo("No buckets.", err=True)
         return
-    lines = [[row["name"], row["directory"]] for row in rows]
-    emit(form, lambda: rows, lambda: table(["BUCKET", "DIRECTORY"], lines))
+    headers = ["BUCKET", "DIRECTORY"]
+    lines = rows_table(headers, rows, lambda row: [row["name"], row["directory"]])
+    emit(form, lambda: rows, lambda: lines)
 
 
 @buckets.command(examples=("jobrunner buckets remove photos",))
@@ -65,7 +67,7 @@ def remove(state: State, names: tuple[str, ...]) -> None:
     query = place_of(state)
     with desk_of(state) as desk:
         for name in names:
-            desk.call("GET", path_to(ROOM, name), query=query)
+            there(desk, ROOM, name, query)
         for name in names:
             desk.call("DELETE", path_to(ROOM, name), query=query)
             click.echo(f"Removed bucket '{name}'.", err=True)

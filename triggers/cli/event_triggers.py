@@ -15,6 +15,7 @@ from jobrunner.cli.base import Group, State, UsageProblem, read_format, with_sta
 from jobrunner.cli.params import whole
 from triggers.cli.desk import Desk, desk_of, pages, path_to
 from triggers.cli.event_flags import DESTINATION, EVENT, FILTERS, POLICY, events_of, merged
+from triggers.cli.rooms import there
 from triggers.cli.schedules_flags import options
 from triggers.cli.services import place_of
 
@@ -146,7 +147,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
             "trigger",
             "all that it says",
             names,
-            look=lambda name: found(state, desk, name),
+            look=lambda name: there(desk, ROOM, name, query),
             delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
             quiet=quiet,
         )

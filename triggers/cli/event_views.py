@@ -6,9 +6,10 @@ import json
 import shlex
 from typing import Any
 
-from jobrunner.cli.output import clean, pairs, table
+from jobrunner.cli.output import clean, pairs
 from jobrunner.cli.words import time_text
 from jobrunner.core.timestamps import parse_time
+from triggers.cli.rooms import rows_table
 
 Document = dict[str, Any]
 LONGEST = 100
@@ -17,13 +18,13 @@ LONGEST = 100
 
 def triggers_table(rows: list[Document]) -> str:
     headers = ["TRIGGER", "EVENTS", "DESTINATION", "READY"]
-    return table(
+    return rows_table(
         headers,
-        [
-            [row["name"], filters_text(row), destination_text(row["destination"]), _ready(row)]
-            for row in rows
+        rows,
+        lambda row: [
+            row["name"], filters_text(row), destination_text(row["destination"]), _ready(row),
         ],
-    )
+    )  # fmt: skip
 
 
 def trigger_text(row: Document) -> str:

@@ -14,6 +14,7 @@ from jobrunner.cli.base import Group, State, read_format, with_state
 from jobrunner.cli.params import whole
 from triggers.cli.desk import Desk, desk_of, pages, path_to
 from triggers.cli.queues_flags import HTTP, LIMITS, RETRY, WHEN, item_body, merged
+from triggers.cli.rooms import there
 from triggers.cli.schedules_flags import BODY, JOB, options
 
 Document = dict[str, Any]
@@ -136,7 +137,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
             "queue",
             "its items",
             names,
-            look=lambda name: found(state, desk, name),
+            look=lambda name: there(desk, ROOM, name, query),
             delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
             quiet=quiet,
         )

@@ -7,13 +7,14 @@ from typing import Any
 from jobrunner.cli.output import pairs, table
 from jobrunner.cli.words import time_text
 from jobrunner.core.timestamps import parse_time
+from triggers.cli.rooms import rows_table
 
 Document = dict[str, Any]
 
 
 def queues_table(rows: list[Document]) -> str:
     headers = ["QUEUE", "STATE", "PER SECOND", "AT ONCE", "ATTEMPTS"]
-    return table(headers, [_line(row) for row in rows])
+    return rows_table(headers, rows, _line)
 
 
 def _line(row: Document) -> list[str]:

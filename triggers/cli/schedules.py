@@ -23,6 +23,7 @@ from jobrunner.cli.base import (
 )
 from jobrunner.cli.params import DURATION, whole
 from triggers.cli.desk import Desk, desk_of, pages, path_to
+from triggers.cli.rooms import there
 from triggers.cli.schedules_flags import (
     BODY,
     HTTP,
@@ -312,7 +313,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
             "schedule",
             "its history",
             names,
-            look=lambda name: found(state, desk, name),
+            look=lambda name: there(desk, ROOM, name, query),
             delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
             quiet=quiet,
         )

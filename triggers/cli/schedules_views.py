@@ -11,6 +11,7 @@ from jobrunner.cli.words import duration_text
 if TYPE_CHECKING:
     from triggers.core.explain import Explained
     from triggers.core.records import Schedule
+from triggers.cli.rooms import rows_table
 
 Document = dict[str, Any]
 
@@ -42,18 +43,16 @@ def shown(text: str | None, zone: str) -> str:
 
 
 def schedules_table(rows: Sequence[Document]) -> str:
-    return table(
+    return rows_table(
         ["NAME", "SCHEDULE", "TIME ZONE", "TARGET", "STATE", "NEXT"],
-        [
-            [
-                row["name"],
-                row["schedule"],
-                row["timeZone"],
-                target_text(row),
-                row["state"],
-                shown(row["nextAt"], row["timeZone"]),
-            ]
-            for row in rows
+        rows,
+        lambda row: [
+            row["name"],
+            row["schedule"],
+            row["timeZone"],
+            target_text(row),
+            row["state"],
+            shown(row["nextAt"], row["timeZone"]),
         ],
     )
 

@@ -11,6 +11,7 @@ import click
 
 from jobrunner.cli.base import Group, State, read_format, with_state
 from triggers.cli.desk import Desk, desk_of, pages, path_to
+from triggers.cli.rooms import rows_table, there
 
 Document = dict[str, Any]
 ROOM = "services"
@@ -47,15 +48,16 @@ def set_(state: State, name: str, url: str) -> None:
 @with_state
 def list_(state: State, form: str) -> None:
     """List services by name."""
-    from jobrunner.cli.output import emit, table
+    from jobrunner.cli.output import emit
 
     with desk_of(state) as desk:
         rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state)))
     if not rows and form == "table":
         click.echo("No services.", err=True)
         return
-    lines = [[row["name"], row["url"]] for row in rows]
-    emit(form, lambda: rows, lambda: table(["SERVICE", "URL"], lines))
+    headers = ["SERVICE", "URL"]
+    lines = rows_table(headers, rows, lambda row: [row["name"], row["url"]])
+    emit(form, lambda: rows, lambda: lines)
 
 
 @services.command(examples=("jobrunner services remove orders",))
@@ -66,7 +68,7 @@ def remove(state: State, names: tuple[str, ...]) -> None:
     query = place_of(state)
     with desk_of(state) as desk:
         for name in names:
-            desk.call("GET", path_to(ROOM, name), query=query)
+            there(desk, ROOM, name, query)
         for name in names:
             desk.call("DELETE", path_to(ROOM, name), query=query)
             click.echo(f"Removed service '{name}'.", err=True)

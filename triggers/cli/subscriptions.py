@@ -13,6 +13,7 @@ from jobrunner.cli.asking import delete_all, quiet_option
 from jobrunner.cli.base import Group, State, read_format, with_state
 from jobrunner.cli.params import whole
 from triggers.cli.desk import Desk, desk_of, pages, path_to
+from triggers.cli.rooms import there
 from triggers.cli.schedules_flags import options
 from triggers.cli.subscriptions_flags import (
     CLEARING,
@@ -163,7 +164,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
             "subscription",
             "its counts",
             names,
-            look=lambda name: found(state, desk, name),
+            look=lambda name: there(desk, ROOM, name, query),
             delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
             quiet=quiet,
         )

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobrunner.cli.output import pairs, table
+from jobrunner.cli.output import pairs
 from jobrunner.cli.words import time_text
 from jobrunner.core.timestamps import parse_time
+from triggers.cli.rooms import rows_table
 
 Document = dict[str, Any]
 
 
 def subscriptions_table(rows: list[Document]) -> str:
     headers = ["SUBSCRIPTION", "STATE", "INTAKE", "CALLS", "ACK", "TOPIC"]
-    return table(
+    return rows_table(
         headers,
-        [
-            [
-                row["name"],
-                row["state"],
-                row["intake"],
-                calls(row),
-                row["acknowledge"],
-                row["topic"].rpartition("/")[2],
-            ]
-            for row in rows
+        rows,
+        lambda row: [
+            row["name"],
+            row["state"],
+            row["intake"],
+            calls(row),
+            row["acknowledge"],
+            row["topic"].rpartition("/")[2],
         ],
     )
 

@@ -18,6 +18,18 @@ Headers = tuple[tuple[str, str], ...]
 """Names and values in the order in which they were given."""
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What is known of a schedule, queue, subscription, trigger, … whose row is damaged. ``why``
+    says what is wrong and what to do."""
+
+    uid: str
+    project: str
+    region: str
+    name: str
+    why: str
+
+
 class SourceKind(StrEnum):
     """Where a delivery comes from; each kind has its own reading of an answer."""
 

@@ -11,6 +11,8 @@ from jobrunner.ports import Clock, Ids, Page
 from triggers.bucket_ports import BucketStore
 from triggers.core.buckets import Bucket, Known, check_bucket, is_ignored
 from triggers.core.cron import show
+from triggers.core.records import Unreadable
+from triggers.errors import DamagedRow
 from triggers.sources import files
 
 
@@ -67,8 +69,16 @@ class Buckets:
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
         return self._store.listing(project, region, page=page)
 
-    def remove(self, scope: Scope, name: str) -> Bucket:
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Bucket | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        return self._store.survey(project, region, page=page)
+
+    def remove(self, scope: Scope, name: str) -> None:
         """The directory stays as it is. Raises NotFound."""
-        found = self.get(scope, name)
-        self._store.delete(found.uid)
-        return found
+        try:
+            uid = self.get(scope, name).uid
+        except DamagedRow as damaged:
+            uid = damaged.uid
+        self._store.delete(uid)

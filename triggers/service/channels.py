@@ -12,6 +12,7 @@ from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Ids, Page
 from triggers.core.event_triggers import Channel
 from triggers.core.event_validation import check_channel
+from triggers.core.records import Unreadable
 from triggers.core.transports import channel_topic
 from triggers.event_ports import ChannelStore
 
@@ -64,6 +65,12 @@ class Channels:
     ) -> Sequence[Channel]:
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
         return self._store.listing(project, region, page=page)
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Channel | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        return self._store.survey(project, region, page=page)
 
     def update(self, scope: Scope, name: str, change: Change) -> Channel:
         """``change`` makes the new one from what is there; name, uid, topic and creation stay.

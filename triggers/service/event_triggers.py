@@ -20,7 +20,9 @@ from triggers.core.event_triggers import (
 )
 from triggers.core.event_validation import check_event_trigger, is_url
 from triggers.core.events import CloudEvent
+from triggers.core.records import Unreadable
 from triggers.core.transports import transport_of
+from triggers.errors import DamagedRow
 from triggers.event_ports import EventTriggerStore, ServiceBook
 
 Change = Callable[[EventTrigger], EventTrigger]
@@ -84,6 +86,13 @@ class EventTriggers:
         """By project, region and name; ``None`` is any. ``page.after`` is PROJECT/REGION/NAME."""
         return [self._seen(one) for one in self._store.listing(project, region, page=page)]
 
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[EventTrigger | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        found = self._store.survey(project, region, page=page)
+        return [one if isinstance(one, Unreadable) else self._seen(one) for one in found]
+
     def update(
         self, scope: Scope, name: str, change: Change, *, version: int | None = None
     ) -> EventTrigger:
@@ -109,9 +118,13 @@ class EventTriggers:
 
     def delete(self, scope: Scope, name: str, *, version: int | None = None) -> EventTrigger:
         """Its deliveries stay and go on. Raises NotFound, Conflict."""
-        trigger = self._find(scope, name)
-        if version is not None and version != trigger.resource_version:
-            raise changed(name)
+        try:
+            trigger = self._find(scope, name)
+        except DamagedRow as damaged:
+            trigger = EventTrigger(damaged.uid, *scope, name, (), ServiceDestination(""))
+        else:
+            if version is not None and version != trigger.resource_version:
+                raise changed(name)
         self._store.delete(trigger.uid)
         return trigger
 

@@ -21,8 +21,9 @@ from triggers.core.queues import (
     made_up_id,
     task_key,
 )
-from triggers.core.records import Delivery, Payload, QueueRetry, SourceKind, Target
+from triggers.core.records import Delivery, Payload, QueueRetry, SourceKind, Target, Unreadable
 from triggers.core.states import SETTLED_DELIVERIES
+from triggers.errors import DamagedRow
 from triggers.ports import DeliveryStore, QueueStore, Tries
 from triggers.service import moves
 
@@ -87,6 +88,12 @@ class Queues:
     ) -> Sequence[Queue]:
         """By project, region and name; ``page.after`` is PROJECT/REGION/NAME."""
         return self.store.listing(project, region, page=page)
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Queue | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        return self.store.survey(project, region, page=page)
 
     def update(self, scope: Scope, name: str, change: Change) -> Queue:
         """``change`` makes the new one from what is there; name, state and instants stay. Retries
@@ -255,10 +262,14 @@ class Queues:
         return known.settled_at is not None and known.settled_at <= now - NAME_WINDOW
 
     def _doomed(self, scope: Scope, name: str) -> Queue:
-        found = self.store.find(scope, name)
-        if found is None:
-            raise NotFound(NOT_FOUND)
-        return self.store.take(found.uid)
+        try:
+            found = self.store.find(scope, name)
+            if found is None:
+                raise NotFound(NOT_FOUND)
+            return self.store.take(found.uid)
+        except DamagedRow as damaged:
+            # Its place in the lane of its tasks is all that is needed.
+            return Queue(damaged.uid, scope.project, scope.region, name)
 
     def _take(self, scope: Scope, name: str) -> Queue:
         return self.store.take(self.get(scope, name).uid)

@@ -26,9 +26,11 @@ from triggers.core.records import (
     Overlap,
     Schedule,
     ScheduleState,
+    Unreadable,
 )
 from triggers.core.states import SETTLED_DELIVERIES, OccurrenceState
 from triggers.core.validation import check_schedule
+from triggers.errors import DamagedRow
 from triggers.ports import Armed, DeliveryStore, ScheduleStore
 from triggers.service.schedules_firing import End, Firing, next_opening
 from triggers.service.schedules_together import Together
@@ -101,6 +103,11 @@ class Schedules:
             attempt = attempts.get(delivery.uid) if delivery is not None else None
             found.append(_seen(one, delivery, attempt))
         return found
+
+    def surveyed(self, rows: Sequence[Armed | Unreadable]) -> list[Seen | Unreadable]:
+        """As :meth:`seen_all` of those that can be read; the others as they are."""
+        seen = iter(self.seen_all([one for one in rows if isinstance(one, Armed)]))
+        return [one if isinstance(one, Unreadable) else next(seen) for one in rows]
 
     def now(self) -> float:
         """Unix seconds, by the clock that fires."""
@@ -175,16 +182,19 @@ class Schedules:
         last = now if wanted.armed_from == now else armed.last
         return self._put(wanted, last, now)
 
-    def delete(self, scope: Scope, name: str) -> Schedule:
-        """Calls that have not been made are withdrawn; what runs goes on."""
-        schedule = self._take(scope, name).schedule
+    def delete(self, scope: Scope, name: str) -> None:
+        """Calls that have not been made are withdrawn; what runs goes on. One that is damaged can
+        be deleted, too."""
+        try:
+            uid = self._take(scope, name).schedule.uid
+        except DamagedRow as damaged:
+            uid = damaged.uid
         now = self._clock.now()
-        for row in self.store.live(schedule.uid, OccurrenceState.OPEN):
+        for row in self.store.live(uid, OccurrenceState.OPEN):
             delivery = self._delivery(row)
             if delivery is not None and delivery.execution is None:
                 self.firing.withdraw(delivery, "the schedule was deleted", now)
-        self.store.delete(schedule.uid)
-        return schedule
+        self.store.delete(uid)
 
     def pause(self, scope: Scope, name: str) -> Armed:
         """Raises Refused unless it is enabled."""

@@ -44,9 +44,12 @@ from triggers.core.states import (
     OccurrenceState,
 )
 from triggers.core.zones import offset_text
+from triggers.errors import DamagedRow
 from triggers.ports import Armed, DeliveryStore, Ended, Move, Replay, ScheduleStore
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
+PUT_OFF_SECONDS = 60.0
+"""Until a schedule is looked at again that broke the look."""
 _EXECUTION = "execution "
 _REPLAY = "delivery "
 
@@ -96,6 +99,11 @@ class Firing:
         try:
             armed = self._schedules.take(uid)
         except NotFound:
+            return
+        except DamagedRow as damaged:
+            # Looked at again later: it may be mended by then, and nothing it has due is lost.
+            log.error("It does not fire: %s", damaged)
+            self._schedules.put_off(uid, now + PUT_OFF_SECONDS)
             return
         schedule = armed.schedule
         self._paused.discard(uid)
@@ -165,7 +173,7 @@ class Firing:
         """Whether it is worth a :meth:`release`. Reads only."""
         try:
             schedule = self._schedules.get(uid).schedule
-        except NotFound:
+        except (NotFound, DamagedRow):
             return False
         target = schedule.target
         if schedule.overlap_scope is OverlapScope.JOB and isinstance(target, JobTarget):

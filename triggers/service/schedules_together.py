@@ -61,7 +61,8 @@ class Together:
         asking = [one.schedule for one in taken if overlap_of(one.schedule) is not Overlap.ALLOW]
         engaged = self._schedules.engaged(asking) if asking else frozenset[str]()
         plans: list[_Plan] = []
-        alone: list[str] = []
+        # What cannot be read has to be put off, or it would be due for ever.
+        alone = list(set(uids) - {one.schedule.uid for one in taken})
         for armed in taken:
             uid = armed.schedule.uid
             plan = None if uid in engaged else self._ahead.get(uid)

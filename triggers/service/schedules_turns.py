@@ -10,9 +10,11 @@ from math import inf
 from jobrunner.errors import StoreFault
 from jobrunner.ports import Clock, Commit, MachineClock, Runner
 from triggers.core.records import OccurrenceKey
+from triggers.errors import DamagedRow
 from triggers.ports import Ended
 from triggers.service.crashpoints import crash_point
 from triggers.service.schedules import Schedules
+from triggers.service.schedules_firing import PUT_OFF_SECONDS
 
 BATCH = 512
 """Schedules of one commit; the loop breathes between two."""
@@ -31,8 +33,6 @@ PRUNE_SECONDS = 3600.0
 LOOKS = 200.0
 """Runs that go on and are looked at in a second."""
 MOST_REST_SECONDS = 10.0
-PUT_OFF_SECONDS = 60.0
-"""Until a schedule is looked at again that broke the look."""
 
 log = logging.getLogger("jobrunner.schedules")
 
@@ -170,15 +170,15 @@ class Turns:
 
         try:
             await self._commit(together or all_of_them)
-        except StoreFault:
-            raise
-        except Exception:
+        except Exception as error:
+            if _is_the_store(error):
+                raise
             for uid in uids:
                 try:
                     await self._commit(lambda uid=uid: work(uid))  # type: ignore[misc]
-                except StoreFault:
-                    raise
-                except Exception:
+                except Exception as fault:
+                    if _is_the_store(fault):
+                        raise
                     log.exception("The schedule %s could not be looked at", uid)
                     await self._commit(lambda uid=uid: self._put_off(uid))  # type: ignore[misc]
 
@@ -192,3 +192,8 @@ class Turns:
     def _told(self) -> None:
         self._opened()
         self._runner.look()
+
+
+def _is_the_store(error: Exception) -> bool:
+    """And not one damaged row of it, which is in the way of nothing else."""
+    return isinstance(error, StoreFault) and not isinstance(error, DamagedRow)

@@ -11,6 +11,7 @@ from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Page
 from triggers.core.event_triggers import ServiceAddress
 from triggers.core.event_validation import check_service
+from triggers.core.records import Unreadable
 from triggers.event_ports import ServiceBook
 
 
@@ -38,6 +39,12 @@ class Services:
     ) -> Sequence[ServiceAddress]:
         """By project, region and name; ``page.after`` is PROJECT/REGION/NAME."""
         return self._book.listing(project, region, page=page)
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[ServiceAddress | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        return self._book.survey(project, region, page=page)
 
     def remove(self, scope: Scope, name: str) -> None:
         """Raises NotFound. What is on its way to it waits until the name is there again."""

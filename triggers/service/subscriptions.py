@@ -27,9 +27,10 @@ from triggers.core.dead_letters import with_origin
 from triggers.core.event_validation import check_subscription
 from triggers.core.events import PubsubMessage
 from triggers.core.message_plans import message_key, plan_message
-from triggers.core.records import Delivery, SourceKind
+from triggers.core.records import Delivery, SourceKind, Unreadable
 from triggers.core.states import DeliveryState
 from triggers.core.subscriptions import AckPolicy, Intake, Subscription, SubscriptionState
+from triggers.errors import DamagedRow
 from triggers.event_ports import SubscriptionStore
 from triggers.ports import DeliveryStore
 from triggers.service.backlog import Backlogs
@@ -154,6 +155,12 @@ class Subscriptions:
         """By project, region and name; ``page.after`` is PROJECT/REGION/NAME."""
         return self.store.listing(project, region, intake=intake, page=page)
 
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Subscription | Unreadable]:
+        """As :meth:`listing`, with what cannot be read in its place among the others."""
+        return self.store.survey(project, region, page=page)
+
     def update(
         self, scope: Scope, name: str, change: Change, *, version: int | None = None
     ) -> Subscription:
@@ -172,13 +179,15 @@ class Subscriptions:
         check_subscription(wanted)
         return self._put(old, wanted)
 
-    def delete(self, scope: Scope, name: str, *, version: int | None = None) -> Subscription:
+    def delete(self, scope: Scope, name: str, *, version: int | None = None) -> None:
         """What it has taken in goes on. Raises NotFound, Conflict."""
-        found = self._expected(scope, name, version)
-        self.store.delete(found.uid)
-        self._backlogs.forget(found.uid)
-        self._counts.pop(found.uid, None)
-        return found
+        try:
+            uid = self._expected(scope, name, version).uid
+        except DamagedRow as damaged:
+            uid = damaged.uid
+        self.store.delete(uid)
+        self._backlogs.forget(uid)
+        self._counts.pop(uid, None)
 
     def pause(self, scope: Scope, name: str) -> Subscription:
         """Takes in nothing more; what was taken in goes on."""

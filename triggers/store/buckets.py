@@ -11,6 +11,7 @@ from jobrunner.errors import AlreadyExists
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.buckets import Bucket, Known, Seen
+from triggers.core.records import Unreadable
 from triggers.store.documents import _encode
 from triggers.store.resource_documents import BUCKET
 from triggers.store.resources import _BY_NAME, _DELETE, _INSERT, _Table
@@ -47,6 +48,11 @@ class SqlBuckets:
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[Bucket]:
         return self._table.page(project, region, None, page)
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Bucket | Unreadable]:
+        return self._table.survey(project, region, page)
 
     def add(self, bucket: Bucket) -> None:
         row = ("", 1, BUCKET.encode(bucket))

@@ -136,8 +136,8 @@ def attempts(session: Session, uid: str) -> Sequence[DeliveryAttempt]:
 
 def get_all(session: Session, uids: Sequence[str]) -> dict[str, Delivery]:
     sql = f"{SELECT} WHERE uid IN ({{0}})"
-    found = (delivery_of(row) for row in rows_of(session, sql, uids))
-    return {delivery.uid: delivery for delivery in found}
+    found = (_readable(row) for row in rows_of(session, sql, uids))
+    return {one.uid: one for one in found if isinstance(one, Delivery)}
 
 
 def last_attempts(session: Session, uids: Sequence[str]) -> dict[str, DeliveryAttempt]:

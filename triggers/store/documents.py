@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 
-from jobrunner.errors import InvalidSpec, StoreFault, Violation
+from jobrunner.errors import InvalidSpec, Violation
 from triggers.core.records import (
     EventRetry,
     HttpTarget,
@@ -28,6 +28,7 @@ from triggers.core.records import (
     ScheduleRetry,
     Target,
 )
+from triggers.errors import DamagedRow
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -187,9 +188,10 @@ def _decode(decoder: msgspec.json.Decoder[T], text: str) -> T:
         raise unreadable(str(error)) from error
 
 
-def unreadable(why: str) -> StoreFault:
-    return StoreFault(
+def unreadable(why: str, uid: str = "") -> DamagedRow:
+    return DamagedRow(
         f"A stored document cannot be read: {why}.",
+        uid=uid,
         hint="The database was changed by hand or is damaged; restore the last backup.",
     )
 

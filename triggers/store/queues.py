@@ -10,12 +10,12 @@ from jobrunner.errors import NotFound, UsageError
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.queues import Queue, QueueState, task_key
-from triggers.core.records import Delivery, QueueRetry, SourceKind
+from triggers.core.records import Delivery, QueueRetry, SourceKind, Unreadable
 from triggers.store import policies
 from triggers.store.deliveries import SELECT
 from triggers.store.documents import encode_retry
 from triggers.store.gating import touch
-from triggers.store.queues_rows import QUEUE, encode_override, queue_of, queue_row
+from triggers.store.queues_rows import QUEUE, QUEUES, encode_override, queue_row
 from triggers.store.rows import DELIVERY, clean, columns, delivery_of, lane, marks
 from triggers.store.sql import fault
 
@@ -101,17 +101,25 @@ class SqlQueues:
 
     def find(self, scope: Scope, name: str) -> Queue | None:
         row = self._read(lambda s: s.execute(_BY_NAME, (*scope, name)).fetchone())
-        return None if row is None else queue_of(row)
+        return None if row is None else QUEUES.one(row)
 
     def take(self, uid: str) -> Queue:
         row = self._write(lambda s: s.execute(_TAKE, (uid,)).fetchone())
         if row is None:
             raise _gone(uid)
-        return queue_of(row)
+        return QUEUES.one(row)
 
     def listing(
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[Queue]:
+        return QUEUES.readable(self._rows(project, region, page))
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Queue | Unreadable]:
+        return QUEUES.survey(self._rows(project, region, page))
+
+    def _rows(self, project: str | None, region: str | None, page: Page | None) -> list[Row]:
         conditions, params = list[str](), list[object]()
         for condition, value in (("project = ?", project), ("region = ?", region)):
             if value is not None:
@@ -128,7 +136,7 @@ class SqlQueues:
         if page is not None:
             sql += " LIMIT ?"
             params.append(page.limit)
-        return [queue_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())]
+        return self._read(lambda s: s.execute(sql, params).fetchall())
 
     def put(self, queue: Queue) -> None:
         def work(session: Session) -> None:
@@ -171,7 +179,7 @@ class SqlQueues:
 
     def unpurged(self) -> Sequence[Queue]:
         rows = self._read(lambda s: s.execute(_UNPURGED, ('%"purged_to":%',)).fetchall())
-        return [queue for row in rows if (queue := queue_of(row)).purged_to]
+        return [queue for queue in QUEUES.readable(rows) if queue.purged_to]
 
     # ------------------------------------------------------------ tasks
 

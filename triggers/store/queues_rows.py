@@ -10,6 +10,7 @@ import msgspec
 from jobrunner.lib.database import Row
 from triggers.core.queues import HttpOverride, Queue, UriOverride
 from triggers.core.records import Headers
+from triggers.store.damage import Reader
 from triggers.store.documents import _decode, _encode, _Token, token_of, token_with
 
 _COLUMNS = ("uid", "project", "region", "name")
@@ -54,7 +55,7 @@ def queue_row(queue: Queue) -> tuple[object, ...]:
     return (queue.uid, queue.project, queue.region, queue.name, settings)
 
 
-def queue_of(row: Row) -> Queue:
+def _queue_of(row: Row) -> Queue:
     uid, project, region, name, settings = row
     found = _decode(_settings, settings)
     return Queue(
@@ -65,6 +66,9 @@ def queue_of(row: Row) -> Queue:
         http=_read(found.http),
         **{name: getattr(found, name) for name in _NAMES},
     )
+
+
+QUEUES = Reader("Queue", _queue_of)
 
 
 def encode_override(http: HttpOverride | None) -> str | None:

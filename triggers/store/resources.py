@@ -14,8 +14,10 @@ from jobrunner.errors import AlreadyExists, Conflict, NotFound, UsageError
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
 from triggers.core.event_triggers import Channel, EventTrigger, ServiceAddress
+from triggers.core.records import Unreadable
 from triggers.core.subscriptions import Intake, Subscription
 from triggers.store import policies
+from triggers.store.damage import Reader
 from triggers.store.resource_documents import (
     ADDRESS,
     CHANNEL,
@@ -42,7 +44,7 @@ class _Named(Protocol):
 T = TypeVar("T")
 N = TypeVar("N", bound=_Named)
 
-_SELECT = "SELECT document FROM resources WHERE kind = ?"
+_SELECT = "SELECT uid, project, region, name, document FROM resources WHERE kind = ?"
 _INSERT = (
     "INSERT INTO resources (kind, facet, version, document, uid, project, region, name)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -66,15 +68,21 @@ class _Table(Generic[T]):
         self.database = database
         self.kind = kind
         self.document = document
+        noun = kind.replace("-", " ").capitalize()
+        self.reader = Reader(noun, lambda row: document.decode(row[4]))
 
     def rows(self, sql: str, *params: object) -> list[T]:
-        """``sql`` begins with ``_SELECT``; the kind is its first parameter."""
-        found = self.read(lambda s: s.execute(sql, (self.kind, *params)).fetchall())
-        return [self.document.decode(row[0]) for row in found]
+        """Those that can be read. ``sql`` begins with ``_SELECT``; the kind is its first
+        parameter."""
+        return self.reader.readable(self.raw(sql, *params))
 
     def one(self, sql: str, *params: object) -> T | None:
-        found = self.rows(sql, *params)
-        return found[0] if found else None
+        """Raises DamagedRow."""
+        found = self.raw(sql, *params)
+        return self.reader.one(found[0]) if found else None
+
+    def raw(self, sql: str, *params: object) -> list[Row]:
+        return self.read(lambda s: s.execute(sql, (self.kind, *params)).fetchall())
 
     def page(
         self,
@@ -83,6 +91,20 @@ class _Table(Generic[T]):
         facet: str | None,
         page: Page | None,
     ) -> list[T]:
+        return self.reader.readable(self._page(project, region, facet, page))
+
+    def survey(
+        self, project: str | None, region: str | None, page: Page | None
+    ) -> list[T | Unreadable]:
+        return self.reader.survey(self._page(project, region, None, page))
+
+    def _page(
+        self,
+        project: str | None,
+        region: str | None,
+        facet: str | None,
+        page: Page | None,
+    ) -> list[Row]:
         sql, params = _SELECT, list[object]()
         for name, value in (("project", project), ("region", region), ("facet", facet)):
             if value is not None:
@@ -99,7 +121,7 @@ class _Table(Generic[T]):
         if page is not None:
             sql += " LIMIT ?"
             params.append(page.limit)
-        return self.rows(sql, *params)
+        return self.raw(sql, *params)
 
     def read(self, work: Callable[[Session], list[Row]]) -> list[Row]:
         try:
@@ -146,6 +168,11 @@ class _Resources(Generic[N]):
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[N]:
         return self._table.page(project, region, None, page)
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[N | Unreadable]:
+        return self._table.survey(project, region, page)
 
     def put(self, value: N, *, version: int) -> None:
         row = (self.facet(value), value.resource_version, self.document.encode(value))
@@ -228,6 +255,11 @@ class SqlServiceBook:
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[ServiceAddress]:
         return self._table.page(project, region, None, page)
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[ServiceAddress | Unreadable]:
+        return self._table.survey(project, region, page)
 
     def put(self, address: ServiceAddress) -> None:
         place = (address.project, address.region, address.name)

@@ -9,15 +9,15 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound, UsageError
 from jobrunner.lib.database import Database, DatabaseError, Row, Session
 from jobrunner.ports import Page
-from triggers.core.records import Occurrence, OccurrenceKey, Schedule
+from triggers.core.records import Occurrence, OccurrenceKey, Schedule, Unreadable
 from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
 from triggers.ports import Advance, Armed, Draft, Ended, Replay
 from triggers.store import schedules_many as many
 from triggers.store.rows import columns, marks, rows_of
 from triggers.store.schedules_rows import (
+    ARMED,
     OCCURRENCE,
     SCHEDULE,
-    armed_of,
     occurrence_of,
     occurrence_row,
     schedule_row,
@@ -41,6 +41,7 @@ _PUT = (
     "UPDATE schedules SET state = ?, target = ?, retry = ?, settings = ?, last = ?, next_at = ?"
     " WHERE uid = ?"
 )
+_PUT_OFF = "UPDATE schedules SET next_at = ? WHERE uid = ? AND next_at IS NOT NULL"
 _DELETE = "DELETE FROM schedules WHERE uid = ?"
 _DUE = (
     "SELECT uid FROM schedules WHERE next_at IS NOT NULL AND next_at <= ?"
@@ -118,7 +119,7 @@ class SqlSchedules:
 
     def find(self, scope: Scope, name: str) -> Armed | None:
         row = self._read(lambda s: s.execute(_BY_NAME, (*scope, name)).fetchone())
-        return None if row is None else armed_of(row)
+        return None if row is None else ARMED.one(row)
 
     def get(self, uid: str) -> Armed:
         return _armed(self._read(lambda s: s.execute(_BY_UID, (uid,)).fetchone()), uid)
@@ -129,6 +130,14 @@ class SqlSchedules:
     def listing(
         self, project: str | None, region: str | None = None, *, page: Page | None = None
     ) -> Sequence[Armed]:
+        return ARMED.readable(self._rows(project, region, page))
+
+    def survey(
+        self, project: str | None, region: str | None = None, *, page: Page | None = None
+    ) -> Sequence[Armed | Unreadable]:
+        return ARMED.survey(self._rows(project, region, page))
+
+    def _rows(self, project: str | None, region: str | None, page: Page | None) -> list[Row]:
         conditions, params = ["TRUE"], list[object]()
         for name, value in (("project", project), ("region", region)):
             if value is not None:
@@ -145,7 +154,7 @@ class SqlSchedules:
         if page is not None:
             sql += " LIMIT ?"
             params.append(page.limit)
-        return [armed_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())]
+        return self._read(lambda s: s.execute(sql, params).fetchall())
 
     def put(self, armed: Armed) -> None:
         uid, _, _, _, *rest = schedule_row(armed)
@@ -154,6 +163,9 @@ class SqlSchedules:
 
     def advance(self, uid: str, last: float, next_at: float | None) -> None:
         self._write(lambda s: s.execute(many.ADVANCE, (last, next_at, uid)))
+
+    def put_off(self, uid: str, until: float) -> None:
+        self._write(lambda s: s.execute(_PUT_OFF, (until, uid)))
 
     def advance_all(self, advances: Sequence[Advance]) -> None:
         self._write(lambda s: many.advance_all(s, advances))
@@ -258,7 +270,7 @@ class SqlSchedules:
 def _armed(row: Row | None, uid: str) -> Armed:
     if row is None:
         raise _gone(uid)
-    return armed_of(row)
+    return ARMED.one(row)
 
 
 def _gone(uid: str) -> NotFound:

@@ -12,7 +12,7 @@ from jobrunner.lib.database import Row, Session
 from triggers.core.records import Schedule
 from triggers.ports import Advance, Armed, Draft
 from triggers.store.rows import columns, marks, texts
-from triggers.store.schedules_rows import OCCURRENCE, SCHEDULE, armed_of
+from triggers.store.schedules_rows import ARMED, OCCURRENCE, SCHEDULE
 
 _CHOSEN = f"SELECT {columns(SCHEDULE)} FROM schedules WHERE uid IN (SELECT t FROM {{}})"
 # Runners that want some of the same rows ask for them in one order, so none locks another out.
@@ -58,7 +58,10 @@ def _of(session: Session, known: Known, sql: str, uids: Sequence[str]) -> Sequen
         if seen is None or seen[0] != row:
             if len(known) >= REMEMBERED:
                 known.clear()
-            seen = known[uid] = row, armed_of(row)
+            readable = ARMED.readable([row])
+            if not readable:
+                continue
+            seen = known[uid] = row, readable[0]
         found[uid] = seen[1]
     return [found[uid] for uid in uids if uid in found]
 

@@ -12,6 +12,7 @@ from jobrunner.lib.database import Row
 from triggers.core.records import Occurrence, OccurrenceKey, Origin, Schedule, ScheduleState
 from triggers.core.states import OccurrenceState
 from triggers.ports import Armed
+from triggers.store.damage import Reader
 from triggers.store.documents import (
     _decode,
     _encode,
@@ -65,7 +66,7 @@ def schedule_row(armed: Armed) -> tuple[object, ...]:
     )
 
 
-def armed_of(row: Row) -> Armed:
+def _armed_of(row: Row) -> Armed:
     uid, project, region, name, state, target, retry, settings, last, next_at = row
     known = dict(zip(_NAMES, _others(_decode(_settings, settings)), strict=True))
     schedule = Schedule(
@@ -79,6 +80,9 @@ def armed_of(row: Row) -> Armed:
         **known,
     )
     return Armed(schedule, last, next_at)
+
+
+ARMED = Reader("Schedule", _armed_of)
 
 
 OCCURRENCE = (

@@ -18,6 +18,7 @@ from triggers.api.eventarc.laying import laid
 from triggers.api.eventarc.names import check_name
 from triggers.core.cloudevents.publishing import decode_publish
 from triggers.core.event_triggers import Channel
+from triggers.core.records import Unreadable
 from triggers.service.channels import Channels
 from triggers.service.events import Events
 
@@ -41,8 +42,8 @@ class ChannelMethods:
     async def list(self, call: Call) -> Answer:
         check_order(call, "name", "channel_id")
 
-        def listing(project: str, region: str | None, page: Page) -> Sequence[Channel]:
-            return self._channels.listing(project, region, page=page)
+        def listing(project: str, region: str | None, page: Page) -> Sequence[Channel | Unreadable]:
+            return self._channels.survey(project, region, page=page)
 
         def place(channel: Channel) -> str:
             return f"{channel.project}/{channel.region}/{channel.name}"

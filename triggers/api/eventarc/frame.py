@@ -21,6 +21,7 @@ from jobrunner.ports import Page
 from jobrunner.service.parts import Parts
 from jobrunner.service.places import Places, region
 from triggers.api.eventarc.names import API_VERSION, TYPES, parent_of
+from triggers.core.records import Unreadable
 
 ANY = "-"
 """In a path: every location."""
@@ -54,23 +55,34 @@ class Frame:
         self,
         call: Call,
         kind: str,
-        listing: Callable[[str, str | None, Page], Sequence[T]],
+        listing: Callable[[str, str | None, Page], Sequence[T | Unreadable]],
         place: Callable[[T], str],
         shown: Callable[[T], Document | None],
         *bound: str,
     ) -> Answer:
         """``listing`` takes project, region and page; ``place`` says PROJECT/REGION/NAME of an
         item, ``shown`` its document, or ``None`` to leave it out of a page, which may then be
-        short. ``bound`` is what has to be the same on the next page."""
+        short. What cannot be read is ``unreachable``. ``bound`` is what has to be the same on
+        the next page."""
         project = self.places.project(call.params["project"])
         location = call.params["location"]
         where = None if location == ANY else region(location)
         bound = (f"eventarc.{kind}", project, location, *bound)
         after, size = page_after(call.params, *bound), page_size(call.params)
         found = listing(project, where, Page(size + 1, after))
-        token = page_token(place(found[size - 1]), *bound) if len(found) > size else ""
-        documents = [one for one in map(shown, found[:size]) if one is not None]
-        return Answer(filled(**{kind: documents}, nextPageToken=token))
+        token = ""
+        if len(found) > size:
+            last = found[size - 1]
+            cut = "/".join(_place(last)) if isinstance(last, Unreadable) else place(last)
+            token = page_token(cut, *bound)
+        there = [shown(one) for one in found[:size] if not isinstance(one, Unreadable)]
+        unreachable = [
+            f"{parent_of(Scope(one.project, one.region))}/{kind}/{one.name}"
+            for one in found[:size]
+            if isinstance(one, Unreadable)
+        ]
+        documents = [one for one in there if one is not None]
+        return Answer(filled(**{kind: documents}, unreachable=unreachable, nextPageToken=token))
 
     # ------------------------------------------------------------ changes
 
@@ -138,6 +150,10 @@ class Frame:
 
         await self.parts.commit(work)
         return Answer(said)
+
+
+def _place(one: Unreadable) -> tuple[str, str, str]:
+    return one.project, one.region, one.name
 
 
 def new_id(call: Call, name: str) -> str:

@@ -17,6 +17,7 @@ from triggers.api.eventarc.names import check_name
 from triggers.api.eventarc.trigger_reading import new_trigger, patched
 from triggers.api.eventarc.trigger_writing import public, trigger_document
 from triggers.core.event_triggers import EventTrigger, ServiceDestination
+from triggers.core.records import Unreadable
 from triggers.core.transports import transport_of
 from triggers.service.channels import Channels
 from triggers.service.event_triggers import EventTriggers
@@ -46,8 +47,10 @@ class TriggerMethods:
         text = call.params.get("filter", "")
         wanted = _wanted(text)
 
-        def listing(project: str, region: str | None, page: Page) -> Sequence[EventTrigger]:
-            return self._triggers.listing(project, region, page=page)
+        def listing(
+            project: str, region: str | None, page: Page
+        ) -> Sequence[EventTrigger | Unreadable]:
+            return self._triggers.survey(project, region, page=page)
 
         def shown(trigger: EventTrigger) -> Document | None:
             document = self._shown(trigger)

@@ -15,6 +15,7 @@ from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Commit, Page
 from triggers.api.own import PAGE, PLACE, Where, body_of, page
 from triggers.core.buckets import Bucket
+from triggers.core.records import Unreadable
 from triggers.service.buckets import Buckets
 
 PATH = "/jobrunner/v1/buckets"
@@ -58,8 +59,8 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[Bucket]:
-            return self._buckets.listing(*scope, page=wanted)
+        def read(wanted: Page) -> Sequence[Bucket | Unreadable]:
+            return self._buckets.survey(*scope, page=wanted)
 
         return Answer(page(call, "buckets", scope, read, bucket_document))
 

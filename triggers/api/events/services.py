@@ -13,6 +13,7 @@ from jobrunner.ports import Commit, Page
 from triggers.api.events.writing import service_document
 from triggers.api.own import PAGE, PLACE, Where, body_of, page
 from triggers.core.event_triggers import ServiceAddress
+from triggers.core.records import Unreadable
 from triggers.service.services import Services
 
 PATH = "/jobrunner/v1/services"
@@ -56,8 +57,8 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[ServiceAddress]:
-            return self._services.listing(*scope, page=wanted)
+        def read(wanted: Page) -> Sequence[ServiceAddress | Unreadable]:
+            return self._services.survey(*scope, page=wanted)
 
         return Answer(page(call, "services", scope, read, service_document))
 

@@ -19,6 +19,7 @@ from triggers.api.events.writing import rehearsal_document, trigger_document
 from triggers.api.own import PAGE, PLACE, Document, Maker, Where, body_of, page
 from triggers.core.event_triggers import EventTrigger
 from triggers.core.google_events import MESSAGE_PUBLISHED
+from triggers.core.records import Unreadable
 from triggers.core.transports import transport_of
 from triggers.event_ports import EventLog
 from triggers.service.channel_names import channel_name
@@ -70,8 +71,8 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[EventTrigger]:
-            return self._triggers.listing(*scope, page=wanted)
+        def read(wanted: Page) -> Sequence[EventTrigger | Unreadable]:
+            return self._triggers.survey(*scope, page=wanted)
 
         return Answer(page(call, "triggers", scope, read, self._document))
 

@@ -20,7 +20,7 @@ from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, page, shown
 from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings_of
 from triggers.api.queues.writing import Document, item_document, queue_document
 from triggers.core.queues import Queue, Task
-from triggers.core.records import JobTarget
+from triggers.core.records import JobTarget, Unreadable
 from triggers.service.purges import Purges
 from triggers.service.queues import Queues
 
@@ -74,8 +74,8 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[Queue]:
-            return self._queues.listing(*scope, page=wanted)
+        def read(wanted: Page) -> Sequence[Queue | Unreadable]:
+            return self._queues.survey(*scope, page=wanted)
 
         return Answer(page(call, "queues", scope, read, queue_document))
 

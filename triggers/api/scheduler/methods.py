@@ -15,8 +15,8 @@ from jobrunner.service.parts import Parts
 from jobrunner.service.places import Places, region
 from triggers.api.scheduler.names import full_name, job_id
 from triggers.api.scheduler.reading import new_schedule, patched
-from triggers.api.scheduler.writing import job_document
-from triggers.core.records import HttpTarget, Schedule
+from triggers.api.scheduler.writing import damaged_document, job_document
+from triggers.core.records import HttpTarget, Schedule, Unreadable
 from triggers.ports import Armed
 from triggers.service.schedules import Schedules
 
@@ -92,12 +92,16 @@ class _Jobs:
         bound = ("jobs", project, where or ANY)
         after = page_after(call.params, *bound)
         size = page_size(call.params, default=LARGEST_PAGE, most=LARGEST_PAGE)
-        found = self._schedules.store.listing(project, where, page=Page(size + 1, after))
+        found = self._schedules.store.survey(project, where, page=Page(size + 1, after))
         token = ""
         if len(found) > size:
-            last = found[size - 1].schedule
+            cut = found[size - 1]
+            last = cut if isinstance(cut, Unreadable) else cut.schedule
             token = page_token(f"{last.project}/{last.region}/{last.name}", *bound)
-        jobs = [self._document(armed) for armed in found[:size]]
+        jobs = [
+            damaged_document(one) if isinstance(one, Unreadable) else self._document(one)
+            for one in found[:size]
+        ]
         return Answer(filled(jobs=jobs, nextPageToken=token))
 
     async def get(self, call: Call) -> Answer:

@@ -6,9 +6,10 @@ from base64 import b64encode
 
 from jobrunner.core.documents import Document, filled
 from jobrunner.core.durations import duration
+from jobrunner.core.records import Scope
 from jobrunner.core.timestamps import format_time
 from triggers.api.http_targets import headers_document, token_document
-from triggers.api.scheduler.names import name_of
+from triggers.api.scheduler.names import full_name, name_of
 from triggers.core.records import (
     DeliveryAttempt,
     HttpTarget,
@@ -17,7 +18,9 @@ from triggers.core.records import (
     Ruling,
     Schedule,
     ScheduleRetry,
+    ScheduleState,
     Target,
+    Unreadable,
 )
 from triggers.core.verdict import attempt_code
 from triggers.service.schedules import Seen
@@ -25,6 +28,7 @@ from triggers.service.schedules import Seen
 USER_AGENT = "Google-Cloud-Scheduler"
 RUN_HOST = "https://run.googleapis.com"
 NEVER_ATTEMPTED = -1
+DATA_LOSS = 15
 
 
 def job_document(seen: Seen) -> Document:
@@ -40,6 +44,15 @@ def job_document(seen: Seen) -> Document:
     }
     said = filled(**written(schedule), **times, state=schedule.state.value)
     return {**said, "retryConfig": filled(**retry(schedule)), "status": status(seen.attempt)}
+
+
+def damaged_document(one: Unreadable) -> Document:
+    """Google's state for a job that the system cannot keep, and why."""
+    return {
+        "name": full_name(Scope(one.project, one.region), one.name),
+        "state": ScheduleState.UPDATE_FAILED.value,
+        "status": {"code": DATA_LOSS, "message": one.why},
+    }
 
 
 def written(schedule: Schedule) -> Document:

@@ -16,11 +16,11 @@ from jobrunner.errors import Conflict, InvalidSpec
 from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
 from jobrunner.service.places import Places
-from triggers.api.own import PAGE, PLACE, Maker, Where, body_of
+from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, document_of
 from triggers.api.schedules.history import compared, occurrences, range_of
 from triggers.api.schedules.reading import NEW, OUTPUT, Settings, in_scope, one_of, settings_of
 from triggers.api.schedules.writing import Document, schedule_document, time
-from triggers.core.records import HttpTarget, JobTarget, Overlap, Schedule
+from triggers.core.records import HttpTarget, JobTarget, Overlap, Schedule, Unreadable
 from triggers.core.zones import offset_text, zone_of
 from triggers.ports import Armed
 from triggers.service.schedules import Schedules
@@ -80,12 +80,13 @@ class _Table:
         scope = self._where.scope(call.params)
         bound = ("schedules", *scope)
         after, size = page_after(call.params, *bound), page_size(call.params)
-        found = self._schedules.store.listing(*scope, page=Page(size + 1, after))
-        rows = self._schedules.seen_all(found[:size])
-        answer: Document = {"schedules": [schedule_document(row) for row in rows]}
+        found = self._schedules.store.survey(*scope, page=Page(size + 1, after))
+        rows = self._schedules.surveyed(found[:size])
+        answer: Document = {"schedules": [document_of(row, schedule_document) for row in rows]}
         if len(found) > size:
-            last = found[size - 1].schedule
-            answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{last.name}", *bound)
+            last = rows[-1]
+            name = last.name if isinstance(last, Unreadable) else last.schedule.name
+            answer["nextPageToken"] = page_token(f"{'/'.join(scope)}/{name}", *bound)
         return Answer(answer)
 
     async def get(self, call: Call) -> Answer:

@@ -27,7 +27,7 @@ from triggers.api.subscriptions.reading import (
     settings_of,
 )
 from triggers.api.subscriptions.writing import Document, subscription_document
-from triggers.core.records import JobTarget
+from triggers.core.records import JobTarget, Unreadable
 from triggers.core.subscriptions import Subscription
 from triggers.service.subscriptions import Subscriptions
 
@@ -74,8 +74,8 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[Subscription]:
-            return self._subscriptions.listing(*scope, page=wanted)
+        def read(wanted: Page) -> Sequence[Subscription | Unreadable]:
+            return self._subscriptions.survey(*scope, page=wanted)
 
         def written(one: Subscription) -> Document:
             return subscription_document(one, url=self._url, alone=self._alone(one))

@@ -13,10 +13,11 @@ from jobrunner.errors import AlreadyExists, InvalidSpec, NotFound
 from jobrunner.ports import Page
 from jobrunner.service.places import region
 from triggers.api.tasks.frame import Frame
-from triggers.api.tasks.names import queue_id
+from triggers.api.tasks.names import queue_id, queue_name
 from triggers.api.tasks.queue_reading import new_queue, patched
 from triggers.api.tasks.queue_writing import queue_document
 from triggers.core.queues import Queue, QueueState
+from triggers.core.records import Unreadable
 from triggers.service.purges import Purges
 
 LARGEST_PAGE = 9800
@@ -38,12 +39,18 @@ class QueueMethods:
         bound = ("queues", project, where, text)
         after = page_after(call.params, *bound)
         size = page_size(call.params, default=LARGEST_PAGE, most=LARGEST_PAGE)
-        found = self._queues.listing(project, where, page=Page(size + 1, after))
+        found = self._queues.survey(project, where, page=Page(size + 1, after))
         token = ""
         if len(found) > size:
             last = found[size - 1]
             token = page_token(f"{last.project}/{last.region}/{last.name}", *bound)
-        shown = [queue_document(queue) for queue in found[:size] if queue.state in wanted]
+        shown = [
+            {"name": queue_name(Scope(one.project, one.region), one.name)}
+            if isinstance(one, Unreadable)
+            else queue_document(one)
+            for one in found[:size]
+            if isinstance(one, Unreadable) or one.state in wanted
+        ]
         return Answer(filled(queues=shown, nextPageToken=token))
 
     async def get(self, call: Call) -> Answer:
