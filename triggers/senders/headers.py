@@ -43,6 +43,7 @@ _FIXED: dict[SourceKind, tuple[str, ...]] = {
     SourceKind.SCHEDULE: ("x-cloudscheduler", *_RESERVED),
     SourceKind.QUEUE: ("x-cloudtasks-", *_RESERVED),
 }
+_PUSHED = frozenset({SourceKind.SUBSCRIPTION, SourceKind.EVENT_TRIGGER})
 _TYPED = frozenset({SourceKind.SCHEDULE, SourceKind.MANUAL})
 """Sources that give a body a type where nobody has said one."""
 _SCHEDULE_TIME = SCHEDULE_TIME.lower()
@@ -74,6 +75,8 @@ def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
     message (an attribute of somebody's making) is left out instead: it must not block the rest.
     """
     brought = () if delivery.payload is None else delivery.payload.headers
+    if delivery.source in _PUSHED:
+        return _of_push(delivery.source, target.headers, brought).copy()
     standing, scheduled = _standing(delivery.source, target.headers, brought)
     sent = dict(standing)
     for name, value in _prescribed(delivery, scheduled):
@@ -84,8 +87,7 @@ def headers_of(delivery: Delivery, target: HttpTarget) -> dict[str, str]:
     return dict(sent.values())
 
 
-@lru_cache(maxsize=1024)
-def _standing(
+def _of_both(
     source: SourceKind, always: Headers, brought: Headers
 ) -> tuple[dict[str, tuple[str, str]], tuple[str, str] | None]:
     """What the target ``always`` sends and what was ``brought``, by names in lower case, without
@@ -108,6 +110,16 @@ def _standing(
     return sent, scheduled
 
 
+_standing = lru_cache(maxsize=1024)(_of_both)
+
+
+@lru_cache(maxsize=1024)
+def _of_push(source: SourceKind, always: Headers, brought: Headers) -> dict[str, str]:
+    """All that a push sends: nothing of it is of one delivery alone. Raises UnusableHeader."""
+    standing, _ = _of_both(source, always, brought)
+    return dict((standing | {name.lower(): (name, value) for name, value in _PUSH}).values())
+
+
 def default_audience(source: SourceKind, url: str) -> str:
     """Of a token that names none: the whole URL; the origin of the service for events."""
     if source is SourceKind.EVENT_TRIGGER:
@@ -128,10 +140,8 @@ def _prescribed(delivery: Delivery, scheduled: tuple[str, str] | None) -> Header
             )
         case SourceKind.QUEUE:
             return _of_queue(delivery)
-        case SourceKind.MANUAL:
-            return ()
         case _:
-            return _PUSH
+            return ()
 
 
 def _nominal(delivery: Delivery) -> float:

@@ -11,12 +11,14 @@ import asyncio
 import re
 import zlib
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Protocol
 
 from yarl import URL
 
 from jobrunner.errors import JobrunnerError
 from jobrunner.ports import MachineClock
+from triggers.core.making import quick
 from triggers.core.records import Delivery, HttpTarget, OAuthToken, OidcToken, SourceKind
 from triggers.core.verdict import Answer, Break, Broken, follows_redirects
 from triggers.ports import Sent
@@ -198,8 +200,9 @@ class HttpSender:
         coding = answer.header(b"content-encoding") if excerpt else None
         if coding is not None:
             excerpt = _plain(excerpt, coding)
-        retry_after = None if after is None else self._seconds(after)
-        return Sent(Answer(answer.status, retry_after), excerpt)
+        if after is None:
+            return _sent(_bare(answer.status), excerpt)
+        return _sent(Answer(answer.status, self._seconds(after)), excerpt)
 
     def _seconds(self, text: str) -> float | None:
         """``Retry-After``: seconds, or a date."""
@@ -212,6 +215,12 @@ class HttpSender:
 
 
 _PERSONAL = frozenset({"authorization", "cookie"})
+_sent = quick(Sent)
+
+
+@lru_cache(maxsize=1024)
+def _bare(status: int) -> Answer:
+    return Answer(status)
 
 
 def _plain(excerpt: bytes, coding: str) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 from jobrunner.core.states import SETTLED_EXECUTIONS
@@ -64,7 +66,7 @@ def followed(delivery: Delivery, execution: str, name: str) -> Move:
     """The execution (its uid and name) is stored and runs: neither a lease nor a slot is held any
     more."""
     reason = f"execution {name} runs"
-    return _move(delivery, Event.FOLLOWING, 0.0, reason, execution=execution)
+    return _move(delivery, Event.FOLLOWING, 0.0, reason, changes={"execution": execution})
 
 
 def ended(
@@ -99,7 +101,7 @@ def ended(
     pace = _pace(delivery, verdict)
     if ruling is not Ruling.RETRY:
         event = Event.ACCEPTED if accepted else Event.REJECTED
-        return _move(delivery, event, now, verdict.reason, attempt, pace, **counted)
+        return _move(delivery, event, now, verdict.reason, attempt, pace, counted)
     first = delivery.first_attempt_at
     past = History(
         attempts=delivery.attempts + 1,
@@ -154,8 +156,8 @@ def orphaned(delivery: Delivery, now: float) -> Move:
         error=reason,
         execution=delivery.execution,
     )
-    attempts = delivery.attempts + 1
-    return _move(delivery, Event.REJECTED, now, reason, attempt, attempts=attempts)
+    counted = {"attempts": delivery.attempts + 1}
+    return _move(delivery, Event.REJECTED, now, reason, attempt, changes=counted)
 
 
 def aged_out(delivery: Delivery, now: float) -> Move:
@@ -179,9 +181,17 @@ def _again(
 ) -> Move:
     reason = f"{why}; {follows.reason}"
     if isinstance(follows, Exhausted):
-        return _move(delivery, Event.EXHAUSTED, now, reason, attempt, **counted)
+        return _move(delivery, Event.EXHAUSTED, now, reason, attempt, changes=counted)
     attempt = replace(attempt, retry_at=follows.at)
-    return _move(delivery, event, now, reason, attempt, not_before=follows.at, **counted)
+    changes = {**counted, "not_before": follows.at}
+    return _move(delivery, event, now, reason, attempt, changes=changes)
+
+
+# What dataclasses.replace does, in a fourth of the time.
+_PLACES = {one.name: place for place, one in enumerate(fields(Delivery))}
+_STATE, _REASON, _SETTLED_AT = _PLACES["state"], _PLACES["reason"], _PLACES["settled_at"]
+_LEASE_OWNER, _LEASE_UNTIL = _PLACES["lease_owner"], _PLACES["lease_until"]
+_values = attrgetter(*_PLACES)
 
 
 def _move(
@@ -191,32 +201,17 @@ def _move(
     reason: str,
     attempt: DeliveryAttempt | None = None,
     pace: Pace | None = None,
-    **changes: Any,
+    changes: Mapping[str, Any] = MappingProxyType({}),
 ) -> Move:
-    """Every move gives the lease up."""
+    """Every move gives the lease up. ``changes`` are further fields of the delivery."""
     state = step(before.state, event)
-    after = _changed(
-        before,
-        state=state,
-        lease_owner=None,
-        lease_until=None,
-        reason=reason,
-        settled_at=now if state in SETTLED_DELIVERIES else None,
-        **changes,
-    )
-    return _step(before, event, after, attempt, pace)
-
-
-# What dataclasses.replace does, in a fourth of the time.
-_PLACES = {one.name: place for place, one in enumerate(fields(Delivery))}
-_values = attrgetter(*_PLACES)
-
-
-def _changed(delivery: Delivery, **changes: Any) -> Delivery:
-    values = list(_values(delivery))
+    values = list(_values(before))
+    values[_STATE], values[_REASON] = state, reason
+    values[_LEASE_OWNER] = values[_LEASE_UNTIL] = None
+    values[_SETTLED_AT] = now if state in SETTLED_DELIVERIES else None
     for name, value in changes.items():
         values[_PLACES[name]] = value
-    return _delivery(*values)
+    return _step(before, event, _delivery(*values), attempt, pace)
 
 
 def _pace(delivery: Delivery, verdict: Verdict) -> Pace | None:
