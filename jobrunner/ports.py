@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from jobrunner.core.records import (
     Abort,
@@ -28,6 +28,7 @@ from jobrunner.core.records import (
 from jobrunner.core.states import AttemptState, TaskState
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 
 # ---------------------------------------------------------------- time and names
 
@@ -614,7 +615,8 @@ class Store(Protocol):
         may be called again after a collision with another process (PostgreSQL), so it has no
         effect but on the store. Inside a work each method of the store is undone by itself if it
         raises, so a work may catch what it expects and go on. What the works append to the feed is
-        seen when the group is durable, not before."""
+        seen when the group is durable, not before. Works of one kind of :class:`Joined` that
+        follow each other are done by one call."""
         ...
 
     def begin_group(
@@ -630,6 +632,21 @@ class Store(Protocol):
 
 
 # ---------------------------------------------------------------- the runner of a server
+
+
+@dataclass(frozen=True, slots=True)
+class Joined(Generic[Item, T]):
+    """A work on ``item`` that costs less together with others of its kind. ``each(items)`` gives as
+    many answers, and does for all of them what it would do for one after the other. If it raises
+    for several, what it wrote is undone, and it is called for each of them alone: so what goes
+    wrong with one item is the trouble of that one, as with other works."""
+
+    each: Callable[[Sequence[Item]], Sequence[T]]
+    item: Item
+
+    def __call__(self) -> T:
+        [answer] = self.each([self.item])
+        return answer
 
 
 class Commit(Protocol):

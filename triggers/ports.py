@@ -169,6 +169,11 @@ class DeliveryStore(Protocol):
         same ``parent``, the first is stored; the others get it as their answer."""
         ...
 
+    def open_each(self, wanted: Sequence[Delivery]) -> Sequence[Delivery]:
+        """What :meth:`open` does and answers for each of them, in their order, by as few statements
+        as it can. If it raises, none is stored."""
+        ...
+
     def draft(self, delivery: Delivery) -> Draft:
         """What :meth:`open_all` wants of a PENDING one without an order key or a queue."""
         ...

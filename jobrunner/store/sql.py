@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import groupby
 from typing import TypeVar
 
 from jobrunner.core.records import (
@@ -24,7 +26,7 @@ from jobrunner.core.records import (
 from jobrunner.core.states import TaskState
 from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Database, DatabaseError, Session
-from jobrunner.ports import Loaded, Page, Retention, Turn
+from jobrunner.ports import Joined, Loaded, Page, Retention, Turn
 from jobrunner.store import (
     audit,
     executions,
@@ -315,14 +317,39 @@ class SqlStore:
 
         if len(works) > 1:
             session.in_turn()
+
+        def attempts(run: Sequence[Callable[[], object]]) -> Iterable[object]:
+            first = run[0]
+            if len(run) > 1 and isinstance(first, Joined):
+                items = [work.item for work in run if isinstance(work, Joined)]
+                # Whose fault it is if that breaks is found out one by one.
+                with suppress(Exception):
+                    return self._database.nested(lambda: _answers(first.each, items))
+            return [attempt(work) for work in run]
+
         before, self._in_group = self._in_group, True
         try:
-            return [attempt(work) for work in works]
+            runs = (list(run) for _, run in groupby(works, _kind))
+            return [answer for run in runs for answer in attempts(run)]
         finally:
             self._in_group = before
 
     def close(self) -> None:
         self._database.close()
+
+
+def _kind(work: Callable[[], object]) -> object:
+    """The same for works that may be done together."""
+    return work.each if isinstance(work, Joined) else None
+
+
+def _answers(
+    each: Callable[[Sequence[object]], Sequence[object]], items: Sequence[object]
+) -> Sequence[object]:
+    answers = each(items)
+    if len(answers) != len(items):
+        raise ValueError(f"{len(items)} items were given {len(answers)} answers")
+    return answers
 
 
 def fault(error: DatabaseError) -> StoreFault:

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 from jobrunner.core.records import AuditEntry, Execution, Job, Scope
 from jobrunner.errors import AlreadyExists, NotFound, StoreFault
 from jobrunner.lib.database import PostgresDatabase, SqliteDatabase
-from jobrunner.ports import Store
+from jobrunner.ports import Joined, Store
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore
 from tests.support.stores import (
@@ -51,6 +51,49 @@ def test_answers_come_in_the_order_of_the_works_and_all_is_written(store: Store)
     works = [creating(store, f"job-{i}") for i in range(5)]
     assert store.group(works) == [f"job-{i}" for i in range(5)]
     assert names(store) == [f"job-{i}" for i in range(5)]
+
+
+class Kind:
+    """Creates the jobs of a run by one call; ``calls`` are the runs."""
+
+    def __init__(self, store: Store) -> None:
+        self.calls: list[list[str]] = []
+        self._store = store
+
+    def each(self, wanted: Sequence[str]) -> Sequence[str]:
+        self.calls.append(list(wanted))
+        for name in wanted:
+            self._store.create_job(a_job(name))
+        return [f"made {name}" for name in wanted if name != "mute"]
+
+    def work(self, name: str) -> Joined[str, str]:
+        return Joined(self.each, name)
+
+
+def test_works_of_one_kind_that_follow_each_other_are_one_call(store: Store) -> None:
+    one, other = Kind(store), Kind(store)
+    works = [one.work("a"), one.work("b"), creating(store, "c"), one.work("d"), other.work("e")]
+    assert store.group(works) == ["made a", "made b", "c", "made d", "made e"]
+    assert one.calls == [["a", "b"], ["d"]]
+    assert other.calls == [["e"]]
+    assert names(store) == ["a", "b", "c", "d", "e"]
+
+
+def test_of_a_run_in_which_one_fails_the_others_are_done(store: Store) -> None:
+    store.create_job(a_job("b"))
+    kind = Kind(store)
+    first, second, third = store.group([kind.work(name) for name in "abc"])
+    assert (first, third) == ("made a", "made c")
+    assert isinstance(second, AlreadyExists)
+    assert names(store) == ["a", "b", "c"]
+
+
+def test_a_run_that_is_given_too_few_answers_is_done_one_by_one(store: Store) -> None:
+    kind = Kind(store)
+    first, second = store.group([kind.work("a"), kind.work("mute")])
+    assert first == "made a"
+    assert isinstance(second, ValueError)
+    assert names(store) == ["a"]
 
 
 def test_no_works_are_no_answers(store: Store) -> None:

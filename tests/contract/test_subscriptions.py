@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,39 @@ def test_a_message_opens_one_delivery_however_often_it_comes(room: Room) -> None
     assert after_restart.result is Result.OPENED
     assert room.subscriptions.counts(subscription) == Counts(opened=2, again=1)
     assert room.subscriptions.backlog(subscription) == 2
+
+
+def test_messages_that_come_together_are_taken_as_if_one_came_after_the_other(room: Room) -> None:
+    kinds: dict[str, dict[str, Any]] = {
+        "plain": {"filter": "attributes:kind"},
+        "ordered": {"ordered": True},
+        "finished": {"ack": AckPolicy.FINISHED},
+        "small": {"backlog": 2},
+    }
+    messages = [
+        a_message("1"), a_message("2", attributes=()), a_message("1"),
+        a_message("3", ordering_key="k"), a_message("4", ordering_key="k"), a_message("5"),
+    ]  # fmt: skip
+    pairs = [
+        [room.subscriptions.create(a_subscription(f"{name}-{one}", **fields)) for one in "ab"]
+        for name, fields in kinds.items()
+    ]
+    expected = [room.subscriptions.accept(pair[0], one, NOW) for one in messages for pair in pairs]
+    arrivals = [(pair[1], one, NOW) for one in messages for pair in pairs]
+    taken = room.subscriptions.accept_all(arrivals)
+    assert [(one.result, one.reason) for one in taken] == [
+        (one.result, one.reason) for one in expected
+    ]
+    for first, second in pairs:
+        assert room.subscriptions.counts(second) == room.subscriptions.counts(first)
+        payloads = [
+            [(one.payload, one.order_key) for one in room.deliveries.listing(wanted)]
+            for wanted in (DeliveryFilter(source_name=each.name) for each in (first, second))
+        ]
+        assert str(payloads[0]).replace("-a", "-b") == str(payloads[1])
+    again = [one.delivery for one in taken if one.result is Result.AGAIN]
+    stored = {one.delivery.uid for one in taken if one.result is Result.OPENED and one.delivery}
+    assert all(one is not None and one.uid in stored for one in again)
 
 
 def test_what_the_filter_refuses_is_acknowledged_counted_and_not_stored(room: Room) -> None:

@@ -159,6 +159,29 @@ def test_many_are_opened_at_once_and_none_where_one_is_there(deliveries: Deliver
         deliveries.draft(a_delivery("keyed", order_key="k"))
 
 
+def test_each_of_many_is_opened_as_if_it_had_come_alone(deliveries: DeliveryStore) -> None:
+    there = deliveries.open(a_delivery("there"))
+    letter = deliveries.open(replace(a_delivery("letter"), parent="p"))
+    wanted = [
+        a_delivery("a"),
+        replace(a_delivery("there"), uid="again"),
+        a_delivery("q", source=SourceKind.QUEUE),
+        a_delivery("k1", order_key="k"),
+        a_delivery("k2", order_key="k"),
+        replace(a_delivery("a"), uid="twin"),
+        replace(a_delivery("other"), uid="replay", parent="p"),
+        a_delivery("z"),
+    ]
+    first, again, queued, one, two, twin, replay, last = deliveries.open_each(wanted)
+    assert [first, queued, one, two, last] == [wanted[at] for at in (0, 2, 3, 4, 7)]
+    assert (again, twin, replay) == (there, first, letter)
+    opened = deliveries.listing(DeliveryFilter(), oldest_first=True)
+    assert [delivery.key for delivery in opened] == [
+        "there", "letter", "a", "q", "k1", "k2", "z",
+    ]  # fmt: skip
+    assert deliveries.open_each([]) == []
+
+
 def test_two_processes_that_open_the_same_get_the_same(
     another: Callable[[], DeliveryStore],
 ) -> None:

@@ -45,10 +45,10 @@ class Backlogs:
             level.at, level.count = moment, count(bound)
         return level.count >= bound
 
-    def added(self, uid: str) -> None:
+    def added(self, uid: str, count: int = 1) -> None:
         level = self._levels.get(uid)
         if level is not None:
-            level.count += 1
+            level.count += count
 
     def forget(self, uid: str) -> None:
         self._levels.pop(uid, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from jobrunner.errors import AlreadyExists, NotFound, StoreFault, UsageError
 from jobrunner.lib.database import Row, Session
@@ -36,6 +37,7 @@ _HEAD = (
 )
 _WAIT = _GO.replace("FALSE)", "TRUE)")
 _BY_UID = f"{SELECT} WHERE uid = ?"
+_MINE = "SELECT uid, lane, key FROM deliveries WHERE uid IN ({0})"
 _BY_KEY = f"{SELECT} WHERE lane = ? AND key = ?"
 _BY_PARENT = f"{SELECT} WHERE parent = ?"
 _ATTEMPTS = f"SELECT {columns(ATTEMPT)} FROM delivery_attempts WHERE delivery = ? ORDER BY number"
@@ -91,7 +93,40 @@ def open_(session: Session, delivery: Delivery) -> Delivery:
             sql = _WAIT
     if session.execute(sql, (*delivery_row(delivery), _gated(session, delivery))).rowcount:
         return delivery
-    row = session.execute(_BY_KEY, (lane, delivery.key)).fetchone()
+    return _there(session, delivery)
+
+
+def open_each(session: Session, wanted: Sequence[Delivery]) -> Sequence[Delivery]:
+    opened: list[Delivery] = []
+    for plain, run in groupby(wanted, _is_plain):
+        if plain:
+            opened += _open_plain(session, list(run))
+        else:
+            opened += [open_(session, delivery) for delivery in run]
+    return opened
+
+
+def _is_plain(delivery: Delivery) -> bool:
+    """Whether nothing has to be asked before it is opened."""
+    return delivery.order_key is None and delivery.source is not SourceKind.QUEUE
+
+
+def _open_plain(session: Session, wanted: Sequence[Delivery]) -> Sequence[Delivery]:
+    if session.executemany(_GO, [draft(delivery) for delivery in wanted]) == len(wanted):
+        return wanted
+    rows = in_chunks(session, _MINE, [delivery.uid for delivery in wanted])
+    mine = {uid: (lane, key) for uid, lane, key in rows}
+    return [
+        delivery
+        if mine.get(delivery.uid) == (lane_of(delivery), delivery.key)
+        else _there(session, delivery)
+        for delivery in wanted
+    ]
+
+
+def _there(session: Session, delivery: Delivery) -> Delivery:
+    """The one that is stored in the place of ``delivery``."""
+    row = session.execute(_BY_KEY, (lane_of(delivery), delivery.key)).fetchone()
     if row is None and delivery.parent is not None:
         row = session.execute(_BY_PARENT, (delivery.parent,)).fetchone()
     if row is None:

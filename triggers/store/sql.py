@@ -40,6 +40,9 @@ class SqlDeliveries:
     def open(self, delivery: Delivery) -> Delivery:
         return self._write(lambda s: deliveries.open_(s, delivery))
 
+    def open_each(self, wanted: Sequence[Delivery]) -> Sequence[Delivery]:
+        return self._write(lambda s: deliveries.open_each(s, wanted))
+
     def draft(self, delivery: Delivery) -> Draft:
         return deliveries.draft(delivery)
 

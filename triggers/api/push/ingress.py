@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from jobrunner.calls import Answer, Call, Method, Raw, Role
 from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound, StoreFault
-from jobrunner.ports import Clock, Commit, Ids
+from jobrunner.ports import Clock, Commit, Ids, Joined
 from triggers.api.push.proving import Prover
 from triggers.api.push.refusals import refusal
 from triggers.core.envelopes import MESSAGE_ID, Envelope, decode_unwrapped, decode_wrapped
@@ -31,7 +31,7 @@ from triggers.core.subscriptions import (
 from triggers.errors import InvalidEvent
 from triggers.service.crashpoints import crash_point
 from triggers.service.settling import Settlements
-from triggers.service.subscriptions import Result, Subscriptions, Taken
+from triggers.service.subscriptions import Arrival, Result, Subscriptions, Taken
 
 PATH = "/push/{subscription}"
 FULL_PATH = "/push/{project}/{region}/{subscription}"
@@ -97,7 +97,8 @@ class _Ingress:
         now = self._in.clock.now()
         # Told beforehand, the dispatcher claims it in the very commit that opens it.
         self._in.look()
-        taken = await self._in.commit(lambda: self._accept(subscription, envelope, now))
+        arrival = (subscription, envelope.message, now)
+        taken = await self._in.commit(Joined(self._accept, arrival))
         crash_point("message-kept")
         match taken.result:
             case Result.FILTERED:
@@ -112,9 +113,10 @@ class _Ingress:
             return ACKNOWLEDGED
         return await self._finished(subscription, taken)
 
-    def _accept(self, subscription: Subscription, envelope: Envelope, now: float) -> Taken:
-        taken = self._in.subscriptions.accept(subscription, envelope.message, now)
-        crash_point("message-in-turn")
+    def _accept(self, arrivals: Sequence[Arrival]) -> Sequence[Taken]:
+        taken = self._in.subscriptions.accept_all(arrivals)
+        for _ in arrivals:
+            crash_point("message-in-turn")
         return taken
 
     def _addressed(self, call: Call) -> Subscription:
