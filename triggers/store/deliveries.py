@@ -114,7 +114,7 @@ def _is_plain(delivery: Delivery) -> bool:
 def _open_plain(session: Session, wanted: Sequence[Delivery]) -> Sequence[Delivery]:
     if session.executemany(_GO, [draft(delivery) for delivery in wanted]) == len(wanted):
         return wanted
-    rows = in_chunks(session, _MINE, [delivery.uid for delivery in wanted])
+    rows = rows_of(session, _MINE, [delivery.uid for delivery in wanted])
     mine = {uid: (lane, key) for uid, lane, key in rows}
     return [
         delivery
