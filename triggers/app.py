@@ -67,6 +67,7 @@ from triggers.sources.id_tokens import PublicKeys, Verifier
 from triggers.sources.inotify import Inotify
 from triggers.sources.pubsub_admin import EmulatorAdmin
 from triggers.sources.pubsub_link import EMULATOR
+from triggers.sources.pubsub_memory import EmulatorMemory
 from triggers.sources.pull import Consumers, Puller
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
@@ -103,6 +104,7 @@ class Layer:
     puller: Puller
     feeds: FeedReader
     transports: Transports
+    memory: EmulatorMemory | None
     reporting: Reporting | None
     buckets: Buckets
     keeper: BucketKeeper
@@ -196,11 +198,25 @@ def _make(ground: Ground) -> Layer:
     subscriptions.ask(puller.trouble, puller.ready)
     admin = EmulatorAdmin(emulator) if emulator else None
     transports = Transports(declared.triggers, admin, puller.looked)
+    memory = None
+    if emulator:
+        memory = EmulatorMemory(emulator, lambda: _projects(declared, parts.default.project))
     return Layer(
         store, deliveries, dispatcher, schedules, ticker, queues, declared, events, event_triggers,
-        subscriptions, settlements, puller, feeds, transports, reporting,
+        subscriptions, settlements, puller, feeds, transports, memory, reporting,
         Buckets(directories, clock, parts.ids), keeper,
     )  # fmt: skip
+
+
+def _projects(declared: Declared, default: str) -> set[str]:
+    """Those whose topics and subscriptions in Pub/Sub somebody here has to do with."""
+    names = [
+        name
+        for one in declared.subscriptions.listing(None)
+        for name in (one.topic, one.full_name, one.dead_letter_topic)
+    ]
+    names += [one.transport.topic for one in declared.triggers.listing(None)]
+    return {default, *(name.split("/")[1] for name in names if name.startswith("projects/"))}
 
 
 def delivery_routes(ground: Ground) -> Sequence[Method]:
@@ -305,7 +321,9 @@ def emulator(ground: Ground) -> Neighbour:
     if authority and not re.fullmatch(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+):[0-9]{1,5}", authority):
         raise UsageError(f"{EMULATOR}: '{authority[:80]}' is not HOST:PORT")
     hint = f"Start the server with {EMULATOR}=HOST:PORT; 'jobrunner pubsub emulator' starts one."
-    return Neighbour("pubsub.localhost", authority, "Pub/Sub emulator", hint)
+    memory = layer_of(ground).memory if authority else None
+    changed = None if memory is None else memory.written
+    return Neighbour("pubsub.localhost", authority, "Pub/Sub emulator", hint, changed)
 
 
 async def tick(ground: Ground) -> None:
@@ -314,8 +332,13 @@ async def tick(ground: Ground) -> None:
 
 
 async def carry(ground: Ground) -> None:
-    """Makes the topics and subscriptions that event triggers lack, until it is cancelled."""
-    await layer_of(ground).transports.run()
+    """Makes the topics and subscriptions that event triggers lack, and all that an emulator has
+    forgotten, until it is cancelled."""
+    layer = layer_of(ground)
+    loops = [layer.transports.run()]
+    if layer.memory is not None:
+        loops.append(layer.memory.run())
+    await asyncio.gather(*loops)
 
 
 async def pull(ground: Ground) -> None:

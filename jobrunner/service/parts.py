@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from jobrunner.calls import Principal
@@ -67,9 +67,11 @@ class Ground:
 class Neighbour:
     """Another server, to which requests for it are passed on. ``authority`` is ``HOST:PORT``, lower
     case, empty if there is none now. ``name`` is a host name below ``localhost`` that means it,
-    too, wherever it is. ``what`` says what it is, ``hint`` what to do to have it."""
+    too, wherever it is. ``what`` says what it is, ``hint`` what to do to have it. ``changed`` is
+    told the path of a PUT, PATCH or DELETE that was passed on and done, before its answer is."""
 
     name: str
     authority: str
     what: str
     hint: str = ""
+    changed: Callable[[str], Awaitable[None]] | None = None

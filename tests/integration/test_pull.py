@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import signal
@@ -18,7 +19,7 @@ from tests.support.cut_line import a_line
 from tests.support.pubsub import PROJECT, PubsubEmulator, pubsub_emulator
 from tests.support.pulling import Publisher, Pulls, Sink, a_sink, topic
 from tests.support.receiver import eventually
-from tests.support.served import Served, answering, start
+from tests.support.served import Answered, Served, answering, start
 from triggers.core.records import JobTarget, PushRetry
 from triggers.core.subscriptions import AckPolicy, SubscriptionState
 
@@ -298,6 +299,48 @@ def test_nothing_is_lost_and_the_work_goes_on_when_the_network_was_cut(stage: St
         stage.kill()
         stage.host = stage.emulator.host
         stage.serve()
+
+
+def test_a_push_subscription_is_there_again_after_the_emulator_was_killed(stage: Stage) -> None:
+    """One that somebody has made through the server's proxy, in a project of his own, and one that
+    somebody has deleted there."""
+    for verb, name, body in (
+        ("PUT", "projects/elsewhere/topics/pushed", {"labels": {"kind": "a"}}),
+        (
+            "PUT",
+            "projects/elsewhere/subscriptions/pushed",
+            {
+                "topic": "projects/elsewhere/topics/pushed",
+                "pushConfig": {"pushEndpoint": f"{stage.sink.url}/pushed"},
+                "ackDeadlineSeconds": 77,
+            },
+        ),
+        ("PUT", "projects/elsewhere/topics/dropped", {}),
+        ("DELETE", "projects/elsewhere/topics/dropped", None),
+    ):
+        proxied(stage, verb, f"/v1/{name}", body)
+    seen = proxied(stage, "GET", "/v1/projects/elsewhere/subscriptions/pushed")
+    stage.emulator.stop()
+    stage.emulator.start()
+
+    def again() -> Any:
+        try:
+            return proxied(stage, "GET", "/v1/projects/elsewhere/subscriptions/pushed")
+        except (Answered, OSError):
+            return None
+
+    eventually(lambda: again() == seen, why=stage.why)
+    data = base64.b64encode(b"pushed-1").decode()
+    path = "/v1/projects/elsewhere/topics/pushed:publish"
+    proxied(stage, "POST", path, {"messages": [{"data": data}]})
+    eventually(lambda: stage.sink.at("pushed") == ["pushed-1"], why=stage.why)
+    topics = proxied(stage, "GET", "/v1/projects/elsewhere/topics")["topics"]
+    assert [one["name"].rpartition("/")[2] for one in topics] == ["pushed"]
+
+
+def proxied(stage: Stage, verb: str, path: str, body: Any = None) -> Any:
+    """As the emulator answers through the server."""
+    return stage.server.call(verb, path, body, host="pubsub.localhost")
 
 
 def test_an_emulator_that_was_killed_is_used_again_without_a_restart_of_ours(stage: Stage) -> None:

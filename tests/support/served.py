@@ -37,13 +37,15 @@ class Served:
     home: Path
     log: Path
 
-    def call(self, verb: str, path: str, body: Any = None, *, timeout: float = 20.0) -> Any:
+    def call(
+        self, verb: str, path: str, body: Any = None, *, timeout: float = 20.0, host: str = ""
+    ) -> Any:
         """Raises Answered, or OSError where nobody answers."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             method=verb,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json"} | ({"Host": host} if host else {}),
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:

@@ -24,6 +24,7 @@ SECONDS = 110.0
 """A pull of Pub/Sub waits for a minute and a half."""
 LARGEST = 32 * 1024 * 1024
 """Bytes of an answer."""
+_CHANGES = frozenset({"PUT", "PATCH", "DELETE"})
 _PASSED_ON = (b"accept", b"content-type", b"user-agent")
 
 
@@ -90,6 +91,8 @@ async def forward(neighbour: Neighbour, passing: Passing) -> Reply:
             ) as answer,
         ):  # fmt: skip
             body = await _read(answer, away)
+            if neighbour.changed is not None and passing.verb in _CHANGES and answer.status < 300:
+                await neighbour.changed(passing.target.decode("latin-1"))
             kind = answer.headers.get("Content-Type", reply.TEXT)
             return reply.whole(answer.status, kind, body)
     except asyncio.TimeoutError:  # noqa: UP041
