@@ -273,7 +273,7 @@ def emulator_check(host: str | None, gcloud: str | None) -> Check:
         "ok" if installed else "missing",
         installed or "not found",
         "Only needed to try messages from Pub/Sub without an account.",
-        "Start it with: gcloud beta emulators pubsub start"
+        "Start it with: jobrunner pubsub emulator"
         if installed
         else "Install it with: gcloud components install pubsub-emulator",
     )

@@ -10,6 +10,8 @@ from jobrunner.cli.output import clean, pairs
 from jobrunner.cli.words import time_text
 from jobrunner.core.timestamps import parse_time
 from triggers.cli.rooms import rows_table
+from triggers.core.events import HOPS
+from triggers.core.lifecycle_events import goes_round
 
 Document = dict[str, Any]
 LONGEST = 100
@@ -113,7 +115,9 @@ def event_line(entry: Document) -> str:
     if entry["channel"]:
         words.append(f"channel={entry['channel'].rpartition('/')[2]}")
     led = [_led(one) for one in entry["triggers"]]
-    words.append(f"-> {', '.join(led) if led else 'nobody'}")
+    why = "" if led else goes_round(event.get(HOPS) or 0)
+    nobody = f"nobody: {why}" if why else "nobody"
+    words.append(f"-> {', '.join(led) if led else nobody}")
     return clean("  ".join(words)) + "\n"
 
 

@@ -21,7 +21,7 @@ from triggers.core.event_variables import as_file, rendered, with_event
 from triggers.core.events import CloudEvent
 from triggers.core.expression import evaluate
 from triggers.core.google_events import MESSAGE_PUBLISHED, OBJECT, in_uri, topic_source
-from triggers.core.lifecycle_events import MAX_HOPS
+from triggers.core.lifecycle_events import MAX_HOPS, goes_round
 from triggers.core.records import (
     Delivery,
     HttpTarget,
@@ -79,8 +79,7 @@ def verdict_on(trigger: EventTrigger, event: CloudEvent, channel: str = "") -> T
     if trigger.expression.strip():
         found = evaluate(trigger.expression, event)
         said.append((found.passes, found.reason))
-    if event.hops > MAX_HOPS:
-        problem = f"{event.hops} events of our own led to it; more than {MAX_HOPS} go round"
+    if problem := goes_round(event.hops):
         said.append((False, problem))
     refusals = tuple(reason for agrees, reason in said if not agrees)
     reasons = tuple(reason for _, reason in said)

@@ -36,6 +36,14 @@ DEAD_LETTERS = frozenset({DEAD, EXPIRED})
 MAX_HOPS = 8
 """An event that more of ours than that led to is delivered to nobody."""
 
+
+def goes_round(hops: int) -> str:
+    """Why nobody gets an event that so many of our own led to; empty where somebody may."""
+    if hops <= MAX_HOPS:
+        return ""
+    return f"{hops} events of our own led to it; more than {MAX_HOPS} go round"
+
+
 _SCHEMAS = "https://jobrunner.dev/schemas/"
 _PLURALS = {
     SourceKind.SCHEDULE: "schedules",

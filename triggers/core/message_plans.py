@@ -10,7 +10,7 @@ from triggers.core.envelopes import encode_push
 from triggers.core.event_variables import as_file, rendered, with_event
 from triggers.core.events import PubsubMessage
 from triggers.core.google_events import hops_of, message_published
-from triggers.core.lifecycle_events import MAX_HOPS
+from triggers.core.lifecycle_events import goes_round
 from triggers.core.making import quick
 from triggers.core.message_filters import explain_filter, passes
 from triggers.core.records import (
@@ -55,8 +55,7 @@ def plan_message(
     if not passes(subscription.filter, attributes):
         return MessagePlan(None, explain_filter(subscription.filter, attributes).reason)
     hops = hops_of(message)
-    if hops > MAX_HOPS:
-        problem = f"{hops} events of our own led to it; more than {MAX_HOPS} go round"
+    if problem := goes_round(hops):
         return MessagePlan(None, problem)
     retry: RetryPolicy = subscription.retry
     numbered = message

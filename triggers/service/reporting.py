@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from jobrunner.core.news import News, Tone
 from jobrunner.errors import JobrunnerError
+from triggers.core.lifecycle_events import goes_round
 from triggers.core.records import Delivery, DeliveryAttempt
 from triggers.core.states import SETTLED_DELIVERIES, DeliveryState
 from triggers.event_ports import EventLog, Logged
@@ -74,7 +75,7 @@ def _event(entry: Logged) -> News:
     event = entry.event
     names = [led.trigger for led in entry.led]
     problems = [f"{led.trigger}: {led.problem}" for led in entry.led if led.problem]
-    detail = f"→ {', '.join(names)}" if names else "no trigger wants it"
+    detail = f"→ {', '.join(names)}" if names else goes_round(event.hops) or "no trigger wants it"
     again = bool(names) and all(led.again for led in entry.led)
     state = "failed" if problems else "again" if again else "matched" if names else "unmatched"
     subject = f" {event.subject}" if event.subject else ""

@@ -6,7 +6,7 @@ import pytest
 
 from jobrunner.core.news import News
 from tests.support.deliveries import a_delivery, an_attempt, moved
-from triggers.cli.event_views import trigger_text
+from triggers.cli.event_views import event_line, trigger_text
 from triggers.core.records import Ruling
 from triggers.core.states import DeliveryEvent, DeliveryState
 from triggers.ports import Move
@@ -68,3 +68,11 @@ def test_a_trigger_is_shown_with_what_its_job_gets() -> None:
     assert found["Variables"].strip() == "A=b"
     assert (found["Tasks"].strip(), found["Acknowledged"].strip()) == ("3", "on success")
     assert "Task timeout" not in found
+
+
+def test_an_event_that_goes_round_says_why_nobody_gets_it() -> None:
+    event = {"type": "t", "source": "//s", "id": "1", "jobrunnerhops": 9}
+    entry = {"time": "2026-01-01T00:00:00Z", "position": 7, "channel": "", "triggers": []}
+    told = "-> nobody: 9 events of our own led to it; more than 8 go round\n"
+    assert event_line({**entry, "event": event}).endswith(told)
+    assert event_line({**entry, "event": event | {"jobrunnerhops": 8}}).endswith("-> nobody\n")
