@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobrunner.cli.base import Group, State, read_format, with_state
+from jobrunner.cli.base import Cmd, Group, State, read_format, with_state
 from jobrunner.cli.params import DURATION
 
 if TYPE_CHECKING:
@@ -39,11 +40,21 @@ def show(state: State, form: str) -> None:
     emit(form, lambda: found, lambda: f"{found['now']}\n")
 
 
+class _Moves(Cmd):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for arg in args:
+            if re.match(r"-[0-9.]", arg):
+                form = "a clock moves forward only; allowed: 90s, 10m, 3d, …"
+                raise click.UsageError(f"DURATION '{arg[:40]}' must not be negative: {form}", ctx)
+        return super().parse_args(ctx, args)
+
+
 @clock.command(
+    cls=_Moves,
     examples=(
         "jobrunner clock advance 3d",
         "jobrunner clock advance until 2030-01-07T09:00:00Z",
-    )
+    ),
 )
 @click.argument("by", metavar="DURATION|until")
 @click.argument("until", metavar="[TIME]", required=False)

@@ -117,7 +117,7 @@ def _line(one: Document) -> list[str]:
         one["uid"],
         one["state"],
         _source(one),
-        one["target"],
+        _place(one["target"]),
         str(one["attempts"] + one.get("unknownEnds", 0)),
         _local(one["createTime"]),
         one.get("reason", ""),
@@ -197,9 +197,24 @@ def _came(attempt: Document) -> str:
     return error or answer
 
 
+def _place(target: str) -> str:
+    return _by_name(f"http://{target.removesuffix(':80')}", target)
+
+
+def _by_name(url: str, otherwise: str | None = None) -> str:
+    """A service that goes by its name has no address before it is called."""
+    from triggers.core.service_urls import read_pending_url
+
+    pending = read_pending_url(url)
+    if pending is None:
+        return url if otherwise is None else otherwise
+    scope, name, path = pending
+    return f"service {name} ({scope.region}){f', {path}' if path else ''}"
+
+
 def _called(calls: Document) -> str:
     if "httpTarget" in calls:
-        return f"{calls['httpTarget']['httpMethod']} {calls['httpTarget']['uri']}"
+        return f"{calls['httpTarget']['httpMethod']} {_by_name(calls['httpTarget']['uri'])}"
     if "jobTarget" in calls:
         job = calls["jobTarget"]
         place = f"{job['project']}, {job['region']}"

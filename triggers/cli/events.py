@@ -78,6 +78,12 @@ def tail(state: State, limit: int, event_type: str | None, follow: bool, form: s
     """
     query = place_of(state) | ({"type": event_type} if event_type else {})
     with desk_of(state) as desk:
+        if follow and not desk.served:
+            click.echo(
+                "No server runs here: only what 'jobrunner events send' keeps in this home is shown"
+                " as it comes. Others send to a server: jobrunner serve",
+                err=True,
+            )
         for entry in _entries(desk, query, limit, follow=follow):
             sys.stdout.write(_form(form, entry))
             sys.stdout.flush()
