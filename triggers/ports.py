@@ -195,6 +195,10 @@ class DeliveryStore(Protocol):
         """Of each delivery the last of its :meth:`attempts`, by the uid of the delivery."""
         ...
 
+    def standing(self, uids: Sequence[str]) -> Mapping[str, bool]:
+        """Of those that are there, by uid: whether they have settled."""
+        ...
+
     def tries(self, uids: Sequence[str]) -> Mapping[str, Tries]:
         """Of those that have :meth:`attempts`, by the uid of the delivery."""
         ...

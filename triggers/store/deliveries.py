@@ -180,6 +180,11 @@ def last_attempts(session: Session, uids: Sequence[str]) -> dict[str, DeliveryAt
     return {attempt.delivery: attempt for attempt in found}
 
 
+def standing(session: Session, uids: Sequence[str]) -> dict[str, bool]:
+    sql = "SELECT uid, settled_at IS NOT NULL FROM deliveries WHERE uid IN ({0})"
+    return {uid: bool(settled) for uid, settled in rows_of(session, sql, uids)}
+
+
 def tries(session: Session, uids: Sequence[str]) -> dict[str, Tries]:
     found: dict[str, Tries] = {}
     for row in rows_of(session, _TRIES, uids):

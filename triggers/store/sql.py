@@ -61,6 +61,9 @@ class SqlDeliveries:
     def last_attempts(self, uids: Sequence[str]) -> Mapping[str, DeliveryAttempt]:
         return self._read(lambda s: deliveries.last_attempts(s, uids))
 
+    def standing(self, uids: Sequence[str]) -> Mapping[str, bool]:
+        return self._read(lambda s: deliveries.standing(s, uids))
+
     def tries(self, uids: Sequence[str]) -> Mapping[str, Tries]:
         return self._read(lambda s: deliveries.tries(s, uids))
 
