@@ -144,6 +144,9 @@ def global_options() -> list[click.Parameter]:
     ]
 
 
+LONGEST_SUMMARY = 300
+
+
 class Cmd(click.Command):
     """A command that also takes the global options, and shows its examples under its options."""
 
@@ -151,6 +154,10 @@ class Cmd(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = tuple(examples)
         self.params.extend(global_options())
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """In the list of its group: all of its first sentence, over several lines if need be."""
+        return super().get_short_help_str(LONGEST_SUMMARY)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:
@@ -169,6 +176,10 @@ class Group(click.Group):
         kwargs.setdefault("no_args_is_help", False)
         super().__init__(*args, **kwargs)
         self.params.extend(global_options())
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """As that of a command."""
+        return super().get_short_help_str(LONGEST_SUMMARY)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -183,13 +183,30 @@ def test_pausing_twice_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("way")
+def test_describe_shows_its_dates_and_what_follows_a_failure() -> None:
+    dates = ("--start", "2030-01-01T00:00:00Z", "--end", "2031-01-01T00:00:00Z")
+    retries = ("--max-retry-attempts", "3", "--min-backoff", "1m", "--pause-after", "5")
+    ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/", *dates, *retries)
+    found = dict(line.split(":", 1) for line in ok("describe", "ping").splitlines())
+    assert found["Start"].strip() == "2030-01-01T00:00:00+00:00"
+    assert found["Retries"].strip() == "3, 60s to 3600s apart"
+    assert found["Pauses after"].strip() == "5 failures in a row"
+
+
+def test_the_list_of_commands_cuts_no_sentence() -> None:
+    listed = " ".join(ok("--help").split())
+    assert "calls a service, executes a job or publishes a message. update" in listed
+
+
+@pytest.mark.usefixtures("way")
 def test_a_backfill_is_shown_first_and_opens_each_moment_once() -> None:
     ok("create", "http", "ping", *YEARLY, "--uri", "http://127.0.0.1:9/", "--overlap", "allow")
     range_ = ("--from", "2020-01-01T00:00:00Z", "--to", "2022-01-01T00:00:00Z")
     assert len(ok("backfill", "ping", *range_, "--dry-run").splitlines()) == 3
     assert "2020" not in ok("describe", "ping")
-    for _ in range(2):
-        ok("backfill", "ping", *range_, "--id", "b1")
+    for count, before in (("3", "."), ("0", "; 3 had been before.")):
+        run = jobrunner("schedules", "backfill", "ping", *range_, "--id", "b1")
+        assert run.stderr == f"{count} occurrences were opened as 'b1'{before}\n"
     assert ok("describe", "ping").count("backfill b1") == 3
     ok("backfill", "ping", *range_, "--id", "b2", "--overlap", "forbid")
     assert ok("describe", "ping").count("overlap forbid") == 3

@@ -384,7 +384,10 @@ def backfill(
     answer, _ = act(state, name, "backfill", body)
     sys.stdout.writelines(f"{instant}\n" for instant in answer["instants"])
     said = "would be opened" if dry_run else "were opened"
-    click.echo(f"{len(answer['instants'])} occurrences {said} as '{ours}'.", err=True)
+    before = answer.get("openedBefore", 0)
+    count = len(answer["instants"]) - before
+    also = f"; {before} had been before" if before else ""
+    click.echo(f"{count} occurrences {said} as '{ours}'{also}.", err=True)
 
 
 # ------------------------------------------------------------------------ telling

@@ -73,11 +73,29 @@ def schedule_text(document: Document, schedule: Schedule, history: Sequence[Docu
             ("Last attempt", shown(document["lastAttemptAt"], schedule.time_zone)),
             ("Overlap", f"{document['effectiveOverlap']}, limit {schedule.overlap_limit}"),
             ("Missed runs", str(schedule.catch_up)),
+            ("Start", shown(document.get("start"), schedule.time_zone)),
+            ("End", shown(document.get("end"), schedule.time_zone)),
+            ("Retries", _retries(document.get("retryConfig") or {})),
+            ("Pauses after", _failures(schedule.pause_after)),
             ("Delays", delays_text(schedule)),
             ("Failures in a row", str(schedule.failures) if schedule.failures else ""),
         ]
     )
     return f"{head}\n{occurrences_table(history, schedule.time_zone)}" if history else head
+
+
+def _retries(config: Document) -> str:
+    """Empty where a failure is the end."""
+    count, within = config.get("retryCount") or 0, config.get("maxRetryDuration") or "0s"
+    if not count and within == "0s":
+        return ""
+    said = f"{count}, " if count else ""
+    bound = f", within {within}" if within != "0s" else ""
+    return f"{said}{config['minBackoffDuration']} to {config['maxBackoffDuration']} apart{bound}"
+
+
+def _failures(count: int | None) -> str:
+    return "" if count is None else "1 failure" if count == 1 else f"{count} failures in a row"
 
 
 def delays_text(schedule: Schedule) -> str:

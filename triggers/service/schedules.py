@@ -239,7 +239,8 @@ class Schedules:
         *,
         overlap: Overlap | None = None,
     ) -> Backfill:
-        """Opens what was due in a range under the id; the same id opens nothing again. ``overlap``
+        """Opens what was due in a range under the id; the same id opens nothing again: see
+        :meth:`backfilled` for what there is of it. ``overlap``
         is instead of the schedule's own."""
         if not id or not id.isprintable() or "/" in id:
             raise InvalidSpec([Violation("id", f"'{id}' is not an id; letters and digits will do")])
@@ -250,6 +251,11 @@ class Schedules:
         for key in plan.keys:
             self.firing.open_at(schedule, key, Origin.BACKFILL, self._clock.now())
         return plan
+
+    def backfilled(self, scope: Scope, name: str, id: str, start: float, end: float) -> int:
+        """How many occurrences of the range were opened under the id."""
+        rows = self.store.history(self.find(scope, name).schedule.uid, start=start - 1, end=end)
+        return sum(row.key.backfill == id for row in rows)
 
     def _delivery(self, row: Occurrence) -> Delivery | None:
         if row.delivery is None:

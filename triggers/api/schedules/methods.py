@@ -158,6 +158,7 @@ class _Table:
         start, end = range_of(texts)
         scope, name = self._named(call)
         zone = zone_of(self._schedules.find(scope, name).schedule.time_zone)
+        before = self._schedules.backfilled(scope, name, id, start, end)
         if dry:
             plan = self._schedules.planned(scope, name, id, start, end)
         else:
@@ -165,7 +166,8 @@ class _Table:
             plan = await self._commit(lambda: backfill(overlap=overlap))
             self._changed()
         instants = [offset_text(key.nominal, zone) for key in plan.keys]
-        return Answer({"id": id, "dryRun": dry, "instants": instants})
+        answer = {"id": id, "dryRun": dry, "instants": instants, "openedBefore": before}
+        return Answer(answer)
 
     def about(self, call: Call) -> str:
         return self._where.about(call, "schedules", "schedule")
