@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -31,6 +31,17 @@ class Document:
 
     where: str
     content: dict[str, Any]
+    file: str = ""
+    node: yaml.Node | None = None
+
+    def place(self, field: str) -> str:
+        """FILE:LINE of a field such as ``spec.containers[0].image``, or of the nearest that is
+        there; empty for what was not read from YAML."""
+        if self.node is None:
+            return ""
+        from jobrunner.cli.pipeline.lines import line_of
+
+        return f"{self.file}:{line_of(self.node, field)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +106,35 @@ def _read(path: str) -> bytes:
 def _parse(path: str, text: bytes) -> list[Document]:
     name = "standard input" if path == "-" else path
     try:
-        loaded = list(yaml.load_all(text, Loader=_Loader))
+        loaded = list(_loaded(text))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{name}: not YAML: {_yaml_problem(error)}") from None
     except RecursionError:
         raise UsageError(f"{name}: not YAML that can be read: nested too deeply") from None
-    found = [(number, content) for number, content in enumerate(loaded, 1) if content is not None]
+    found = [
+        (number, node, content)
+        for number, (node, content) in enumerate(loaded, 1)
+        if content is not None
+    ]
     documents = []
-    for number, content in found:
+    for number, node, content in found:
         where = name if len(found) == 1 else f"{name}, document {number}"
         if not isinstance(content, dict):
             raise UsageError(f"{where}: a document is a mapping with apiVersion and kind")
-        documents.append(Document(where, content))
+        documents.append(Document(where, content, name, node))
     return documents
+
+
+def _loaded(text: bytes) -> Iterator[tuple[yaml.Node, Any]]:
+    """Each document as nodes, which know their lines, and as values."""
+    loader = _Loader(text)
+    try:
+        while loader.check_node():
+            node = loader.get_node()
+            assert node is not None
+            yield node, loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
 def _yaml_problem(error: Exception) -> str:
@@ -131,7 +158,6 @@ def planned(
     plans: list[Planned] = []
     made: dict[str, list[Any]] = {}
     violations: list[Violation] = []
-    several = len(documents) > 1
     for document in documents:
         kind, version = document.content.get("kind"), document.content.get("apiVersion")
         module = others.get((str(kind), str(version)))
@@ -144,7 +170,7 @@ def planned(
             read = job_from_v1(_here(document.content))
         except InvalidSpec as error:
             violations += [
-                Violation(f"{document.where}: {v.field}" if several else v.field, v.message)
+                Violation(": ".join(filter(None, (document.place(v.field), v.field))), v.message)
                 for v in error.violations
             ]
         else:

@@ -168,7 +168,8 @@ def test_one_bad_document_keeps_all_others_from_being_written(tmp_path: Path) ->
     (tmp_path / "b.yaml").write_text(text.replace("maxRetries: 3", "maxRetries: 99"))
     run = jobrunner("apply", "-f", str(tmp_path))
     assert run.returncode == 2
-    assert "b.yaml: spec.template.spec.template.spec.maxRetries: 99" in run.stderr
+    line = next(n for n, line in enumerate(text.splitlines(), 1) if "maxRetries" in line)
+    assert f"b.yaml:{line}: spec.template.spec.template.spec.maxRetries: 99" in run.stderr
     assert [job["metadata"]["name"] for job in document("jobs", "list")] == ["j"]
 
 

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobrunner.cli.documents import Document, apply_all, files_of, planned, read_documents
-from jobrunner.cli.pipeline.lines import document_nodes, line_of
 from jobrunner.cli.pipeline.made import Made, Thing
 from jobrunner.cli.table import KINDS, REMOVED_AT
 from jobrunner.errors import InvalidSpec, JobrunnerError, NotFound, Violation
 
 if TYPE_CHECKING:
-    import yaml
-
     from jobrunner.cli.base import State
 
 _SAID = re.compile(r"^(\w+) '(.+)' (created|configured|unchanged)\.$")
@@ -64,13 +61,11 @@ def read_version(paths: Sequence[str]) -> Version:
     for path in [name for one in paths for name in files_of(one)]:
         found = read_documents([path], empty=True)
         documents += found
-        nodes = _nodes(path, len(found))
-        for number, document in enumerate(found):
+        for document in found:
             try:
                 planned([document], KINDS)
             except InvalidSpec as error:
-                node = nodes[number] if nodes else None
-                violations += [_placed(path, node, one) for one in error.violations]
+                violations += error.violations
     if violations:
         raise InvalidSpec(violations)
     if not documents:
@@ -97,25 +92,6 @@ def load(state: State, version: Version, made: Made) -> list[Change]:
             changes.append(Change(*thing, "removed"))
         made.keep([one for one in made.things if one != thing])
     return changes
-
-
-def _nodes(path: str, count: int) -> list[yaml.Node]:
-    """None at all where they are not what the reader has seen."""
-    import yaml
-
-    with contextlib.suppress(yaml.YAMLError, OSError), open(path, "rb") as file:
-        nodes = document_nodes(file.read())
-        if len(nodes) == count:
-            return nodes
-    return []
-
-
-def _placed(path: str, node: yaml.Node | None, violation: Violation) -> Violation:
-    if node is None:
-        return Violation(f"{path}: {violation.field}", violation.message)
-    return Violation(
-        f"{path}:{line_of(node, violation.field)}: {violation.field}", violation.message
-    )
 
 
 def _things(documents: Sequence[Document]) -> list[Thing]:
