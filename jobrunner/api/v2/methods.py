@@ -108,6 +108,10 @@ def methods(parts: Parts) -> Sequence[Method]:
         for method in table
         if method.path.startswith(OPERATIONS)
     ]
+    older = [
+        replace(one, handler=operations.list_all) if one.name == "run.operations.list" else one
+        for one in older
+    ]
     return [*table, *older]
 
 

@@ -27,6 +27,8 @@ again; one that is not answered at all gives up."""
 GLANCE = 0.25
 """Seconds between two looks at something that nobody reports."""
 SCAN = 2000
+OWN = frozenset({"job", "execution"})
+"""What operations of this API are about."""
 _FILTER = re.compile(r"\s*done\s*[:=]\s*(true|false)\s*", re.IGNORECASE)
 
 
@@ -40,6 +42,14 @@ class OperationMethods:
         return Answer(encoded(self._ledger.shown(self._find(*self._named(call)))))
 
     async def list(self, call: Call) -> Answer:
+        """Those of this API; see :meth:`list_all`."""
+        return await self._listed(call, OWN)
+
+    async def list_all(self, call: Call) -> Answer:
+        """Version 1 shares its path with APIs of plug-ins."""
+        return await self._listed(call, None)
+
+    async def _listed(self, call: Call, kinds: frozenset[str] | None) -> Answer:
         """Newest first. The filter is ``done:true`` or ``done:false``. A page looks at so many
         operations at most, and may be short."""
         scope = self._frame.scope(call)
@@ -56,7 +66,8 @@ class OperationMethods:
                     return _listed(found, params.page_token(after or "", *bound))
                 after = operation.id
                 shown = self._ledger.shown(operation)
-                if wanted in (None, "done" in shown):
+                ours = kinds is None or operation.target_kind in kinds
+                if ours and wanted in (None, "done" in shown):
                     found.append(shown)
             looked += len(rows)
             if len(rows) <= limit:

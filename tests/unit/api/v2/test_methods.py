@@ -11,7 +11,7 @@ from jobrunner.api.tables import all_methods
 from jobrunner.api.v2.methods import methods
 from jobrunner.calls import Role
 from jobrunner.core.outcome import TIMEOUT_MESSAGE
-from jobrunner.core.records import DEFAULT_PROJECT_NUMBER, Scope
+from jobrunner.core.records import DEFAULT_PROJECT_NUMBER, Operation, Scope
 from jobrunner.core.states import ExecutionState
 from tests.support.control import Control
 from tests.support.face import Face
@@ -572,6 +572,22 @@ async def test_an_operation_is_forgotten_and_its_run_goes_on(face: Face, control
     assert (await face.ask("DELETE", f"/v2/{ran['name']}")).body == {}
     assert (await face.ask("GET", f"/v2/{ran['name']}")).status == 404
     assert control.store.get_execution_by_uid(started(control, ran)).abort is None
+
+
+async def test_operations_of_other_apis_are_listed_where_their_path_is(
+    face: Face, control: Control
+) -> None:
+    mine = (await face.ask("POST", f"{JOBS}?jobId=nightly", a_job())).body["name"]
+    theirs = Operation(
+        "theirs", *HERE, "create", "trigger", "uid", "made", 1.0, 1.0, '{"done":true}'
+    )
+    control.parts.service.store.put_operation(theirs)
+    listed = [
+        one["name"] for one in (await face.ask("GET", f"{BASE}/operations")).body["operations"]
+    ]
+    assert listed == [mine]
+    older = f"/v1{BASE[3:]}/operations"
+    assert len((await face.ask("GET", older)).body["operations"]) == 2
 
 
 async def test_version_1_knows_the_same_operations(face: Face) -> None:
