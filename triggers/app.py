@@ -143,7 +143,13 @@ def _make(ground: Ground) -> Layer:
     replays = Replays(schedules.firing, schedules.store)
     deliveries = Deliveries(store, replays, clock, parts.ids, parts.default)
     turns = Turns(
-        schedules, parts.commit, parts.runner, clock, dispatcher.look, machine=parts.machine
+        schedules,
+        parts.commit,
+        parts.runner,
+        clock,
+        dispatcher.look,
+        machine=parts.machine,
+        put_away=ground.database.put_away,
     )
     alarm = ClockAlarm(clock) if clock.virtual else SchedulerAlarm()
     ticker = Ticker(turns.tick, alarm, rested=clock.rested)

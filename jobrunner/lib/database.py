@@ -174,6 +174,11 @@ class Database(Protocol):
         """Runs several statements, which bring their own BEGIN and COMMIT."""
         ...
 
+    def put_away(self) -> None:
+        """Does now, in any thread and beside transactions, what commits would have to do later.
+        It may do nothing, and raises nothing: they do it then."""
+        ...
+
     def facts(self) -> Mapping[str, str]: ...
 
     def dbapi(self) -> Any:
@@ -561,6 +566,15 @@ class SqliteDatabase(_Nesting):
                     self._connection.execute("ROLLBACK")
                 raise self._explain(error) from error
 
+    def put_away(self) -> None:
+        if self.place == ":memory:":
+            return
+        # On a connection of its own: no transaction waits for it.
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(self.dbapi()) as connection:
+            # The log is opened by the first read.
+            connection.execute("PRAGMA schema_version").fetchone()
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
     def facts(self) -> Mapping[str, str]:
         with self._lock:
             self._finished.wait()
@@ -790,6 +804,9 @@ class PostgresDatabase(_Nesting):
                 self._connection.execute(script.encode())
             except self._driver.Error as error:
                 raise self._explain(error) from None
+
+    def put_away(self) -> None:
+        """The server does that by itself."""
 
     def facts(self) -> Mapping[str, str]:
         def work(session: Session) -> Row | None:

@@ -16,12 +16,17 @@ from triggers.service.crashpoints import crash_point
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_firing import PUT_OFF_SECONDS
 
-BATCH = 512
-"""Schedules of one commit; the loop breathes between two."""
+BATCH = 640
+"""Schedules of one commit; the loop breathes between two. More than half of the thousand of a busy
+second, or its median would be the second commit."""
 SETTLED = 128
 """Ends of one commit: fewer, because what is due does not wait well."""
-MOST_QUIET = 1024
+MOST_QUIET = 2 * BATCH
 """Schedules that are opened before the first of their calls leave: first all are on the disk."""
+BUSY = 128
+"""Schedules of one look after which the store has something to put away."""
+SPARE_SECONDS = 0.25
+"""Until the next is due; in less nothing is put away."""
 AHEAD_SECONDS = 1.5
 """How long before they are due schedules are read; more than the ticker lets pass between looks."""
 MOST_AHEAD = 2048
@@ -38,7 +43,8 @@ log = logging.getLogger("jobrunner.schedules")
 
 
 class Turns:
-    """``opened`` is called when there is something to send."""
+    """``opened`` is called when there is something to send, ``put_away`` in a thread of its own
+    after busy looks, when nothing is due for a moment."""
 
     def __init__(
         self,
@@ -49,6 +55,7 @@ class Turns:
         opened: Callable[[], None],
         *,
         machine: MachineClock,
+        put_away: Callable[[], None] | None = None,
     ) -> None:
         self._schedules = schedules
         self._store = schedules.store
@@ -57,6 +64,8 @@ class Turns:
         self._clock = clock
         self._machine = machine
         self._opened = opened
+        self._put_away = put_away
+        self._putting: asyncio.Future[None] | None = None
         self._prune_at = 0.0
         self._prepared: float | None = None
         self._look_at: dict[OccurrenceKey, float] = {}
@@ -66,8 +75,10 @@ class Turns:
         now = self._clock.now()
         next_at = self._store.next_at()
         if next_at is not None and next_at <= now:
-            await self._fire(now)
+            fired = await self._fire(now)
             next_at = self._store.next_at()
+            if fired >= BUSY:
+                self._put(inf if next_at is None else next_at)
         await self._settle(now, inf if next_at is None else next_at)
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_SECONDS
@@ -76,7 +87,8 @@ class Turns:
             await self._prepare(next_at)
         return next_at
 
-    async def _fire(self, now: float) -> None:
+    async def _fire(self, now: float) -> int:
+        """Returns how many schedules were due."""
         firing, together = self._schedules.firing, self._schedules.together
         seen: set[str] = set()
         quiet = 0
@@ -97,6 +109,16 @@ class Turns:
         finally:
             if quiet:
                 self._told()
+        return len(seen)
+
+    def _put(self, until: float) -> None:
+        """Nobody waits for it: a slow disk must not hold up what is due."""
+        idle = self._putting is None or self._putting.done()
+        if self._put_away is None or self._clock.virtual or not idle:
+            return
+        if until - self._clock.now() >= SPARE_SECONDS:
+            loop = asyncio.get_running_loop()
+            self._putting = loop.run_in_executor(None, self._put_away)
 
     async def _prepare(self, next_at: float) -> None:
         """So that a busy second finds its work half done. It breathes, and ends in time."""
