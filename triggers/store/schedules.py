@@ -18,6 +18,7 @@ from triggers.store.schedules_rows import (
     ARMED,
     OCCURRENCE,
     SCHEDULE,
+    SELECT_ARMED,
     occurrence_of,
     occurrence_row,
     schedule_row,
@@ -29,25 +30,22 @@ T = TypeVar("T")
 _STATES: dict[str | None, DeliveryState | None] = {one.value: one for one in DeliveryState}
 _STATES[None] = None
 
-_SELECT = f"SELECT {columns(SCHEDULE)} FROM schedules"
 _INSERT = (
     f"INSERT INTO schedules ({columns(SCHEDULE)}) VALUES ({marks(SCHEDULE)}) ON CONFLICT DO NOTHING"
 )
-_BY_NAME = f"{_SELECT} WHERE project = ? AND region = ? AND name = ?"
-_BY_UID = f"{_SELECT} WHERE uid = ?"
-# Whoever writes this row waits for whoever has taken it, on PostgreSQL too.
-_TAKE = f"UPDATE schedules SET uid = uid WHERE uid = ? RETURNING {columns(SCHEDULE)}"
-_PUT = (
-    "UPDATE schedules SET state = ?, target = ?, retry = ?, settings = ?, last = ?, next_at = ?"
-    " WHERE uid = ?"
-)
-_PUT_OFF = "UPDATE schedules SET next_at = ? WHERE uid = ? AND next_at IS NOT NULL"
+_START = "INSERT INTO schedule_clocks (last, next_at, uid) VALUES (?, ?, ?)"
+_BY_NAME = f"{SELECT_ARMED} WHERE s.project = ? AND s.region = ? AND s.name = ?"
+_BY_UID = f"{SELECT_ARMED} WHERE c.uid = ?"
+# Whoever writes to a schedule begins here, and waits for whoever has taken it, on PostgreSQL too.
+_TAKE = "UPDATE schedule_clocks SET uid = uid WHERE uid = ?"
+_PUT = "UPDATE schedules SET state = ?, target = ?, retry = ?, settings = ? WHERE uid = ?"
+_PUT_OFF = "UPDATE schedule_clocks SET next_at = ? WHERE uid = ? AND next_at IS NOT NULL"
 _DELETE = "DELETE FROM schedules WHERE uid = ?"
 _DUE = (
-    "SELECT uid FROM schedules WHERE next_at IS NOT NULL AND next_at <= ?"
+    "SELECT uid FROM schedule_clocks WHERE next_at IS NOT NULL AND next_at <= ?"
     " ORDER BY next_at, uid LIMIT ?"
 )
-_NEXT = "SELECT MIN(next_at) FROM schedules WHERE next_at IS NOT NULL"
+_NEXT = "SELECT MIN(next_at) FROM schedule_clocks WHERE next_at IS NOT NULL"
 
 _OCCURRENCES = f"SELECT {columns(OCCURRENCE)} FROM occurrences"
 _OPEN = (
@@ -112,8 +110,7 @@ class SqlSchedules:
     # ------------------------------------------------------------ schedules
 
     def create(self, armed: Armed) -> None:
-        row = schedule_row(armed)
-        if not self._write(lambda s: s.execute(_INSERT, row).rowcount):
+        if not self._write(lambda s: _create(s, armed)):
             name = armed.schedule.name
             raise AlreadyExists(f"Schedule '{name}' already exists.")
 
@@ -125,7 +122,7 @@ class SqlSchedules:
         return _armed(self._read(lambda s: s.execute(_BY_UID, (uid,)).fetchone()), uid)
 
     def take(self, uid: str) -> Armed:
-        return _armed(self._write(lambda s: s.execute(_TAKE, (uid,)).fetchone()), uid)
+        return _armed(self._write(lambda s: _taken(s, uid)), uid)
 
     def listing(
         self, project: str | None, region: str | None = None, *, page: Page | None = None
@@ -150,15 +147,14 @@ class SqlSchedules:
                 raise UsageError(f"The page token {page.after!r} is of no use here; {form}.")
             conditions.append("(project, region, name) > (?, ?, ?)")
             params += place
-        sql = f"{_SELECT} WHERE {' AND '.join(conditions)} ORDER BY project, region, name"
+        sql = f"{SELECT_ARMED} WHERE {' AND '.join(conditions)} ORDER BY project, region, name"
         if page is not None:
             sql += " LIMIT ?"
             params.append(page.limit)
         return self._read(lambda s: s.execute(sql, params).fetchall())
 
     def put(self, armed: Armed) -> None:
-        uid, _, _, _, *rest = schedule_row(armed)
-        if not self._write(lambda s: s.execute(_PUT, (*rest, uid)).rowcount):
+        if not self._write(lambda s: _put(s, armed)):
             raise _gone(armed.schedule.uid)
 
     def advance(self, uid: str, last: float, next_at: float | None) -> None:
@@ -180,7 +176,11 @@ class SqlSchedules:
         return self._read(lambda s: many.engaged(s, schedules))
 
     def delete(self, uid: str) -> None:
-        self._write(lambda s: s.execute(_DELETE, (uid,)))
+        def work(session: Session) -> None:
+            session.execute(_TAKE, (uid,))
+            session.execute(_DELETE, (uid,))
+
+        self._write(work)
 
     def due(self, now: float, *, limit: int = 256) -> Sequence[str]:
         return [row[0] for row in self._read(lambda s: s.execute(_DUE, (now, limit)).fetchall())]
@@ -265,6 +265,27 @@ class SqlSchedules:
 
     def prune(self, settled_before: float) -> int:
         return self._write(lambda s: s.execute(_PRUNE, (settled_before,)).rowcount)
+
+
+def _create(session: Session, armed: Armed) -> bool:
+    *row, last, next_at = schedule_row(armed)
+    if not session.execute(_INSERT, row).rowcount:
+        return False
+    session.execute(_START, (last, next_at, armed.schedule.uid))
+    return True
+
+
+def _put(session: Session, armed: Armed) -> bool:
+    uid, _, _, _, *rest, last, next_at = schedule_row(armed)
+    if not session.execute(many.ADVANCE, (last, next_at, uid)).rowcount:
+        return False
+    session.execute(_PUT, (*rest, uid))
+    return True
+
+
+def _taken(session: Session, uid: str) -> Row | None:
+    session.execute(_TAKE, (uid,))
+    return session.execute(_BY_UID, (uid,)).fetchone()
 
 
 def _armed(row: Row | None, uid: str) -> Armed:

@@ -12,11 +12,11 @@ from jobrunner.lib.database import Row, Session
 from triggers.core.records import Schedule
 from triggers.ports import Advance, Armed, Draft
 from triggers.store.rows import columns, marks, texts
-from triggers.store.schedules_rows import ARMED, OCCURRENCE, SCHEDULE
+from triggers.store.schedules_rows import ARMED, OCCURRENCE, SELECT_ARMED
 
-_CHOSEN = f"SELECT {columns(SCHEDULE)} FROM schedules WHERE uid IN (SELECT t FROM {{}})"
+_CHOSEN = f"{SELECT_ARMED} WHERE c.uid IN (SELECT t FROM {{}})"
 # Runners that want some of the same rows ask for them in one order, so none locks another out.
-_TAKEN = f"{_CHOSEN} ORDER BY uid{{}}"
+_TAKEN = f"{_CHOSEN} ORDER BY c.uid{{}}"
 # With = SQLite would read the whole history of each schedule instead of the few that are live.
 _LIVE = (
     "EXISTS (SELECT 1 FROM occurrences WHERE state = '{}' AND schedule BETWEEN texts.t AND texts.t)"
@@ -35,7 +35,7 @@ _CREATED = OCCURRENCE.split().index("created_at")
 """The instants of opening and settling follow it, and nothing else."""
 REMEMBERED = 4096
 """Schedules."""
-ADVANCE = "UPDATE schedules SET last = ?, next_at = ? WHERE uid = ?"
+ADVANCE = "UPDATE schedule_clocks SET last = ?, next_at = ? WHERE uid = ?"
 
 
 Known = dict[str, tuple[Row, Armed]]

@@ -46,11 +46,17 @@ _schedules = {state.value: state for state in ScheduleState}
 _states = {state.value: state for state in OccurrenceState}
 _origins = {origin.value: origin for origin in Origin}
 
-SCHEDULE = "uid project region name state target retry settings last next_at"
+SCHEDULE = "uid project region name state target retry settings"
+CLOCK = "last next_at"
+"""What follows them, of a row of its own."""
+SELECT_ARMED = (
+    f"SELECT {', '.join(f's.{name}' for name in SCHEDULE.split())}, c.last, c.next_at"
+    " FROM schedule_clocks c JOIN schedules s ON s.uid = c.uid"
+)
 
 
 def schedule_row(armed: Armed) -> tuple[object, ...]:
-    """In the order of ``SCHEDULE``."""
+    """In the order of ``SCHEDULE`` and ``CLOCK``."""
     schedule = armed.schedule
     return (
         schedule.uid,

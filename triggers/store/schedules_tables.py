@@ -7,14 +7,10 @@ from triggers.store.tables import Base, _where
 
 
 class ScheduleRow(Base, table=True):
-    """``settings`` holds what nobody asks for by itself. ``last`` is the last nominal instant that
-    was dealt with, ``next_at`` when the next one is to be opened, delays included."""
+    """``settings`` holds what nobody asks for by itself."""
 
     __tablename__ = "schedules"
-    __table_args__ = (
-        UniqueConstraint("project", "region", "name"),
-        Index("ix_schedules_next", "next_at", "uid", **_where("next_at IS NOT NULL")),
-    )
+    __table_args__ = (UniqueConstraint("project", "region", "name"),)
 
     uid: str = Field(sa_type=Text, primary_key=True)
     project: str = Field(sa_type=Text)
@@ -24,6 +20,24 @@ class ScheduleRow(Base, table=True):
     target: str = Field(sa_type=Text)
     retry: str = Field(sa_type=Text)
     settings: str = Field(sa_type=Text)
+
+
+class ScheduleClockRow(Base, table=True):
+    """Where a schedule stands: ``last`` is the last nominal instant that was dealt with,
+    ``next_at`` when the next one is to be opened, delays included. Apart from the schedule, because
+    it changes with each occurrence: many lie on one page. Each schedule has one, and whoever
+    decides about the schedule locks it first."""
+
+    __tablename__ = "schedule_clocks"
+    __table_args__ = (
+        Index("ix_schedule_clocks_next", "next_at", "uid", **_where("next_at IS NOT NULL")),
+        # Found by their key only, so on SQLite they live in its tree.
+        {"sqlite_with_rowid": False},
+    )
+
+    uid: str = Field(
+        sa_column=Column(Text, ForeignKey("schedules.uid", ondelete="CASCADE"), primary_key=True)
+    )
     last: float = Field(sa_type=Double)
     next_at: float | None = Field(sa_type=Double)
 

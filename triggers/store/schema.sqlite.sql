@@ -74,12 +74,9 @@ CREATE TABLE schedules (
     target TEXT NOT NULL,
     retry TEXT NOT NULL,
     settings TEXT NOT NULL,
-    last DOUBLE NOT NULL,
-    next_at DOUBLE,
     CONSTRAINT pk_schedules PRIMARY KEY (uid),
     CONSTRAINT uq_schedules_project_region_name UNIQUE (project, region, name)
 );
-CREATE INDEX ix_schedules_next ON schedules (next_at, uid) WHERE next_at IS NOT NULL;
 CREATE TABLE occurrences (
     schedule TEXT NOT NULL,
     nominal BIGINT NOT NULL,
@@ -178,5 +175,14 @@ CREATE TABLE bucket_objects (
     updated DOUBLE NOT NULL,
     CONSTRAINT pk_bucket_objects PRIMARY KEY (bucket, name)
 );
-INSERT INTO triggers_version VALUES ('0010');
+CREATE TABLE schedule_clocks (
+    uid TEXT NOT NULL,
+    last DOUBLE NOT NULL,
+    next_at DOUBLE,
+    CONSTRAINT pk_schedule_clocks PRIMARY KEY (uid),
+    CONSTRAINT fk_schedule_clocks_uid FOREIGN KEY(uid) REFERENCES schedules (uid) ON DELETE CASCADE
+)
+ WITHOUT ROWID;
+CREATE INDEX ix_schedule_clocks_next ON schedule_clocks (next_at, uid) WHERE next_at IS NOT NULL;
+INSERT INTO triggers_version VALUES ('0011');
 COMMIT;
