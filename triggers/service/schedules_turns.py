@@ -16,7 +16,7 @@ from triggers.service.crashpoints import crash_point
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_firing import PUT_OFF_SECONDS
 
-BATCH = 640
+BATCH = 560
 """Schedules of one commit; the loop breathes between two. More than half of the thousand of a busy
 second, or its median would be the second commit."""
 SETTLED = 128

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from operator import itemgetter
 
 from jobrunner.errors import AlreadyExists, NotFound, StoreFault, UsageError
 from jobrunner.lib.database import Row, Session
@@ -77,8 +78,38 @@ _UNSETTLED = " + ".join(
     )
 )
 
-_CREATED, _DUE = DELIVERY.split().index("created_at"), DELIVERY.split().index("not_before")
-_BETWEEN = slice(_CREATED + 1, _DUE)
+_ROW = f"{DELIVERY} {FOUND}".split()
+_OPENED_AT = ("created_at", "not_before")
+_ZERO = ("attempts", "responses", "unknown", "run_try", "hops")
+_NULL = (
+    "order_key",
+    "first_attempt_at",
+    "last_attempt_at",
+    "last_status",
+    "lease_owner",
+    "lease_until",
+    "execution",
+    "parent",
+    "settled_at",
+)
+# What is the same for each one that is new: handing a value over costs as much as an index.
+_NEW: dict[str, tuple[str, object]] = {
+    "state": ("'PENDING'", DeliveryState.PENDING.value),
+    "reason": ("''", ""),
+    "forced": ("FALSE", False),
+    **dict.fromkeys(_ZERO, ("0", 0)),
+    **dict.fromkeys(_NULL, ("NULL", None)),
+}
+_OWN = [number for number, name in enumerate(_ROW) if name not in {*_NEW, *_OPENED_AT}]
+_GO_ALL = (
+    f"INSERT INTO deliveries ({', '.join(_ROW[number] for number in _OWN)},"
+    f" {', '.join(_OPENED_AT)}, {', '.join(_NEW)}, gated, waits)"
+    f" VALUES ({', '.join('?' * (len(_OWN) + len(_OPENED_AT)))},"
+    f" {', '.join(text for text, _ in _NEW.values())}, FALSE, FALSE) ON CONFLICT DO NOTHING"
+)
+_own = itemgetter(*_OWN)
+_new = itemgetter(*(_ROW.index(name) for name in _NEW))
+_NEW_VALUES = tuple(value for _, value in _NEW.values())
 
 
 def open_(session: Session, delivery: Delivery) -> Delivery:
@@ -112,7 +143,7 @@ def _is_plain(delivery: Delivery) -> bool:
 
 
 def _open_plain(session: Session, wanted: Sequence[Delivery]) -> Sequence[Delivery]:
-    if session.executemany(_GO, [draft(delivery) for delivery in wanted]) == len(wanted):
+    if session.executemany(_GO, [_plain(delivery) for delivery in wanted]) == len(wanted):
         return wanted
     rows = rows_of(session, _MINE, [delivery.uid for delivery in wanted])
     mine = {uid: (lane, key) for uid, lane, key in rows}
@@ -143,6 +174,15 @@ def _gated(session: Session, delivery: Delivery) -> bool:
 
 
 def draft(delivery: Delivery) -> Draft:
+    *row, _ = _plain(delivery)
+    if _new(row) != _NEW_VALUES:
+        raise ValueError(f"the delivery {delivery.uid} is not as new ones are")
+    own: Draft = _own(row)
+    return own
+
+
+def _plain(delivery: Delivery) -> tuple[object, ...]:
+    """Parameters of ``_GO``."""
     if delivery.state is not DeliveryState.PENDING or delivery.order_key is not None:
         raise ValueError(f"the delivery {delivery.uid} is not PENDING, or has an order key")
     if delivery.source is SourceKind.QUEUE:
@@ -151,8 +191,8 @@ def draft(delivery: Delivery) -> Draft:
 
 
 def open_all(session: Session, drafts: Sequence[Draft], now: float) -> None:
-    rows = [(*one[:_CREATED], now, *one[_BETWEEN], now, *one[_DUE + 1 :]) for one in drafts]
-    written = session.executemany(_GO, rows)
+    instants = (now,) * len(_OPENED_AT)
+    written = session.executemany(_GO_ALL, [one + instants for one in drafts])
     if written != len(drafts):
         there = len(drafts) - written
         raise AlreadyExists(f"{there} of {len(drafts)} deliveries are there already.")
