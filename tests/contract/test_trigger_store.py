@@ -157,6 +157,8 @@ def test_many_are_opened_at_once_and_none_where_one_is_there(deliveries: Deliver
         deliveries.get(a_delivery("new").uid)
     with pytest.raises(ValueError, match="order key"):
         deliveries.draft(a_delivery("keyed", order_key="k"))
+    with pytest.raises(ValueError, match="as new ones are"):
+        deliveries.draft(replace(a_delivery("tried"), attempts=1))
 
 
 def test_each_of_many_is_opened_as_if_it_had_come_alone(deliveries: DeliveryStore) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobrunner.errors import StoreFault
-from jobrunner.lib.database import Database, Fault, SqliteDatabase, connect
+from jobrunner.lib.database import Database, Fault, Session, SqliteDatabase, connect
 from jobrunner.lib.database import DatabaseError as Refusal
 from jobrunner.ports import Page
 from jobrunner.store import open_store
@@ -19,7 +19,7 @@ from triggers.core.records import SourceKind
 from triggers.core.states import DeliveryEvent as Event
 from triggers.core.states import DeliveryState as State
 from triggers.ports import DeliveryFilter
-from triggers.store import migrate, open_deliveries, schema
+from triggers.store import migrate, open_deliveries, open_schedules, schema
 from triggers.store.revisions import HEAD, REVISIONS, VERSION_TABLE
 
 
@@ -79,6 +79,23 @@ def test_jobs_and_deliveries_share_a_database_and_each_has_its_own_version(
     assert indexes(store.database) == before
     store.close()
     open_store(shared_url).close()
+
+
+OLD_SCHEDULE = (
+    "INSERT INTO schedules (uid, project, region, name, state, target, retry, settings, last,"
+    " next_at) VALUES ('u', 'p', 'r', 'old', 'ENABLED', '{\"job\":{\"job\":\"report\"}}',"
+    " '{\"schedule\":{}}', ?, 60.0, 120.0)"
+)
+
+
+def test_schedules_of_an_older_version_stand_where_they_stood(database: Database) -> None:
+    migrate.upgrade(database, to="0010")
+    settings = '{"expression":"* * * * *"}'
+    database.write(lambda s: s.execute(OLD_SCHEDULE, (settings,)))
+    schema.ensure(database)
+    armed = open_schedules(database).get("u")
+    assert (armed.schedule.name, armed.last, armed.next_at) == ("old", 60.0, 120.0)
+    assert open_schedules(database).due(120.0) == ["u"]
 
 
 def test_deliveries_of_a_newer_version_are_refused_and_left_alone(database: Database) -> None:
@@ -181,3 +198,22 @@ def test_no_statement_of_the_dispatcher_scans_or_sorts_a_table(tmp_path: Path) -
     # A page of everything goes along the table itself; so few hold a delivery that their names may
     # be sorted.
     assert {sql for _, sql in bad if "DISTINCT lease_owner" not in sql} == set()
+
+
+def test_what_is_put_away_is_in_the_file_and_no_transaction_waits_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    database = connect(f"sqlite:///{path}")
+    database.write(lambda s: s.execute("CREATE TABLE t (a TEXT)"))
+    before = path.stat().st_size
+    database.write(lambda s: s.execute("INSERT INTO t VALUES (?)", ("x" * 100_000,)))
+    assert path.stat().st_size == before
+    database.put_away()
+    assert path.stat().st_size >= before + 100_000
+
+    def inside(session: Session) -> int:
+        session.execute("INSERT INTO t VALUES ('y')")
+        database.put_away()
+        return len(session.execute("SELECT a FROM t").fetchall())
+
+    assert database.write(inside) == 2
+    database.close()

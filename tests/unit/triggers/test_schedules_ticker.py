@@ -16,7 +16,7 @@ from triggers.core.records import Delivery, JobTarget, OccurrenceKey, Overlap, S
 from triggers.core.states import OccurrenceState as O
 from triggers.ports import Ended
 from triggers.service.schedules_firing import End
-from triggers.service.schedules_turns import SETTLED, Turns
+from triggers.service.schedules_turns import BUSY, SETTLED, SPARE_SECONDS, Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
 
 T = TypeVar("T")
@@ -46,14 +46,18 @@ class Clockwork:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.opened = 0
+        self.opened = self.put = 0
         self.runner = IdleRunner()
         self.turns = Turns(
-            world.service, self.commit, self.runner, world.clock, self.ring, machine=world.clock
-        )
+            world.service, self.commit, self.runner, world.clock, self.ring, machine=world.clock,
+            put_away=self.put_away,
+        )  # fmt: skip
 
     async def commit(self, work: Callable[[], T]) -> T:
         return self.world.commit(work)
+
+    def put_away(self) -> None:
+        self.put += 1
 
     def ring(self) -> None:
         self.opened += 1
@@ -88,6 +92,30 @@ def test_many_that_are_due_at_once_are_all_opened(world: World) -> None:
     world.clock.advance(60)
     assert Clockwork(world).tick() == START + 120
     assert len(world.sent()) == 150
+
+
+def test_the_store_puts_away_what_a_busy_look_has_written_and_a_quiet_one_leaves(
+    world: World,
+) -> None:
+    world.create("few")
+    clockwork = Clockwork(world)
+    world.clock.advance(60)
+    clockwork.tick()
+    assert clockwork.put == 0
+    for number in range(BUSY):
+        world.create(f"s{number}")
+    world.clock.advance(60)
+    clockwork.tick()
+    assert clockwork.put == 1
+
+
+def test_nothing_is_put_away_while_something_is_about_to_be_due(world: World) -> None:
+    for number in range(BUSY):
+        world.create(f"s{number}")
+    clockwork = Clockwork(world)
+    world.clock.advance(120 - SPARE_SECONDS / 2)
+    assert clockwork.tick() == START + 120
+    assert (len(world.sent()), clockwork.put) == (BUSY, 0)
 
 
 def test_two_runners_open_each_occurrence_once(world: World) -> None:
