@@ -73,7 +73,7 @@ def test_attempts_bear_the_counters_of_the_contract(home: Path, receiver: Receiv
         make(server, "mail", retryConfig=AGAIN)
         add(server, "mail", f"{receiver.url}/table", name="seven")
         eventually(lambda: items(server, "mail") == 0 and len(seen) == 6, why=lambda: seen)
-        with pytest.raises(Answered, match="The task no longer exists, though") as gone:
+        with pytest.raises(Answered, match="Item 'seven' of queue 'mail' no longer exists") as gone:
             server.call("GET", f"{PATH}/mail/items/seven")
         assert gone.value.code == 404
     assert [counters(headers) for headers in seen] == TABLE

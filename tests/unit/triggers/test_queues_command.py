@@ -50,7 +50,7 @@ def line(
 
 def test_a_queue_is_made_changed_and_deleted(line: Line) -> None:
     line.queues("create", "mail", "--max-dispatches-per-second", "5", "--max-attempts", "3")
-    assert "Queue already exists" in line.queues("create", "mail", code=4)
+    assert "Queue 'mail' already exists in us-central1" in line.queues("create", "mail", code=4)
     line.queues("update", "mail", "--max-attempts", "unlimited", "--min-backoff", "2s")
     found = line.shown("describe", "mail")
     assert found["rateLimits"] == {
@@ -92,7 +92,9 @@ def test_items_are_added_seen_sent_and_withdrawn(line: Line) -> None:
     assert line.shown("items", "describe", "mail", "a")["scheduleTime"] < before["scheduleTime"]
     assert "POST http://127.0.0.1:9/x" in line.queues("items", "describe", "mail", "a")
     line.queues("items", "delete", "mail", "a", "--quiet")
-    assert "no longer exists" in line.queues("items", "describe", "mail", "a", code=3)
+    assert "Item 'a' of queue 'mail' no longer exists" in line.queues(
+        "items", "describe", "mail", "a", code=3
+    )
     line.queues("purge", "mail", "--quiet")
     assert line.shown("items", "list", "mail") == []
     line.queues("resume", "mail")
@@ -160,3 +162,17 @@ def test_a_queue_in_a_file_is_made_compared_and_changed(line: Line, tmp_path: Pa
     assert line.shown("describe", "reports")["rateLimits"]["maxConcurrentDispatches"] == 2
     file.write_text(YAML.replace("port: 99", "port: 0"))
     assert "httpTarget.uriOverride.port: 0 is not from 1" in line(*apply, code=2)
+
+
+def test_errors_name_the_queue_and_the_item(line: Line) -> None:
+    nowhere = "There is no queue 'mail' in us-central1 of project local."
+    for words in (("describe", "mail"), ("pause", "mail"), ("delete", "mail")):
+        assert nowhere in line.queues(*words, code=3)
+    line.queues("create", "mail")
+    assert "There is no item 'x' in queue 'mail'" in line.queues(
+        "items", "describe", "mail", "x", code=3
+    )
+    line.queues("add", "mail", "--name", "a", *URL)
+    assert "name: Item 'a' of queue 'mail' already exists; allowed:" in line.queues(
+        "add", "mail", "--name", "a", *URL, code=4
+    )

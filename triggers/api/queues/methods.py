@@ -18,6 +18,7 @@ from jobrunner.service import Service
 from jobrunner.service.places import Places
 from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, page, shown
 from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings_of
+from triggers.api.queues.wording import in_our_words
 from triggers.api.queues.writing import Document, item_document, queue_document
 from triggers.core.queues import Queue, Task
 from triggers.core.records import JobTarget, Unreadable
@@ -36,7 +37,7 @@ def queue_methods(
     """``look`` tells the dispatcher that there is something new."""
     table = _Table(queues, service, commit, default, look)
     method = Maker("queues", table.about)
-    return [
+    made = [
         method("list", "GET", PATH, table.list, Role.VIEWER, "Lists queues by name", PAGE),
         method("create", "POST", PATH, table.create, Role.ADMIN, "Makes a queue"),
         method("get", "GET", ONE, table.get, Role.VIEWER, "Shows a queue"),
@@ -51,6 +52,7 @@ def queue_methods(
         method("items.delete", "DELETE", ITEM, table.withdraw, Role.ADMIN, "Withdraws an item"),
         method("items.run", "POST", f"{ITEM}:run", table.run, Role.INVOKER, "Sends an item now"),
     ]
+    return [replace(one, handler=in_our_words(table.where, one.handler)) for one in made]
 
 
 class _Table:
@@ -64,7 +66,7 @@ class _Table:
     ) -> None:
         self._queues = queues
         self._service = service
-        self._where = Where(Places(service.store), default)
+        self.where = Where(Places(service.store), default)
         self._commit = commit
         self._look = look
         self._purges = Purges(queues, commit, look)
@@ -72,7 +74,7 @@ class _Table:
     # ------------------------------------------------------------ queues
 
     async def list(self, call: Call) -> Answer:
-        scope = self._where.scope(call.params)
+        scope = self.where.scope(call.params)
 
         def read(wanted: Page) -> Sequence[Queue | Unreadable]:
             return self._queues.survey(*scope, page=wanted)
@@ -85,7 +87,7 @@ class _Table:
     async def create(self, call: Call) -> Answer:
         """Project and region of the body win over those of the query."""
         body = body_of(call)
-        scope = self._where.of_body(call, body)
+        scope = self.where.of_body(call, body)
         name = body.get("name")
         wanted = replace(
             NEW,
@@ -167,7 +169,7 @@ class _Table:
         return await self._item(lambda: self._queues.run_task(scope, queue, call.params["item"]))
 
     def about(self, call: Call) -> str:
-        path = self._where.about(call, "queues", "queue")
+        path = self.where.about(call, "queues", "queue")
         item = call.params.get("item") if path else None
         return f"{path}/items/{shown(item[:500])}" if item else path
 
@@ -187,7 +189,7 @@ class _Table:
         return queue_document(queue, self._queues.depth(queue))
 
     def _named(self, call: Call) -> tuple[Scope, str]:
-        return self._where.scope(call.params), call.params["queue"]
+        return self.where.scope(call.params), call.params["queue"]
 
 
 def _settings(body: Document) -> Settings:
