@@ -102,6 +102,10 @@ def _read(
     if attempts not in (None, 0, 1):
         allowed = "allowed: 1, which is no retries, or nothing"
         problems.add("retryPolicy.maxAttempts", f"{attempts} is not allowed; {allowed}")
+    if trigger.content_type != "application/json":
+        # Data goes on as it came; nothing here would make protocol buffers of it.
+        given = f"'{trigger.content_type[:60]}' is not supported yet by jobrunner"
+        problems.add("eventDataContentType", f"{given}; allowed: application/json")
     node.skip(*OUTPUT)
     return trigger
 
