@@ -180,6 +180,7 @@ def _make(ground: Ground) -> Layer:
     audit = AuditFeed(jobs, events, cursors, parts.default)
     lifecycle = Lifecycle(jobs, events, cursors, store)
     feeds = FeedReader([lifecycle, audit], parts.commit, clock, dispatcher.look)
+    ground.database.committed = feeds.stirred
     clock.join(feeds)
     directories = open_buckets(ground.database)
     keeper = BucketKeeper(

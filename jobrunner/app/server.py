@@ -34,6 +34,7 @@ from jobrunner.errors import JobrunnerError, Refused, RunnerFault
 from jobrunner.executor.recovery import sweep
 from jobrunner.executor.serving import ServingExecutor
 from jobrunner.lib import serverfile
+from jobrunner.lib.bell import stroke
 from jobrunner.lib.clock import VirtualClock
 from jobrunner.lib.database import SqliteDatabase
 from jobrunner.lib.serverfile import ServerFile
@@ -308,7 +309,7 @@ class Server:
     async def _stay_announced(self, key: str) -> None:
         """When the server that stood in the home's file has gone, this one takes its place."""
         while True:
-            await asyncio.sleep(ADDRESS_SECONDS)
+            await stroke(ADDRESS_SECONDS)
             if self._stopping.is_set():
                 return
             if serverfile.read(self._app.settings.home) != self._file or self._file is None:
@@ -372,7 +373,7 @@ class Server:
         """Notes that cannot be written stay, so a store that can only be read (its disk is full) is
         known until it can be written again."""
         while True:
-            await asyncio.sleep(NOTES_SECONDS)
+            await stroke(NOTES_SECONDS)
             try:
                 await audit.write(commit)
                 await tokens.write(commit)

@@ -29,6 +29,7 @@ from jobrunner.executor.roster import Roster
 from jobrunner.executor.troubles import Troubles
 from jobrunner.executor.turns import Turns
 from jobrunner.executor.unsettled import unsettled
+from jobrunner.lib.bell import Bell, stroke
 from jobrunner.lib.identity import is_gone
 
 log = logging.getLogger("jobrunner.runner")
@@ -66,7 +67,7 @@ class ServingExecutor:
         self._troubles = Troubles()
         self._audience = Audience(means.store, self._is_held)
         self._adoptions: dict[str, tuple[Adoption, asyncio.Task[None]]] = {}
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
         self._looking = True
@@ -77,7 +78,7 @@ class ServingExecutor:
     # ------------------------------------------------------------ the port
 
     def look(self) -> None:
-        self._news.set()
+        self._news.ring()
 
     async def settled(self, uid: str, *, within: float | None) -> Execution:
         return await self._audience.settled(uid, within)
@@ -94,7 +95,7 @@ class ServingExecutor:
         return list(self._doing())
 
     def _doing(self) -> Iterator[str]:
-        if self._news.is_set() or self._looking:
+        if self._news.rung or self._looking:
             yield "executions are looked for"
         if self._inbox.rings or not self._turns.waiting or self._audience.unheard():
             yield "executions are planned and recorded"
@@ -180,7 +181,7 @@ class ServingExecutor:
         if self._troubles.over(driver.uid):
             log.info("Execution %s could be driven to its end.", driver.execution.name)
         if len(self._roster) + len(self._adoptions) <= self.room * 3 // 4:
-            self._news.set()
+            self._news.ring()
 
     def lost(self, driver: Driver, error: StaleWrite) -> None:
         self._errands.call_off(driver.uid)
@@ -234,7 +235,7 @@ class ServingExecutor:
         self._free_leases_of_the_dead()
         while True:
             self._looking = True
-            self._news.clear()
+            self._news.silence()
             try:
                 self._hear_wishes()
                 more = self._claim()
@@ -250,15 +251,12 @@ class ServingExecutor:
                 continue
             self._looking = False
             self._means.clock.rested()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CLAIM_SECONDS):
-                    await self._news.wait()
-            if not self._means.clock.virtual:
+            if await self._news.heard(CLAIM_SECONDS) and not self._means.clock.virtual:
                 await asyncio.sleep(LOOK_PAUSE_SECONDS)
 
     async def _watch_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(WISH_SECONDS)
+            await stroke(WISH_SECONDS)
             try:
                 self._hear_wishes()
             except Exception:

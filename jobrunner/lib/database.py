@@ -142,6 +142,10 @@ class Database(Protocol):
     """Called as the last thing of a transaction that has put something into ``Session.later``:
     what all its works need once, and a lock that is to be held for moments only."""
 
+    committed: Callable[[], None] | None
+    """Called after each commit of this object that may have changed something, in the thread that
+    committed. It must be quick, and raise nothing."""
+
     def read(self, work: Callable[[Session], T]) -> T:
         """Calls ``work`` on one consistent snapshot. Raises DatabaseError."""
         ...
@@ -232,6 +236,7 @@ class _Nesting(ABC):
     def __init__(self) -> None:
         self.later: list[Any] = []
         self.before_commit: Callable[[Session, list[Any]], None] | None = None
+        self.committed: Callable[[], None] | None = None
         self._inside = False
         self._marked = False
         self._lost: Broken | None = None
@@ -412,6 +417,7 @@ class SqliteDatabase(_Nesting):
         super().__init__()
         self.place = path
         self._lock = threading.RLock()
+        self._told = 0
         self._finished = threading.Event()
         """Unless a transaction is open that somebody else is to commit."""
         self._finished.set()
@@ -505,6 +511,12 @@ class SqliteDatabase(_Nesting):
             raise self._explain(error) from error
         finally:
             self._finished.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.committed is not None and self._told != self._connection.total_changes:
+            self._told = self._connection.total_changes
+            self.committed()
 
     def in_turn(self) -> None:
         """There is one writer at a time anyway."""
@@ -528,6 +540,7 @@ class SqliteDatabase(_Nesting):
                     self._finish()
                     if commits:
                         connection.execute("COMMIT")
+                        self._tell()
                 except BaseException:
                     # A full disk has rolled back already.
                     if connection.in_transaction:
@@ -765,6 +778,8 @@ class PostgresDatabase(_Nesting):
             if connection.execute(b"COMMIT").statusmessage != "COMMIT":
                 # A transaction in which a statement has failed is undone without a word.
                 raise self._driver.errors.InFailedSqlTransaction("the transaction was undone")
+            if self.committed is not None and begin == b"BEGIN":
+                self.committed()
         except BaseException:
             if connection.closed:
                 raise

@@ -88,3 +88,18 @@ def test_a_commit_that_fails_leaves_nothing_and_the_store_works_on(store: Store)
     with pytest.raises(NotFound):
         store.get_job(SCOPE, "one")
     store.create_job(a_job("one"))
+
+
+def test_who_listens_hears_of_each_commit_that_changed_something(store: Store) -> None:
+    assert isinstance(store, SqlStore)
+    heard: list[int] = []
+    store.database.committed = lambda: heard.append(1)
+    store.create_job(a_job("one"))
+    assert len(heard) == 1
+    _, finish = store.begin_group([lambda: store.create_job(a_job("two"))])
+    done(finish)
+    assert len(heard) == 2
+    store.get_job(SCOPE, "one")
+    store.group([lambda: store.get_job(SCOPE, "two")])
+    if store.database.kind == "sqlite":
+        assert len(heard) == 2, "nothing was changed"

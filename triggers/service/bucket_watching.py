@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import islice
 
 from jobrunner.errors import JobrunnerError
+from jobrunner.lib.bell import Bell
 from jobrunner.ports import Clock, Commit, MachineClock
 from triggers.bucket_ports import BucketStore, Happening, Note, OpenWatch, Watch, WatchFault
 from triggers.core.buckets import Bucket, Cause, Seen, Verdict, is_ignored, verdict
@@ -253,24 +254,23 @@ class BucketKeeper:
         self._clock = clock
         self._machine = machine
         self._opened = opened
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._tasks: dict[Bucket, asyncio.Task[None]] = {}
 
     def look(self) -> None:
         """A bucket was added or removed."""
-        self._news.set()
+        self._news.ring()
 
     async def run(self) -> None:
         """Until it is cancelled."""
         try:
             while True:
-                self._news.clear()
+                self._news.silence()
                 try:
                     self._keep(self._store.listing(None))
                 except JobrunnerError as error:
                     log.warning("Buckets wait: %s", error)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), POLL_SECONDS)
+                await self._news.heard(POLL_SECONDS)
         finally:
             for task in self._tasks.values():
                 task.cancel()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from jobrunner.errors import JobrunnerError
+from jobrunner.lib.bell import Bell
 from jobrunner.lib.identity import is_gone
 from jobrunner.ports import RANK_SENDS, Clock, Commit, MachineClock, Runner
 from triggers.core.queues import HttpOverride, overridden
@@ -112,7 +113,7 @@ class Dispatcher:
         self._owner = owner
         self._settings = settings
         self._gone = gone
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._looked = False
         self._flights: dict[str, _Flight] = {}
         self._slots = Slots[_Flight](settings.in_flight, settings.per_target)
@@ -138,7 +139,7 @@ class Dispatcher:
     def look(self) -> None:
         """Something was opened, withdrawn or replayed."""
         self._looked = True
-        self._news.set()
+        self._news.ring()
 
     def doing(self) -> Sequence[str]:
         """See :class:`jobrunner.ports.Worker`."""
@@ -147,7 +148,7 @@ class Dispatcher:
             f" its way to {flight.place}"
             for uid, flight in self._flights.items()
         ]
-        if self._moves or self._news.is_set() or not self._waiting:
+        if self._moves or self._news.rung or not self._waiting:
             found.append("deliveries are claimed and recorded")
         return found
 
@@ -183,7 +184,7 @@ class Dispatcher:
         """One commit, and the sends that follow from it. Returns when the next delivery is due, as
         far as it is known. Raises StoreFault; then nothing was written, and the next turn writes
         what this one was to write."""
-        self._news.clear()
+        self._news.silence()
         self._looked = False
         now, moment = self._clock.now(), self._machine.now()
         beating = moment >= self._beat_at
@@ -223,7 +224,7 @@ class Dispatcher:
         self._launch()
         if self._slots.ready and not self._looked:
             # What has landed during the commit may wait for company.
-            self._news.clear()
+            self._news.silence()
         return done.claims.next_at
 
     # ------------------------------------------------------------ inside the commit
@@ -319,7 +320,7 @@ class Dispatcher:
         self._let_go(flight)
         self._moves.append(move)
         if not self._slots.ready or len(self._moves) >= LARGEST_TURN:
-            self._news.set()
+            self._news.ring()
 
     def _note(self, move: Move) -> None:
         self._moves.append(move)
@@ -356,13 +357,10 @@ class Dispatcher:
         self._waiting = True
         self._clock.rested()
         silence = (
-            None if next_at is None else self._clock.wake(next_at, self._news.set, rank=RANK_SENDS)
+            None if next_at is None else self._clock.wake(next_at, self._news.ring, rank=RANK_SENDS)
         )
         try:
-            async with asyncio.timeout(max(0.0, left)):
-                await self._news.wait()
-        except TimeoutError:
-            pass
+            await self._news.heard(left)
         finally:
             self._waiting = False
             if silence is not None:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any
 
 from jobrunner.errors import JobrunnerError
+from jobrunner.lib.bell import Bell
 from triggers.event_ports import PubsubTrouble
 
 POLL_SECONDS = 2.0
@@ -45,7 +46,7 @@ class EmulatorMemory:
         self._written: set[str] = set()
         self._known: dict[str, Document] = {}
         self._mark = f"projects/jobrunner-servers/topics/life-{secrets.token_hex(8)}"
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._waiting: list[asyncio.Future[None]] = []
         self._running = False
 
@@ -58,7 +59,7 @@ class EmulatorMemory:
         self._written.add(found[1])
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self._news.set()
+        self._news.ring()
         with suppress(TimeoutError):
             await asyncio.wait_for(turn, PATIENCE)
 
@@ -70,7 +71,7 @@ class EmulatorMemory:
         self._running = True
         async with aiohttp.ClientSession(timeout=limit) as session:
             while True:
-                self._news.clear()
+                self._news.silence()
                 waiting, self._waiting = self._waiting, []
                 try:
                     await self._turn(session)
@@ -81,8 +82,7 @@ class EmulatorMemory:
                 for turn in waiting:
                     if not turn.done():
                         turn.set_result(None)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._poll)
+                await self._news.heard(self._poll)
 
     async def _turn(self, session: Any) -> None:
         if not await self._is_marked(session):

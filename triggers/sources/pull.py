@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 
 from jobrunner.errors import JobrunnerError
+from jobrunner.lib.bell import Bell
 from triggers.event_ports import Consumer
 from triggers.sources.pubsub_link import Link, LinkFault, open_link
 from triggers.sources.pull_stream import Stream, StreamCounts, StreamLimits
@@ -52,13 +53,13 @@ class Puller:
         self._link_at = 0.0
         self._told = ""
         self._streams: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._waiting: list[asyncio.Future[None]] = []
         self._running = False
 
     def look(self) -> None:
         """A subscription was made or changed."""
-        self._news.set()
+        self._news.ring()
 
     async def looked(self) -> None:
         """Until it has looked after what is there now, and lets go of what is not; at most a few
@@ -69,7 +70,7 @@ class Puller:
     def _next_turn(self) -> asyncio.Future[None]:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self._news.set()
+        self._news.ring()
         return turn
 
     async def ready(self, uid: str) -> None:
@@ -102,7 +103,7 @@ class Puller:
         self._running = True
         try:
             while True:
-                self._news.clear()
+                self._news.silence()
                 waiting, self._waiting = self._waiting, []
                 pause = self._poll
                 try:
@@ -116,8 +117,7 @@ class Puller:
                 for one in waiting:
                     if not one.done():
                         one.set_result(None)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), pause)
+                await self._news.heard(pause)
         finally:
             self._running = False
             await self._stop(list(self._streams))

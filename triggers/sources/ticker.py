@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from jobrunner.errors import JobrunnerError
+from jobrunner.lib.bell import Bell
 from jobrunner.ports import RANK_BEGINS, Clock
 
 POLL_SECONDS = 1.0
@@ -56,23 +56,23 @@ class Ticker:
         self._alarm = alarm
         self._poll = poll
         self._rested = rested
-        self._news = asyncio.Event()
+        self._news = Bell()
         self._waiting = False
 
     def doing(self) -> Sequence[str]:
         """See :class:`jobrunner.ports.Worker`."""
-        return ["schedules are looked at"] if self._news.is_set() or not self._waiting else []
+        return ["schedules are looked at"] if self._news.rung or not self._waiting else []
 
     def look(self) -> None:
         """A schedule was made or changed."""
-        self._news.set()
+        self._news.ring()
 
     async def run(self) -> None:
         """Until it is cancelled."""
         self._alarm.start(self.look)
         try:
             while True:
-                self._news.clear()
+                self._news.silence()
                 try:
                     self._alarm.set(await self._tick())
                 except JobrunnerError as error:
@@ -85,8 +85,7 @@ class Ticker:
                     continue
                 self._waiting = True
                 self._rested()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), self._poll)
+                await self._news.heard(self._poll)
                 self._waiting = False
         finally:
             self._alarm.stop()
