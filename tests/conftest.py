@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_configure() -> None:
+    # What runs in the background of a script is born deaf to it, and so would be all that tests
+    # start, to be interrupted.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in [name for name in os.environ if name.startswith(("JOBRUNNER_", "CLOUD_RUN_"))]:
         if not name.startswith("JOBRUNNER_TEST_"):
             del os.environ[name]
