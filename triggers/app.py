@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -150,6 +151,7 @@ def _make(ground: Ground) -> Layer:
         dispatcher.look,
         machine=parts.machine,
         put_away=ground.database.put_away,
+        pause=time.sleep,
     )
     alarm = ClockAlarm(clock) if clock.virtual else SchedulerAlarm()
     ticker = Ticker(turns.tick, alarm, rested=clock.rested)

@@ -57,21 +57,44 @@ class Together:
     def fire(self, uids: Sequence[str], now: float) -> None:
         """As :meth:`Firing.fire` of each. Raises AlreadyExists where an occurrence is there that
         should not be; then nothing may be kept of it, and one by one is the way."""
-        taken = self._schedules.take_all(uids)
-        asking = [one.schedule for one in taken if overlap_of(one.schedule) is not Overlap.ALLOW]
-        engaged = self._schedules.engaged(asking) if asking else frozenset[str]()
+        taken, engaged = self._take(uids)
         plans: list[_Plan] = []
         # What cannot be read has to be put off, or it would be due for ever.
         alone = list(set(uids) - {one.schedule.uid for one in taken})
         for armed in taken:
-            uid = armed.schedule.uid
-            plan = None if uid in engaged else self._ahead.get(uid)
-            if plan is None or not (plan.start <= now < plan.end) or plan.armed != armed:
-                plan = None if uid in engaged else self._plan(armed, now)
+            plan = None
+            if armed.schedule.uid not in engaged:
+                plan = self._prepared(armed, now) or self._plan(armed, now)
             if plan is None:
-                alone.append(uid)
+                alone.append(armed.schedule.uid)
             else:
                 plans.append(plan)
+        self._write(plans, now)
+        for uid in alone:
+            self._firing.fire(uid, now)
+
+    def fire_prepared(self, uids: Sequence[str], now: float) -> int:
+        """Those for which everything was worked out ahead for ``now``, and no other; returns how
+        many there were. Raises AlreadyExists as :meth:`fire`."""
+        taken, engaged = self._take(uids)
+        found = [self._prepared(one, now) for one in taken if one.schedule.uid not in engaged]
+        plans = [plan for plan in found if plan is not None and plan.occurrence is not None]
+        self._write(plans, now)
+        return len(plans)
+
+    def _take(self, uids: Sequence[str]) -> tuple[Sequence[Armed], frozenset[str]]:
+        """And which of them something may be open of."""
+        taken = self._schedules.take_all(uids)
+        asking = [one.schedule for one in taken if overlap_of(one.schedule) is not Overlap.ALLOW]
+        return taken, self._schedules.engaged(asking) if asking else frozenset[str]()
+
+    def _prepared(self, armed: Armed, now: float) -> _Plan | None:
+        plan = self._ahead.get(armed.schedule.uid)
+        if plan is None or not (plan.start <= now < plan.end) or plan.armed != armed:
+            return None
+        return plan
+
+    def _write(self, plans: Sequence[_Plan], now: float) -> None:
         deliveries = [plan.delivery for plan in plans if plan.delivery is not None]
         if deliveries:
             self._deliveries.open_all(deliveries, now)
@@ -84,8 +107,6 @@ class Together:
         for plan in plans:
             if plan.missed is not None:
                 self._firing.missed(plan.armed.schedule, plan.missed, now)
-        for uid in alone:
-            self._firing.fire(uid, now)
 
     def prepare(self, uids: Sequence[str], at: float) -> None:
         """Works out ahead what :meth:`fire` will find to do at ``at``. It counts only if the
@@ -94,6 +115,11 @@ class Together:
             plan = self._plan(armed, at)
             if plan is not None:
                 self._ahead[armed.schedule.uid] = plan
+
+    @property
+    def prepared(self) -> int:
+        """How many schedules something is worked out for."""
+        return len(self._ahead)
 
     def forget(self) -> None:
         """What was prepared and is of no use any more."""

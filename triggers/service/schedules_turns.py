@@ -7,14 +7,13 @@ import logging
 from collections.abc import Callable, Sequence
 from math import inf
 
-from jobrunner.errors import StoreFault
 from jobrunner.ports import Clock, Commit, MachineClock, Runner
 from triggers.core.records import OccurrenceKey
-from triggers.errors import DamagedRow
 from triggers.ports import Ended
 from triggers.service.crashpoints import crash_point
 from triggers.service.schedules import Schedules
 from triggers.service.schedules_firing import PUT_OFF_SECONDS
+from triggers.service.schedules_punctual import BUSY, Punctual, is_the_store
 
 BATCH = 560
 """Schedules of one commit; the loop breathes between two. More than half of the thousand of a busy
@@ -23,8 +22,6 @@ SETTLED = 128
 """Ends of one commit: fewer, because what is due does not wait well."""
 MOST_QUIET = 2 * BATCH
 """Schedules that are opened before the first of their calls leave: first all are on the disk."""
-BUSY = 128
-"""Schedules of one look after which the store has something to put away."""
 SPARE_SECONDS = 0.25
 """Until the next is due; in less nothing is put away."""
 AHEAD_SECONDS = 1.5
@@ -44,7 +41,7 @@ log = logging.getLogger("jobrunner.schedules")
 
 class Turns:
     """``opened`` is called when there is something to send, ``put_away`` in a thread of its own
-    after busy looks, when nothing is due for a moment."""
+    after busy looks, when nothing is due for a moment; ``pause`` see :class:`Punctual`."""
 
     def __init__(
         self,
@@ -56,6 +53,7 @@ class Turns:
         *,
         machine: MachineClock,
         put_away: Callable[[], None] | None = None,
+        pause: Callable[[float], None] | None = None,
     ) -> None:
         self._schedules = schedules
         self._store = schedules.store
@@ -65,17 +63,26 @@ class Turns:
         self._machine = machine
         self._opened = opened
         self._put_away = put_away
+        # A clock that stands still is nothing to wait for.
+        pause = None if clock.virtual else pause
+        self._punctual = Punctual(schedules.together, commit, clock, machine, pause)
         self._putting: asyncio.Future[None] | None = None
         self._prune_at = 0.0
         self._prepared: float | None = None
+        self._tried: float | None = None
         self._look_at: dict[OccurrenceKey, float] = {}
 
     async def tick(self) -> float | None:
-        """Returns when the next occurrence is due. Raises StoreFault."""
+        """Returns when it wants to look again because of what is due next. Raises StoreFault."""
         now = self._clock.now()
         next_at = self._store.next_at()
-        if next_at is not None and next_at <= now:
-            fired = await self._fire(now)
+        fired = 0
+        if next_at is not None and now < next_at <= now + self._lead(next_at):
+            self._tried = next_at
+            fired = await self._punctual.fire(self._store.due(next_at, limit=BATCH), next_at)
+            now = self._clock.now()
+        if fired or (next_at is not None and next_at <= now):
+            fired = await self._fire(now, fired)
             next_at = self._store.next_at()
             if fired >= BUSY:
                 self._put(inf if next_at is None else next_at)
@@ -85,13 +92,20 @@ class Turns:
             await self._commit(lambda: self._store.prune(now - KEEP_SECONDS))
         if next_at is not None and next_at - AHEAD_SECONDS <= now:
             await self._prepare(next_at)
-        return next_at
+        return None if next_at is None else next_at - self._lead(next_at)
 
-    async def _fire(self, now: float) -> int:
-        """Returns how many schedules were due."""
+    def _lead(self, next_at: float) -> float:
+        """How long before that work begins."""
+        prepared = min(self._schedules.together.prepared, BATCH)
+        ahead = next_at == self._prepared and next_at != self._tried
+        return self._punctual.lead(prepared) if ahead else 0.0
+
+    async def _fire(self, now: float, quiet: int) -> int:
+        """``quiet``: how many were opened and nobody was told of. Returns how many schedules were
+        due, with those."""
         firing, together = self._schedules.firing, self._schedules.together
         seen: set[str] = set()
-        quiet = 0
+        before = quiet
         try:
             while uids := [uid for uid in self._store.due(now, limit=BATCH) if uid not in seen]:
                 seen.update(uids)
@@ -109,7 +123,7 @@ class Turns:
         finally:
             if quiet:
                 self._told()
-        return len(seen)
+        return before + len(seen)
 
     def _put(self, until: float) -> None:
         """Nobody waits for it: a slow disk must not hold up what is due."""
@@ -193,13 +207,13 @@ class Turns:
         try:
             await self._commit(together or all_of_them)
         except Exception as error:
-            if _is_the_store(error):
+            if is_the_store(error):
                 raise
             for uid in uids:
                 try:
                     await self._commit(lambda uid=uid: work(uid))  # type: ignore[misc]
                 except Exception as fault:
-                    if _is_the_store(fault):
+                    if is_the_store(fault):
                         raise
                     log.exception("The schedule %s could not be looked at", uid)
                     await self._commit(lambda uid=uid: self._put_off(uid))  # type: ignore[misc]
@@ -214,8 +228,3 @@ class Turns:
     def _told(self) -> None:
         self._opened()
         self._runner.look()
-
-
-def _is_the_store(error: Exception) -> bool:
-    """And not one damaged row of it, which is in the way of nothing else."""
-    return isinstance(error, StoreFault) and not isinstance(error, DamagedRow)
