@@ -250,6 +250,7 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
 @contextlib.contextmanager
 def emulator(folder: Path) -> Iterator[str]:
     """HOST:PORT of one."""
+    folder.mkdir()
     port = services.free_port()
     command = [
         "gcloud", "beta", "emulators", "pubsub", "start", "--project=local", "--quiet",

@@ -41,6 +41,10 @@ CHECKPOINT_PAGES = 4000
 """After so many pages of 4 KiB the log is moved into the file: a page that many commits have
 changed is moved once."""
 
+FROZEN_SECONDS = 5.0
+"""A client that is silent for so long in the middle of a transaction is frozen or gone; its locks
+must not keep the others from their work."""
+
 OLDEST_SQLITE = (3, 35, 0)
 """The first one with ``RETURNING``."""
 
@@ -181,6 +185,12 @@ class Database(Protocol):
     def put_away(self) -> None:
         """Does now, in any thread and beside transactions, what commits would have to do later.
         It may do nothing, and raises nothing: they do it then."""
+        ...
+
+    def free_frozen(self, after: float = FROZEN_SECONDS) -> int:
+        """Ends the transactions of other clients of ours that have stood still in the middle of one
+        for ``after`` seconds, and returns how many: what they have locked would stay locked.
+        Raises DatabaseError."""
         ...
 
     def facts(self) -> Mapping[str, str]: ...
@@ -588,6 +598,9 @@ class SqliteDatabase(_Nesting):
             connection.execute("PRAGMA schema_version").fetchone()
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
+    def free_frozen(self, after: float = FROZEN_SECONDS) -> int:
+        return 0
+
     def facts(self) -> Mapping[str, str]:
         with self._lock:
             self._finished.wait()
@@ -635,9 +648,12 @@ _SCHEMA_LOCK = 0x6A6F6272756E6E65
 
 _TURN_LOCK = _SCHEMA_LOCK + 1
 
-FROZEN_SECONDS = 5.0
-"""A client that is silent for so long in the middle of a transaction is frozen or gone; its locks
-must not keep the others from their work."""
+# The server itself ends those that are silent between two statements; between two of one batch,
+# or while they do not read what is sent to them, it takes them for busy.
+_FREE_FROZEN = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = 'jobrunner'
+AND pid <> pg_backend_pid() AND state = 'active' AND wait_event_type = 'Client'
+AND xact_start IS NOT NULL AND query_start < clock_timestamp() - make_interval(secs => ?)"""
 
 VANISHED = {
     "connect_timeout": "10",
@@ -822,6 +838,10 @@ class PostgresDatabase(_Nesting):
 
     def put_away(self) -> None:
         """The server does that by itself."""
+
+    def free_frozen(self, after: float = FROZEN_SECONDS) -> int:
+        row = self.read(lambda session: session.execute(_FREE_FROZEN, (after,)).fetchone())
+        return int(row[0]) if row else 0
 
     def facts(self) -> Mapping[str, str]:
         def work(session: Session) -> Row | None:
