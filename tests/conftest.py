@@ -15,10 +15,12 @@ HERE = Path(__file__).parent
 
 
 def pytest_configure() -> None:
-    # What runs in the background of a script is born deaf to it, and so would be all that tests
-    # start, to be interrupted.
+    # What runs in the background of a script, or under nohup, is born deaf to these, and so would
+    # be all that tests start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     for name in [name for name in os.environ if name.startswith(("JOBRUNNER_", "CLOUD_RUN_"))]:
         if not name.startswith("JOBRUNNER_TEST_"):
             del os.environ[name]

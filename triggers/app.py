@@ -154,7 +154,7 @@ def _make(ground: Ground) -> Layer:
         pause=time.sleep,
     )
     alarm = ClockAlarm(clock) if clock.virtual else SchedulerAlarm()
-    ticker = Ticker(turns.tick, alarm, rested=clock.rested)
+    ticker = Ticker(turns.tick, alarm, rested=clock.rested, apart=clock.virtual)
     clock.join(ticker)
     clock.join(dispatcher, told=True)
     queues = Queues(open_queues(ground.database), store, clock, parts.ids)

@@ -67,7 +67,7 @@ class ServingExecutor:
         self._troubles = Troubles()
         self._audience = Audience(means.store, self._is_held)
         self._adoptions: dict[str, tuple[Adoption, asyncio.Task[None]]] = {}
-        self._news = Bell()
+        self._news = Bell(apart=means.clock.virtual)
         self._loops: list[asyncio.Task[None]] = []
         self._draining = False
         self._looking = True

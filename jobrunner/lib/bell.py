@@ -22,7 +22,10 @@ class Bell:
     """For one that waits, on one event loop. An :class:`asyncio.Event` under
     :func:`asyncio.wait_for` says the same, and costs a task for every wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
+        """``apart``: it keeps its own time, and a wait is as long as it says. For those who act by
+        a clock that is moved: they must not wake up by themselves in the middle of an instant."""
+        self._apart = apart
         self._rung = False
         self._waiting: asyncio.Future[None] | None = None
 
@@ -46,7 +49,9 @@ class Bell:
             return True
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
-        timer = loop.call_at(end_of(loop.time(), within), _over, waiting)
+        now = loop.time()
+        end = now + within if self._apart else end_of(now, within)
+        timer = loop.call_at(end, _over, waiting)
         try:
             await waiting
         finally:

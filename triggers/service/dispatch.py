@@ -113,7 +113,7 @@ class Dispatcher:
         self._owner = owner
         self._settings = settings
         self._gone = gone
-        self._news = Bell()
+        self._news = Bell(apart=clock.virtual)
         self._looked = False
         self._flights: dict[str, _Flight] = {}
         self._slots = Slots[_Flight](settings.in_flight, settings.per_target)

@@ -74,7 +74,7 @@ class FeedReader:
         self._poll = poll
         self._rest = rest
         self._stands: dict[str, int] = {}
-        self._news = Bell()
+        self._news = Bell(apart=clock.virtual)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stirred = False
         self._sleeping = False

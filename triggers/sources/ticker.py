@@ -50,13 +50,14 @@ class Ticker:
         *,
         poll: float = POLL_SECONDS,
         rested: Callable[[], None] = lambda: None,
+        apart: bool = False,
     ) -> None:
-        """``rested`` is called when a look has come to its end."""
+        """``rested`` is called when a look has come to its end; ``apart`` see :class:`Bell`."""
         self._tick = tick
         self._alarm = alarm
         self._poll = poll
         self._rested = rested
-        self._news = Bell()
+        self._news = Bell(apart=apart)
         self._waiting = False
 
     def doing(self) -> Sequence[str]:
