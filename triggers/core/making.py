@@ -14,11 +14,20 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_twins: dict[type[Any], Any] = {}
+"""Each takes some milliseconds to make, and several modules ask for the same."""
+
 
 def quick(kind: Callable[P, T]) -> Callable[P, T]:
     """What makes values of ``kind``, a frozen dataclass with slots, with the same arguments. Raises
     TypeError for a class that has a ``__post_init__`` or bases: they would be left out."""
     made: Any = kind
+    if made not in _twins:
+        _twins[made] = _twin_of(made)
+    return _twins[made]  # type: ignore[no-any-return]
+
+
+def _twin_of(made: Any) -> Any:
     if hasattr(made, "__post_init__") or made.__bases__ != (object,):
         raise TypeError(f"{made.__name__} is more than its fields")
 
@@ -37,4 +46,4 @@ def quick(kind: Callable[P, T]) -> Callable[P, T]:
     twin.__module__ = made.__module__
     # Refused here, and not with the first message, if the two are not laid out alike.
     become(twin.__new__(twin))
-    return twin  # type: ignore[no-any-return]
+    return twin
