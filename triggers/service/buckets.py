@@ -12,7 +12,7 @@ from triggers.bucket_ports import BucketStore
 from triggers.core.buckets import Bucket, Known, check_bucket, is_ignored
 from triggers.core.cron import show
 from triggers.core.records import Unreadable
-from triggers.errors import DamagedRow
+from triggers.service.damaged import uid_of
 from triggers.sources import files
 
 
@@ -77,8 +77,4 @@ class Buckets:
 
     def remove(self, scope: Scope, name: str) -> None:
         """The directory stays as it is. Raises NotFound."""
-        try:
-            uid = self.get(scope, name).uid
-        except DamagedRow as damaged:
-            uid = damaged.uid
-        self._store.delete(uid)
+        self._store.delete(uid_of(lambda: self.get(scope, name)))

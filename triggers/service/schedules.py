@@ -30,8 +30,8 @@ from triggers.core.records import (
 )
 from triggers.core.states import SETTLED_DELIVERIES, OccurrenceState
 from triggers.core.validation import check_schedule
-from triggers.errors import DamagedRow
 from triggers.ports import Armed, DeliveryStore, ScheduleStore
+from triggers.service.damaged import uid_of
 from triggers.service.schedules_firing import End, Firing, next_opening
 from triggers.service.schedules_together import Together
 
@@ -185,10 +185,7 @@ class Schedules:
     def delete(self, scope: Scope, name: str) -> None:
         """Calls that have not been made are withdrawn; what runs goes on. One that is damaged can
         be deleted, too."""
-        try:
-            uid = self._take(scope, name).schedule.uid
-        except DamagedRow as damaged:
-            uid = damaged.uid
+        uid = uid_of(lambda: self._take(scope, name).schedule)
         now = self._clock.now()
         for row in self.store.live(uid, OccurrenceState.OPEN):
             delivery = self._delivery(row)

@@ -30,10 +30,10 @@ from triggers.core.message_plans import message_key, plan_message
 from triggers.core.records import Delivery, SourceKind, Unreadable
 from triggers.core.states import DeliveryState
 from triggers.core.subscriptions import AckPolicy, Intake, Subscription, SubscriptionState
-from triggers.errors import DamagedRow
 from triggers.event_ports import SubscriptionStore
 from triggers.ports import DeliveryStore
 from triggers.service.backlog import Backlogs
+from triggers.service.damaged import uid_of
 
 Arrival = tuple[Subscription, PubsubMessage, float]
 """A message, where it came in, and when."""
@@ -184,10 +184,7 @@ class Subscriptions:
 
     def delete(self, scope: Scope, name: str, *, version: int | None = None) -> None:
         """What it has taken in goes on. Raises NotFound, Conflict."""
-        try:
-            uid = self._expected(scope, name, version).uid
-        except DamagedRow as damaged:
-            uid = damaged.uid
+        uid = uid_of(lambda: self._expected(scope, name, version))
         self.store.delete(uid)
         self._backlogs.forget(uid)
         self._counts.pop(uid, None)
