@@ -133,7 +133,8 @@ class Application:
     def __init__(self, methods: Sequence[Method], house: House) -> None:
         self._house = house
         self._limits = house.limits
-        self._larger: dict[int, Limits] = {}
+        sizes = {method.most_body for method in methods if method.most_body}
+        self._larger = {size: replace(house.limits, body=size) for size in sizes}
         self._router = Router(methods)
         self._calls = CallsInFlight(house.limits.calls, house.limits.call_seconds)
         self._streams = 0
@@ -229,7 +230,7 @@ class Application:
         if visit.verb in WITH_BODY:
             arrived = scope.get(ARRIVED, nothing_yet)
             if method.raw:
-                limits = self._limits_of(method)
+                limits = self._larger.get(method.most_body, self._limits)
                 data = await read_bytes(headers, receive, limits, arrived)
                 raw = Raw(tuple(scope["headers"]), data)
             else:
@@ -254,14 +255,6 @@ class Application:
             await _close(answer)
             raise Overloaded(f"the server sends {self._streams} streams already; try again")
         return answer, Reply(answer.status, reply.head(answer.content_type, answer.headers), b"")
-
-    def _limits_of(self, method: Method) -> Limits:
-        if not method.most_body:
-            return self._limits
-        found = self._larger.get(method.most_body)
-        if found is None:
-            found = self._larger[method.most_body] = replace(self._limits, body=method.most_body)
-        return found
 
     async def _forwarded(
         self,
