@@ -9,16 +9,6 @@ import yaml
 _STEP = re.compile(r"\[([^\]]*)\]|([^.\[\]]+)")
 
 
-def document_nodes(text: bytes) -> list[yaml.Node]:
-    """One for each document that is not empty, in their order. Raises yaml.YAMLError."""
-    found = []
-    for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
-        # An empty document composes to a null that nobody wrote.
-        if node.tag != "tag:yaml.org,2002:null":
-            found.append(node)
-    return found
-
-
 def line_of(node: yaml.Node, field: str) -> int:
     """The line, from 1, of ``spec.items[2].name``; that of the nearest thing around it where it
     does not stand there."""

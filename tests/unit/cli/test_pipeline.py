@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
-from jobrunner.cli.pipeline.lines import document_nodes, line_of
+from jobrunner.cli.documents import read_documents
+from jobrunner.cli.pipeline.lines import line_of
 from jobrunner.cli.pipeline.loading import fingerprint, read_version
 from jobrunner.cli.pipeline.made import Made
 from jobrunner.cli.pipeline.printing import line_for_people, line_for_programs
@@ -25,6 +27,12 @@ b: 2
 EVENT = News(0.0, "event", "shop.placed", "matched", "\x1b[31mred", Tone.GOOD, {"id": "7"})
 
 
+def document_nodes(folder: Path) -> list[yaml.Node]:
+    file = folder / "text.yaml"
+    file.write_bytes(TEXT)
+    return [one.node for one in read_documents([str(file)]) if one.node is not None]
+
+
 @pytest.mark.parametrize(
     ("field", "line"),
     [
@@ -38,12 +46,14 @@ EVENT = News(0.0, "event", "shop.placed", "matched", "\x1b[31mred", Tone.GOOD, {
         ("", 2),
     ],
 )
-def test_a_field_is_found_where_it_stands_or_nearest_to_it(field: str, line: int) -> None:
-    assert line_of(document_nodes(TEXT)[0], field) == line
+def test_a_field_is_found_where_it_stands_or_nearest_to_it(
+    tmp_path: Path, field: str, line: int
+) -> None:
+    assert line_of(document_nodes(tmp_path)[0], field) == line
 
 
-def test_an_empty_document_is_none() -> None:
-    assert [node.start_mark.line for node in document_nodes(TEXT)] == [1, 9]
+def test_an_empty_document_is_none(tmp_path: Path) -> None:
+    assert [node.start_mark.line for node in document_nodes(tmp_path)] == [1, 9]
 
 
 def test_every_violation_comes_with_its_line(tmp_path: Path) -> None:
