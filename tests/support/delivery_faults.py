@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import argparse
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.delivery_load import (
@@ -37,9 +35,9 @@ from tests.support.delivery_load import (
     lines_of,
     quiet,
 )
-from tests.support.faults import kill_marked
+from tests.support.fault_rounds import FaultReport, ground
 from tests.support.fixtures import postgres_server
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import Receiver
 from tests.support.served import Answered, Served, answering, start
 from triggers.core.records import Delivery, DeliveryAttempt, Ruling
 from triggers.core.states import DeliveryState
@@ -72,33 +70,18 @@ class DeliveryPlan:
 
 
 @dataclass
-class DeliveryReport:
-    """``doubled`` are the calls that the sink saw beyond those with an end on record; ``unknown``
-    the ends that nobody saw."""
+class DeliveryReport(FaultReport):
+    """``unknown`` are the ends that nobody saw."""
 
     plan: DeliveryPlan
-    problems: list[str] = field(default_factory=list)
-    killed: bool = False
     settled_before: int = 0
-    in_flight: int = 0
-    doubled: int = 0
     unknown: int = 0
-
-    def expect(self, condition: object, problem: str) -> None:
-        if not condition:
-            self.problems.append(problem)
 
 
 def run_delivery_round(plan: DeliveryPlan) -> DeliveryReport:
     report = DeliveryReport(plan)
-    folder = tempfile.mkdtemp(prefix="jr-d-", dir="/tmp")
-    try:
-        with receiving() as receiver:
-            receiver.answer = answer
-            DeliveryRound(plan, Path(folder), receiver, report).run()
-    finally:
-        kill_marked(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    with ground("d", answer) as (folder, receiver):
+        DeliveryRound(plan, folder, receiver, report).run()
     return report
 
 

@@ -16,21 +16,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.delivery_load import Books, quiet
-from tests.support.faults import kill_marked
+from tests.support.fault_rounds import FaultReport, ground
 from tests.support.message_load import JOB, Message, Sender, a_load, answer, declare, name_in
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import Receiver
 from tests.support.served import Served, answering, start
 from triggers.core.records import Delivery, Ruling
 from triggers.core.states import DeliveryState
@@ -59,33 +57,18 @@ class MessagePlan:
 
 
 @dataclass
-class MessageReport:
-    """``acknowledged`` is how many were when the server went, ``in_flight`` how many deliveries it
-    had on the wire by the record, ``doubled`` the calls beyond those with an end on record."""
+class MessageReport(FaultReport):
+    """``acknowledged`` is how many were when the server went."""
 
     plan: MessagePlan
-    problems: list[str] = field(default_factory=list)
-    killed: bool = False
     acknowledged: int = 0
-    in_flight: int = 0
-    doubled: int = 0
     runs: int = 0
-
-    def expect(self, condition: object, problem: str) -> None:
-        if not condition:
-            self.problems.append(problem)
 
 
 def run_message_round(plan: MessagePlan) -> MessageReport:
     report = MessageReport(plan)
-    folder = tempfile.mkdtemp(prefix="jr-m-", dir="/tmp")
-    try:
-        with receiving() as receiver:
-            receiver.answer = answer
-            MessageRound(plan, Path(folder) / "h", receiver, report).run()
-    finally:
-        kill_marked(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    with ground("m", answer) as (folder, receiver):
+        MessageRound(plan, folder / "h", receiver, report).run()
     return report
 
 
