@@ -17,6 +17,7 @@ from jobrunner.api.http.guard import check_exposure, is_loopback
 from jobrunner.app import faces, plugged
 from jobrunner.app.doors import Doors
 from jobrunner.app.engines import EngineWatch
+from jobrunner.app.frozen import FrozenWatch
 from jobrunner.app.home import App
 from jobrunner.app.homelock import HomeLock, already_served, living_server
 from jobrunner.app.making import Backends, make_means
@@ -36,7 +37,7 @@ from jobrunner.executor.serving import ServingExecutor
 from jobrunner.lib import serverfile
 from jobrunner.lib.bell import stroke
 from jobrunner.lib.clock import VirtualClock
-from jobrunner.lib.database import Database, DatabaseError, SqliteDatabase
+from jobrunner.lib.database import SqliteDatabase
 from jobrunner.lib.serverfile import ServerFile
 from jobrunner.ports import Backend
 from jobrunner.service.audit import Audit
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 HOUSE_SECONDS = 3600.0
 NOTES_SECONDS = 1.0
 ADDRESS_SECONDS = 2.0
-FROZEN_LOOK_SECONDS = 2.0
 FACES_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
 FINISH_LOOK_SECONDS = 0.05
@@ -230,8 +230,9 @@ class Server:
         self._in_background("house-keeping", self._keep_house())
         self._in_background("notes", self._write_notes(audit, tokens, commit))
         self._in_background("address", self._stay_announced(key))
+        frozen = FrozenWatch(ground.database)
         if not _on_sqlite(self._app.settings):
-            self._in_background("frozen neighbours", self._free_frozen(ground.database))
+            frozen.start()
         engine = EngineWatch(partial(app.backend, "docker"), partial(executor.uses, "docker"))
         self._in_background("watch over the engine", engine.run())
         loops = [
@@ -243,6 +244,7 @@ class Server:
         try:
             await self._stopping.wait()
         finally:
+            frozen.stop()
             log.info("The server goes down; what runs goes on.")
             if executor.held():
                 self._tell_of_runs(executor, "stopping", "the next server takes up what is left")
@@ -318,22 +320,6 @@ class Server:
             if serverfile.read(self._app.settings.home) != self._file or self._file is None:
                 with contextlib.suppress(RunnerFault):
                     self._file = self._announce(key) or self._file
-
-    async def _free_frozen(self, database: Database) -> None:
-        """Other servers on the same database that were stopped in the middle of a transaction."""
-        while True:
-            await stroke(FROZEN_LOOK_SECONDS)
-            try:
-                freed = database.free_frozen()
-            except DatabaseError as error:
-                log.debug("Nobody looks after frozen neighbours: %s", error)
-                continue
-            if freed:
-                log.warning(
-                    "%d transactions of other servers stood still and were ended: what they had"
-                    " locked is free. Look for a stopped process or machine.",
-                    freed,
-                )
 
     async def _finish(self, executor: ServingExecutor, loops: Sequence[asyncio.Task[None]]) -> None:
         """Once that is wished for: what opens and sends things stops first."""

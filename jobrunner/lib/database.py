@@ -190,6 +190,7 @@ class Database(Protocol):
     def free_frozen(self, after: float = FROZEN_SECONDS) -> int:
         """Ends the transactions of other clients of ours that have stood still in the middle of one
         for ``after`` seconds, and returns how many: what they have locked would stay locked.
+        Works while another thread waits for such a lock; one thread at a time may ask.
         Raises DatabaseError."""
         ...
 
@@ -652,7 +653,7 @@ _TURN_LOCK = _SCHEMA_LOCK + 1
 # or while they do not read what is sent to them, it takes them for busy.
 _FREE_FROZEN = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name = 'jobrunner'
-AND pid <> pg_backend_pid() AND state = 'active' AND wait_event_type = 'Client'
+AND pid NOT IN (pg_backend_pid(), ?) AND state = 'active' AND wait_event_type = 'Client'
 AND xact_start IS NOT NULL AND query_start < clock_timestamp() - make_interval(secs => ?)"""
 
 VANISHED = {
@@ -696,6 +697,7 @@ class PostgresDatabase(_Nesting):
         self._sql: dict[str, bytes] = {}
         self.place, self._password = self._read_url()
         self._connection: psycopg.Connection[Row] = self._open()
+        self._lookout: psycopg.Connection[Row] | None = None
 
     def _read_url(self) -> tuple[str, str]:
         try:
@@ -840,7 +842,14 @@ class PostgresDatabase(_Nesting):
         """The server does that by itself."""
 
     def free_frozen(self, after: float = FROZEN_SECONDS) -> int:
-        row = self.read(lambda session: session.execute(_FREE_FROZEN, (after,)).fetchone())
+        # On a connection of its own: who waits for a lock holds the other one.
+        try:
+            if self._lookout is None or self._lookout.closed:
+                self._lookout = self._open()
+            own = self._connection.info.backend_pid if not self._connection.closed else 0
+            row = self._lookout.execute(self._translate(_FREE_FROZEN), (own, after)).fetchone()
+        except self._driver.Error as error:
+            raise self._explain(error) from None
         return int(row[0]) if row else 0
 
     def facts(self) -> Mapping[str, str]:
@@ -860,6 +869,8 @@ class PostgresDatabase(_Nesting):
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+            if self._lookout is not None:
+                self._lookout.close()
 
     def _explain(self, error: Any) -> DatabaseError:
         state = error.sqlstate or ""

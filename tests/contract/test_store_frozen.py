@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import psycopg
 import pytest
 
-from jobrunner.lib.database import Database, connect
+from jobrunner.app.frozen import FrozenWatch
+from jobrunner.lib.database import BUSY_SECONDS, Database, connect
+from tests.support.commands import until
+from tests.support.frozen import frozen_after, is_gone
 
 LOCK = "SELECT a FROM t WHERE a < 3 ORDER BY a FOR UPDATE SKIP LOCKED"
 
@@ -32,21 +34,24 @@ def freed(database: Database) -> int:
 
 
 def test_who_stands_still_within_a_batch_of_statements_loses_its_locks(database: Database) -> None:
-    frozen: psycopg.Connection[tuple[object, ...]] = database.dbapi()
-    frozen.autocommit = True
-    frozen.execute("BEGIN")
-    batch = ExitStack()
-    batch.enter_context(frozen.pipeline())
-    frozen.execute("UPDATE t SET a = a WHERE a = 1")
-    frozen.pgconn.send_flush_request()
-    frozen.pgconn.flush()
-    assert freed(database) == 1
-    with pytest.raises(psycopg.OperationalError):
-        batch.close()
-    deadline = time.monotonic() + 10
-    while free(database) != [1, 2]:
-        assert time.monotonic() < deadline
-    frozen.close()
+    with frozen_after(database, "UPDATE t SET a = a WHERE a = 1") as frozen:
+        assert freed(database) == 1
+        until(lambda: is_gone(database, frozen.info.backend_pid))
+        assert free(database) == [1, 2]
+
+
+def test_who_waits_for_what_a_frozen_one_has_locked_goes_on_when_that_is_freed(
+    database: Database,
+) -> None:
+    with frozen_after(database, "UPDATE t SET a = a WHERE a = 1") as frozen:
+        watch = FrozenWatch(database, every=0.05, after=0.05)
+        watch.start()
+        began = time.monotonic()
+        database.write(lambda session: session.execute("UPDATE t SET a = 3 WHERE a = 1"))
+        assert time.monotonic() - began < BUSY_SECONDS / 2
+        watch.stop()
+        assert is_gone(database, frozen.info.backend_pid)
+        assert free(database) == [2]
 
 
 def test_who_works_or_has_begun_nothing_is_left_alone(database: Database) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from jobrunner.lib.database import BUSY_SECONDS, FROZEN_SECONDS, connect
 from tests.support.commands import until
+from tests.support.frozen import frozen_after, is_gone
 from tests.support.served import Served, served
 
 WORKER = (
     'echo "start $CLOUD_RUN_EXECUTION $CLOUD_RUN_TASK_INDEX.$CLOUD_RUN_TASK_ATTEMPT" >> "$BOOK";'
     ' sleep 0.5; echo "end $CLOUD_RUN_EXECUTION $CLOUD_RUN_TASK_INDEX" >> "$BOOK"'
 )
+URL = "JOBRUNNER_DATABASE_URL"
 RUNS, TASKS = 12, 30
 
 
@@ -61,7 +65,7 @@ def test_what_a_killed_server_held_is_taken_over_by_the_other(
     home: Path, tmp_path: Path, fresh_postgres_url: str
 ) -> None:
     url, book = fresh_postgres_url, tmp_path / "book"
-    env = {"JOBRUNNER_DATABASE_URL": url}
+    env = {URL: url}
     with served(home, *OPTIONS, env=env) as first:
         names = open_work(first, book)
         until(lambda: held_by(url, first) > 0)
@@ -78,7 +82,7 @@ def test_a_server_that_was_frozen_beyond_its_lease_does_no_harm_when_it_wakes(
     home: Path, tmp_path: Path, fresh_postgres_url: str
 ) -> None:
     url, book = fresh_postgres_url, tmp_path / "book"
-    env = {"JOBRUNNER_DATABASE_URL": url}
+    env = {URL: url}
     with served(home, *OPTIONS, env=env) as first:
         names = open_work(first, book)
         until(lambda: held_by(url, first) == RUNS)
@@ -92,3 +96,19 @@ def test_a_server_that_was_frozen_beyond_its_lease_does_no_harm_when_it_wakes(
             assert kinds(url)["resumed"] > 0
             assert first.stop() < 5
             assert second.stop() < 5
+
+
+def test_a_server_is_not_kept_waiting_by_a_neighbour_frozen_within_a_batch(
+    home: Path, fresh_postgres_url: str
+) -> None:
+    env = {"JOBRUNNER_DATABASE_URL": fresh_postgres_url}
+    with (
+        closing(connect(fresh_postgres_url)) as database,
+        served(home, *OPTIONS, env=env) as server,
+    ):
+        server.create("work", "true", annotations={})
+        with frozen_after(database, "SELECT name FROM jobs FOR UPDATE") as neighbour:
+            began = time.monotonic()
+            server.ended("work", server.run("work"), patience=25)
+            assert FROZEN_SECONDS < time.monotonic() - began < BUSY_SECONDS / 2
+            assert is_gone(database, neighbour.info.backend_pid)
