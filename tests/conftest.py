@@ -7,11 +7,23 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.support.fixtures"]
 
 TIERS = ("unit", "contract", "integration", "wire", "samples", "rules")
 HERE = Path(__file__).parent
+
+
+# How long an example takes says something of the machine. Where every component is demanded, the
+# examples are the same each time: what is new there is not this change's fault.
+settings.register_profile(
+    "jobrunner",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="JOBRUNNER_TEST_REQUIRE" in os.environ,
+)
+settings.load_profile("jobrunner")
 
 
 def pytest_configure() -> None:

@@ -230,7 +230,7 @@ SCHEDULES = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=8, phases=[Phase.explicit, Phase.generate])
 @given(SCHEDULES, st.lists(st.integers(1, 5 * 3600), min_size=1, max_size=4))
 def test_one_step_or_many_give_the_same_record(
     tmp_path_factory: pytest.TempPathFactory, wanted: Any, stops: list[int]

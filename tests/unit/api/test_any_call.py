@@ -76,7 +76,7 @@ async def answered(method: Method, call: Call) -> int:
 COUNT = 40
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, COUNT - 1), PARAMS, JSON, st.sampled_from([None, "us-central1", "x y"]))
 def test_no_call_breaks_a_method(
     number: int, params: dict[str, str], body: Any, region: str | None
@@ -91,7 +91,7 @@ def test_no_call_breaks_a_method(
         control.close()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_document_with_one_part_replaced_is_stored_or_refused(data: st.DataObject) -> None:
     control = Control()

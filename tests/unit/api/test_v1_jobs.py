@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobrunner.api.v1 import (
@@ -601,7 +601,6 @@ SHAPED = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(JSON | SHAPED)
 def test_any_json_is_a_job_or_invalid(value: object) -> None:
     for read in (job_from_v1, overrides_from_v1):
@@ -611,7 +610,6 @@ def test_any_json_is_a_job_or_invalid(value: object) -> None:
             assert all(violation.message for violation in error.violations)  # noqa: PT017
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.sampled_from(["metadata", "spec.template.metadata", INNER, f"{INNER}.containers.0"]),
        st.sampled_from(KEYS), SHAPED)  # fmt: skip
 def test_any_value_anywhere_is_a_job_or_invalid(place: str, key: str, value: object) -> None:
@@ -715,7 +713,6 @@ def specs(draw: st.DrawFn) -> JobSpec:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(specs(), st.booleans())
 def test_a_spec_survives_being_written_and_read(spec: JobSpec, filled: bool) -> None:
     given_spec = fill_defaults(spec) if filled else spec

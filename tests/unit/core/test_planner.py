@@ -357,7 +357,7 @@ def test_words_about_an_attempt_that_has_ended_change_nothing() -> None:
 ACTIONS = ("launch", "fail-launch", "exit0", "exit1", "signal", "vanish", "abort", "time", "late")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     tasks=st.integers(1, 8),
     parallelism=st.integers(1, 8),

@@ -43,7 +43,7 @@ def test_a_torn_last_frame_is_not_shown_until_it_is_whole(tmp_path: Path) -> Non
     assert list(reader.read()) == []
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     sizes=st.lists(st.integers(1, 30), max_size=60),
     head=st.integers(1, 60),

@@ -154,13 +154,13 @@ executions = every(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(specs)
 def test_a_job_spec_comes_back_as_it_was(value: spec.JobSpec) -> None:
     assert decode_spec(encode(value)) == value
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(executions)
 def test_an_execution_comes_back_from_its_row_as_it_was(value: Execution) -> None:
     assert execution_of(execution_row(value)) == value

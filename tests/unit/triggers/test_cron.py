@@ -30,7 +30,7 @@ def read(line: str) -> CronLine | InvalidSpec:
         return error
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(lines, moments)
 def test_the_next_wall_time_is_that_of_an_oracle_that_asks_minute_by_minute(
     line: str, after: datetime
@@ -43,7 +43,7 @@ def test_the_next_wall_time_is_that_of_an_oracle_that_asks_minute_by_minute(
     assert next_wall(parsed, after) == Oracle(line).next_wall(after)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(lines, moments)
 def test_the_search_is_that_of_cronsim_over_its_own_reading(line: str, after: datetime) -> None:
     """We hand cronsim sets of our own; a release that wants to be handed more shows up here. Its

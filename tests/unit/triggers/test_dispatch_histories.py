@@ -231,7 +231,7 @@ STEP = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(STEP, max_size=70))
 def test_no_history_loses_reorders_overruns_or_revives_a_delivery(
     steps: list[tuple[object, ...]],

@@ -228,7 +228,7 @@ def times(draw: st.DrawFn) -> tuple[str, set[int], set[int], set[int], int, int]
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(times(), st.datetimes(datetime(1990, 1, 1), datetime(2080, 1, 1)))
 def test_ordinals_of_weekdays_are_counted_as_on_a_calendar(
     written: tuple[str, set[int], set[int], set[int], int, int], after: datetime
@@ -253,7 +253,7 @@ def test_ordinals_of_weekdays_are_counted_as_on_a_calendar(
     assert next_wall_time(spec, after) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(1, 23 * 60),
     st.integers(0, 1439),

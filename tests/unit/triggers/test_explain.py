@@ -150,7 +150,7 @@ LINES = st.sampled_from(
 STARTS = st.sampled_from(["2026-03-07", "2026-03-28", "2026-10-24", "2026-10-31", "2026-04-04"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     LINES,
     ZONES,

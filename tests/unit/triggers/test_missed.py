@@ -130,7 +130,7 @@ def test_a_clock_that_goes_back_repeats_nothing() -> None:
 moves = st.lists(st.integers(-3 * HOUR, 12 * HOUR), min_size=1, max_size=25)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     moves,
     st.sampled_from(["*/10 * * * *", "17 */2 * * *", "every 25 minutes", "every day 02:30"]),

@@ -85,7 +85,7 @@ near_settings = st.tuples(
 ).map(" ".join)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     near_settings,
     st.sampled_from(SET_DAYS),
@@ -112,7 +112,7 @@ def test_cron_fires_as_an_oracle_says_that_asks_every_minute_around_a_setting_of
 ZONES = sorted({name for name, _ in SET_DAYS} | {"Asia/Tehran", "America/St_Johns", "Asia/Gaza"})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     lines,
     st.sampled_from(ZONES),
@@ -181,7 +181,7 @@ zones = st.sampled_from(sorted({name for name, _ in SET_DAYS}))
 instants = st.integers(unix("1995-01-01T00:00:00Z"), unix("2037-12-01T00:00:00Z"))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expressions, zones, instants, st.integers(0, 40_000))
 def test_the_next_one_is_after_now_and_the_same_from_anywhere_before_it(
     text: str, zone: str, now: int, share: int
@@ -195,7 +195,7 @@ def test_the_next_one_is_after_now_and_the_same_from_anywhere_before_it(
     assert next_after(when, between) == after
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(expressions, zones, st.sampled_from(SET_DAYS), st.integers(-48, 12))
 def test_one_by_one_and_in_a_row_give_the_same_in_order_and_without_doubles(
     text: str, zone: str, day: tuple[str, str], hours: int

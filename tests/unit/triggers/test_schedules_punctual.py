@@ -142,7 +142,7 @@ def test_what_a_store_refuses_is_opened_when_it_is_due(monkeypatch: pytest.Monke
     assert len(world.sent()) == BUSY
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     steps=st.lists(st.floats(0.001, 40.0), min_size=1, max_size=12),
     sets=st.lists(st.sampled_from([0.0, 1.0, 3.0, -0.5]), min_size=1, max_size=6),

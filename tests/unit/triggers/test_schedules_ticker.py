@@ -147,7 +147,7 @@ def test_a_clock_set_back_an_hour_repeats_nothing(world: World) -> None:
     assert len(world.rows()) == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(-7200, 7200), min_size=1, max_size=10))
 def test_however_the_clock_is_set_each_minute_up_to_the_latest_has_one_occurrence(
     jumps: list[int],

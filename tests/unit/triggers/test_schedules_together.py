@@ -71,7 +71,7 @@ def act(world: World, step: object) -> None:
             world.end(rows[number % len(rows)], state)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(wanted, min_size=1, max_size=4),
     st.lists(steps, min_size=1, max_size=12),

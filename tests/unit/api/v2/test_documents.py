@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from jobrunner.api.v1 import job_from_v1, job_to_v1
@@ -104,7 +104,6 @@ def as_v2_says(spec: JobSpec) -> JobSpec:
     return replace(spec, template=replace(template, template=task))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(specs(), st.booleans())
 def test_a_spec_survives_both_versions_and_the_store(spec: JobSpec, filled: bool) -> None:
     spec = as_v2_says(fill_defaults(spec) if filled else spec)
@@ -524,7 +523,6 @@ PLACES = ["labels", "template", "template.template", "template.template.containe
           "template.template.containers.0.resources", "binaryAuthorization"]  # fmt: skip
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_any_json_is_a_job_or_invalid(value: object) -> None:
     with contextlib.suppress(InvalidSpec):
@@ -533,7 +531,6 @@ def test_any_json_is_a_job_or_invalid(value: object) -> None:
         order_from_v2(value)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(PLACES), JSON)
 def test_any_value_anywhere_is_a_job_or_invalid(place: str, value: object) -> None:
     with contextlib.suppress(InvalidSpec):

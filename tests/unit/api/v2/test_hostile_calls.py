@@ -77,7 +77,6 @@ async def answer(method: Method, call: Call) -> Answer | JobrunnerError:
 
 
 @settings(
-    deadline=None,
     max_examples=400,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
