@@ -169,7 +169,7 @@ def test_a_cancel_is_carried_out_at_once(home: Path, book: Path) -> None:
             {},
         )
         seen = server.ended("work", name)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20
         assert seen["cancelledCount"] == 3
 
 
