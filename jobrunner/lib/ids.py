@@ -8,6 +8,9 @@ import time
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and nothing that reads like another character, as the contract's own suffixes."""
 
+AT_ONCE = 128
+_VARIANT = "89ab"
+
 
 class RandomIds:
     """UUIDs and five-character suffixes from the system's random source.
@@ -16,12 +19,24 @@ class RandomIds:
     time lies together in every index, so a commit writes few pages however much is stored.
     """
 
+    def __init__(self) -> None:
+        self._drawn: list[bytes] = []
+
     def uid(self) -> str:
-        raw = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
-        raw[6] = (raw[6] & 0x0F) | 0x70
-        raw[8] = (raw[8] & 0x3F) | 0x80
-        h = raw.hex()
-        return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+        at = f"{time.time_ns() // 1_000_000:012x}"
+        drawn = self._draw()
+        h = drawn.hex()
+        return f"{at[:8]}-{at[8:]}-7{h[1:4]}-{_VARIANT[drawn[2] & 3]}{h[5:8]}-{h[8:]}"
+
+    def _draw(self) -> bytes:
+        """Ten bytes. Asking the system for each of them would be most of the work."""
+        while True:
+            try:
+                # In one step, as several threads may ask.
+                return self._drawn.pop()
+            except IndexError:
+                many = os.urandom(10 * AT_ONCE)
+                self._drawn += (many[n : n + 10] for n in range(0, len(many), 10))
 
     def suffix(self) -> str:
         return "".join(ALPHABET[b % len(ALPHABET)] for b in os.urandom(5))
