@@ -38,7 +38,7 @@ from jobrunner.executor.serving import ServingExecutor
 from jobrunner.lib import serverfile
 from jobrunner.lib.bell import stroke
 from jobrunner.lib.clock import VirtualClock
-from jobrunner.lib.database import SqliteDatabase
+from jobrunner.lib.database.sqlite import SqliteDatabase
 from jobrunner.lib.serverfile import ServerFile
 from jobrunner.ports import Backend
 from jobrunner.service.audit import Audit

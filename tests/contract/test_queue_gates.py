@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobrunner.lib.clock import FakeClock
-from jobrunner.lib.database import Database, SqliteDatabase, connect
+from jobrunner.lib.database import Database, connect
+from jobrunner.lib.database.sqlite import SqliteDatabase
 from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Page
 from tests.support.deliveries import NOW, TTL, a_delivery, moved

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from jobrunner.errors import NotFound, StoreFault, UsageError
-from jobrunner.lib.database import PostgresDatabase, SqliteDatabase
+from jobrunner.lib.database.postgres import PostgresDatabase
+from jobrunner.lib.database.sqlite import SqliteDatabase
 from jobrunner.ports import Store
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore

@@ -13,7 +13,8 @@ import pytest
 
 from jobrunner.core.records import AuditEntry, Execution, Job, Scope
 from jobrunner.errors import AlreadyExists, NotFound, StoreFault
-from jobrunner.lib.database import PostgresDatabase, SqliteDatabase
+from jobrunner.lib.database.postgres import PostgresDatabase
+from jobrunner.lib.database.sqlite import SqliteDatabase
 from jobrunner.ports import Joined, Store
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jobrunner.core.records import NO_POLICY_ETAG, Abort, AuditEntry, Policy, Scope, Task
 from jobrunner.core.states import AttemptState, TaskState
-from jobrunner.lib.database import SqliteDatabase
+from jobrunner.lib.database.sqlite import SqliteDatabase
 from jobrunner.ports import Move, Page, Retention, Turn
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore

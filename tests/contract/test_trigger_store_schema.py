@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from jobrunner.errors import StoreFault
-from jobrunner.lib.database import Database, Fault, Session, SqliteDatabase, connect
+from jobrunner.lib.database import Database, Fault, Session, connect
 from jobrunner.lib.database import DatabaseError as Refusal
+from jobrunner.lib.database.sqlite import SqliteDatabase
 from jobrunner.ports import Page
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore
