@@ -11,6 +11,9 @@ import asyncio
 LONG_SECONDS = 0.5
 """What waits shorter waits for something, and not only to look again."""
 
+PATIENT_SECONDS = 20.0
+"""After so long one that acts by a clock that is moved looks again without being called."""
+
 
 async def stroke(seconds: float) -> None:
     """Until the next of the strokes that come every so many seconds, for all who wait for them."""
@@ -23,8 +26,9 @@ class Bell:
     :func:`asyncio.wait_for` says the same, and costs a task for every wait."""
 
     def __init__(self, *, apart: bool = False) -> None:
-        """``apart``: it keeps its own time, and a wait is as long as it says. For those who act by
-        a clock that is moved: they must not wake up by themselves in the middle of an instant."""
+        """``apart``: it is for one who acts by a clock that is moved, who must not wake up by
+        himself in the middle of an instant, however slow the machine is: a long wait is so long
+        that it is for nothing but a call that was forgotten."""
         self._apart = apart
         self._rung = False
         self._waiting: asyncio.Future[None] | None = None
@@ -50,7 +54,7 @@ class Bell:
         loop = asyncio.get_running_loop()
         waiting = self._waiting = loop.create_future()
         now = loop.time()
-        end = now + within if self._apart else end_of(now, within)
+        end = patient_end_of(now, within) if self._apart else end_of(now, within)
         timer = loop.call_at(end, _over, waiting)
         try:
             await waiting
@@ -64,6 +68,11 @@ def end_of(now: float, within: float) -> float:
     """When a wait ends that begins at ``now`` (seconds of the loop's clock)."""
     end = now + within
     return end - end % within if within >= LONG_SECONDS else end
+
+
+def patient_end_of(now: float, within: float) -> float:
+    """As :func:`end_of`, for one that is ``apart``."""
+    return now + (max(within, PATIENT_SECONDS) if within >= LONG_SECONDS else within)
 
 
 def _over(waiting: asyncio.Future[None]) -> None:

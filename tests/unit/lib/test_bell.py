@@ -5,7 +5,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobrunner.lib.bell import Bell, end_of, stroke
+from jobrunner.lib.bell import PATIENT_SECONDS, Bell, end_of, patient_end_of, stroke
 
 
 async def test_a_bell_that_was_rung_before_is_heard_at_once() -> None:
@@ -52,6 +52,19 @@ def test_long_waits_end_at_the_same_strokes_and_are_never_longer(now: float, oth
 
 def test_short_waits_are_as_long_as_they_say() -> None:
     assert end_of(7.9, 0.2) == 7.9 + 0.2
+
+
+def test_one_that_acts_by_a_moved_clock_looks_by_itself_only_when_it_was_forgotten() -> None:
+    assert patient_end_of(7.9, 2.0) == 7.9 + PATIENT_SECONDS
+    assert patient_end_of(7.9, 0.02) == 7.9 + 0.02
+
+
+async def test_an_apart_bell_is_heard_when_it_rings() -> None:
+    bell = Bell(apart=True)
+    waiting = asyncio.ensure_future(bell.heard(2.0))
+    await asyncio.sleep(0)
+    bell.ring()
+    assert await waiting
 
 
 async def test_a_stroke_comes() -> None:
