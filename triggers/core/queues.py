@@ -23,6 +23,7 @@ from triggers.core.records import (
     OidcToken,
     QueueRetry,
 )
+from triggers.core.states import DeliveryState
 
 NAME_WINDOW = 86_400.0
 """How long after its end the name of a task is taken."""
@@ -123,9 +124,11 @@ class Task:
 
     @property
     def dispatches(self) -> int:
-        """Attempts so far, one that is on its way included."""
-        under_way = self.delivery.lease_owner is not None
-        return self.delivery.attempts + self.delivery.unknown + under_way
+        """Attempts so far, one that is on its way, or whose run goes on, included."""
+        delivery = self.delivery
+        follows = delivery.state is DeliveryState.FOLLOWING
+        under_way = follows or delivery.lease_owner is not None
+        return delivery.attempts + delivery.unknown + under_way
 
 
 def task_key(queue: Queue, name: str) -> str:

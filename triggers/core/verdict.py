@@ -6,7 +6,7 @@ follows from a retry is in :mod:`triggers.core.retry`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from jobrunner.core.states import ExecutionState
@@ -23,10 +23,12 @@ DEADLINE_STATUS = 504
 @dataclass(frozen=True, slots=True)
 class Answer:
     """``status`` is that of the final answer, behind redirects where those are followed.
-    ``retry_after`` is the header in seconds."""
+    ``retry_after`` is the header in seconds. ``words`` say what we have done or refused, where the
+    answer is our own."""
 
     status: int
     retry_after: float | None = None
+    words: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def attempt_code(attempt: DeliveryAttempt) -> int:
 
 def _answered(source: SourceKind, answer: Answer) -> Verdict:
     if accepts(source, answer.status):
-        return _accepted(answer.status)
+        return Verdict(Ruling.ACCEPT, answer.words) if answer.words else _accepted(answer.status)
     if source is SourceKind.QUEUE and answer.status in THROTTLING:
         reason = f"HTTP {answer.status}, the queue slows down"
         return Verdict(Ruling.RETRY, reason, answer.retry_after, throttle=True)
@@ -151,7 +153,8 @@ def _answered(source: SourceKind, answer: Answer) -> Verdict:
     if push and 200 <= answer.status <= 299:
         reason = f"HTTP {answer.status}, which does not acknowledge; 200, 201, 202 and 204 do"
         return Verdict(Ruling.RETRY, reason)
-    return Verdict(Ruling.RETRY, f"HTTP {answer.status}")
+    said = f": {answer.words}" if answer.words else ""
+    return Verdict(Ruling.RETRY, f"HTTP {answer.status}{said}")
 
 
 @lru_cache(maxsize=256)

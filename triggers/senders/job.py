@@ -23,6 +23,8 @@ from triggers.ports import Sent
 from triggers.senders.headers import body_of
 
 FILE_NAME = "cloudevent.json"
+EXCERPT, WORDS = 4096, 500
+"""The most that is kept of an error: bytes with the attempt, characters in the reason."""
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +50,14 @@ class JobSender:
         except Exception as error:
             return _refused(error)
         if on_start:
-            return Sent(Answer(200), _named(execution), execution.uid)
+            return _started(execution)
         return Sent(RunEnd(execution.name, execution.state), execution=execution.uid)
 
     async def run_url(self, delivery: Delivery, target: HttpTarget, url: RunUrl) -> Sent:
         """Answers as Cloud Run would: 200 as soon as the execution exists, 404 for a job that is
         not here, 400 for a body that breaks a rule."""
         if url.version == 0 or target.method.upper() != "POST":
-            return Sent(Answer(404), b"this is no method of Cloud Run that starts a job")
+            return _answer(404, "this is no method of Cloud Run that starts a job")
         try:
             order = read_order(url.version, body_of(delivery, target))
             if order.validate_only:
@@ -67,7 +69,7 @@ class JobSender:
             return _gone(error, on_start=True)
         except Exception as error:
             return _refused(error)
-        return Sent(Answer(200), _named(execution), execution.uid)
+        return _started(execution)
 
     async def close(self) -> None:
         """Holds nothing."""
@@ -111,19 +113,24 @@ def with_file(overrides: Overrides, payload: Payload | None) -> Overrides:
     return replace(overrides, files=(InputFile(FILE_NAME, FILE_VARIABLE, payload.body),))
 
 
-def _named(execution: Execution) -> bytes:
+def _started(execution: Execution) -> Sent:
     name = (
         f"projects/{execution.project}/locations/{execution.region}"
         f"/jobs/{execution.job_name}/executions/{execution.name}"
     )
-    return json.dumps({"name": name}).encode()
+    answer = Answer(200, words=f"execution {execution.name} was started")
+    return Sent(answer, json.dumps({"name": name}).encode(), execution.uid)
+
+
+def _answer(status: int, message: str) -> Sent:
+    return Sent(Answer(status, words=message.removesuffix(".")[:WORDS]), message.encode()[:EXCERPT])
 
 
 def _gone(error: KeySpent, *, on_start: bool) -> Sent:
     """The execution of this try was started, and has been removed since. It counts as started; how
     it ended nobody knows any more, and to run it again may be to run it twice."""
     if on_start:
-        return Sent(Answer(200), error.message.encode())
+        return _answer(200, error.message)
     reason = f"{error.message} How it ended is not known; replay the delivery to run it again."
     return Sent(Broken(Break.UNUSABLE, reason))
 
@@ -141,4 +148,4 @@ def _refused(error: Exception) -> Sent:
         case _:
             log.error("a bug while starting a job", exc_info=error)
             return Sent(Broken(Break.PROTOCOL, f"{type(error).__name__}: {error}"))
-    return Sent(Answer(status), error.message.encode()[:4096])
+    return _answer(status, error.message)

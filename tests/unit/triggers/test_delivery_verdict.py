@@ -69,6 +69,17 @@ def test_retry_after_is_not_heeded_elsewhere(source: SourceKind, status: int) ->
     assert (verdict.throttle, verdict.retry_after) == (False, None)
 
 
+@pytest.mark.parametrize("source", list(K))
+def test_an_answer_of_our_own_says_what_was_done_or_why_not(source: SourceKind) -> None:
+    started = judge(source, Answer(200, words="execution j-1 was started"))
+    assert (started.ruling, started.reason) == (Ruling.ACCEPT, "execution j-1 was started")
+    refused = judge(source, Answer(404, words="there is no job named 'j'"))
+    assert (refused.ruling, refused.reason) == (
+        Ruling.RETRY,
+        "HTTP 404: there is no job named 'j'",
+    )
+
+
 def test_a_success_that_push_does_not_take_says_which_it_takes() -> None:
     assert "203, which does not acknowledge" in judge(K.SUBSCRIPTION, Answer(203)).reason
 

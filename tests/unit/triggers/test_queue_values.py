@@ -14,6 +14,7 @@ from triggers.core.queue_validation import check_queue, check_task
 from triggers.core.queues import (
     Enforce,
     HttpOverride,
+    Task,
     UriOverride,
     burst_of,
     made_up_id,
@@ -28,6 +29,7 @@ from triggers.core.records import (
     PubsubTarget,
     QueueRetry,
 )
+from triggers.core.states import DeliveryState
 
 URL = "http://svc.example.com:8080/x?a=1"
 
@@ -170,3 +172,18 @@ def test_names_that_are_made_up_are_digits_and_differ() -> None:
 
 def test_a_bucket_holds_a_fifth_of_a_second_and_at_least_ten() -> None:
     assert [burst_of(rate) for rate in (0.1, 5, 50, 51, 500)] == [10, 10, 10, 11, 100]
+
+
+@pytest.mark.parametrize(
+    ("state", "owner", "dispatches"),
+    [
+        (DeliveryState.PENDING, None, 2),
+        (DeliveryState.SENDING, "r1", 3),
+        (DeliveryState.FOLLOWING, None, 3),
+    ],
+)
+def test_a_dispatch_counts_from_its_start_and_while_its_run_goes_on(
+    state: DeliveryState, owner: str | None, dispatches: int
+) -> None:
+    made = a_delivery(state=state, lease_owner=owner, attempts=1, unknown=1)
+    assert Task(made).dispatches == dispatches

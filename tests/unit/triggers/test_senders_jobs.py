@@ -33,7 +33,7 @@ from triggers.core.records import (
     Target,
 )
 from triggers.core.runurls import Own
-from triggers.core.verdict import Answer, Break, Broken, RunEnd
+from triggers.core.verdict import Answer, Break, Broken, RunEnd, judge
 from triggers.ports import Sent
 from triggers.senders.job import JobSender
 from triggers.senders.options import SenderOptions, TokenKind
@@ -101,6 +101,8 @@ async def test_on_start_the_existing_execution_is_the_answer(control: Control) -
     assert sent.outcome == Answer(200)
     assert sent.execution == execution.uid
     assert execution.name.encode() in sent.excerpt
+    verdict = judge(SourceKind.SCHEDULE, sent.outcome)
+    assert verdict.reason == f"execution {execution.name} was started"
     assert execution.creator == "schedule/nightly"
     assert control.runner.looks == 1
     assert control.commits == 1
@@ -156,6 +158,7 @@ async def test_overrides_reach_the_execution(control: Control) -> None:
 async def test_a_job_that_is_not_there_is_a_404(control: Control) -> None:
     sent = await send(control, delivery(JobTarget("other")))
     assert sent.outcome == Answer(404)
+    assert judge(SourceKind.SCHEDULE, sent.outcome).reason.startswith("HTTP 404: There is no job")
     assert b"other" in sent.excerpt
     assert sent.execution is None
     elsewhere = await send(control, delivery(JobTarget("j", region="europe-west1")))
