@@ -47,7 +47,8 @@ def open_deliveries(database: Database) -> DeliveryStore:
     """
     from jobrunner.lib.database import DatabaseError
     from triggers.store.schema import ensure
-    from triggers.store.sql import SqlDeliveries, fault
+    from triggers.store.sql import SqlDeliveries
+    from triggers.store.transactions import fault
 
     try:
         ensure(database)

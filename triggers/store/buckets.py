@@ -3,21 +3,14 @@ one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
-from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists
-from jobrunner.lib.database import Database, DatabaseError, Row, Session
-from jobrunner.ports import Page
+from jobrunner.lib.database import Row, Session
 from triggers.core.buckets import Bucket, Known, Seen
-from triggers.core.records import Unreadable
 from triggers.store.documents import _encode
 from triggers.store.resource_documents import BUCKET
-from triggers.store.resources import _BY_NAME, _DELETE, _INSERT, _Table
-from triggers.store.sql import fault
-
-T = TypeVar("T")
+from triggers.store.resource_rows import DELETE, INSERT, Resources
 
 _COLUMNS = "name, generation, metageneration, inode, size, mtime, mode, md5, updated"
 _SELECT = f"SELECT {_COLUMNS} FROM bucket_objects WHERE bucket = ?"
@@ -34,34 +27,19 @@ _FORGET = "DELETE FROM bucket_objects WHERE bucket = ? AND name = ?"
 _FORGET_ALL = "DELETE FROM bucket_objects WHERE bucket = ?"
 
 
-class SqlBuckets:
+class SqlBuckets(Resources[Bucket]):
     """See :class:`triggers.bucket_ports.BucketStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._table = _Table(database, "bucket", BUCKET)
-
-    def find(self, scope: Scope, name: str) -> Bucket | None:
-        return self._table.one(_BY_NAME, scope.project, scope.region, name)
-
-    def listing(
-        self, project: str | None, region: str | None = None, *, page: Page | None = None
-    ) -> Sequence[Bucket]:
-        return self._table.page(project, region, None, page)
-
-    def survey(
-        self, project: str | None, region: str | None = None, *, page: Page | None = None
-    ) -> Sequence[Bucket | Unreadable]:
-        return self._table.survey(project, region, page)
+    kind, noun, document = "bucket", "Bucket", BUCKET
 
     def add(self, bucket: Bucket) -> None:
         row = ("", 1, BUCKET.encode(bucket))
         place = (bucket.uid, bucket.project, bucket.region, bucket.name)
-        if not self._table.write(_INSERT, "bucket", *row, *place):
+        if not self._run(INSERT, self.kind, *row, *place):
             raise AlreadyExists(f"Bucket '{bucket.name}' already exists.")
 
     def delete(self, uid: str) -> None:
-        self._table.write(_DELETE, "bucket", uid)
+        self._run(DELETE, self.kind, uid)
         self._write(lambda s: s.execute(_FORGET_ALL, (uid,)))
 
     # ------------------------------------------------------------ objects
@@ -89,18 +67,6 @@ class SqlBuckets:
     def forget(self, uid: str, names: Sequence[str]) -> None:
         rows = [(uid, name) for name in names]
         self._write(lambda s: s.executemany(_FORGET, rows))
-
-    def _read(self, work: Callable[[Session], list[Row]]) -> list[Row]:
-        try:
-            return self._database.read(work)
-        except DatabaseError as error:
-            raise fault(error) from error
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error
 
 
 def _known(row: Row) -> Known:

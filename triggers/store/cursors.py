@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
-from jobrunner.lib.database import Database, DatabaseError, Session
-from triggers.store.sql import fault
-
-T = TypeVar("T")
+from jobrunner.lib.database import Session
+from triggers.store.transactions import Transactions
 
 _SELECT = "SELECT position FROM cursors WHERE name = ?"
 _INSERT = "INSERT INTO cursors (name, position) VALUES (?, 0) ON CONFLICT DO NOTHING"
 _PUT = "UPDATE cursors SET position = ? WHERE name = ?"
 
 
-class SqlCursors:
+class SqlCursors(Transactions):
     """See :class:`triggers.event_ports.Cursors`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def take(self, name: str) -> int | None:
         def work(session: Session) -> int | None:
@@ -36,9 +28,3 @@ class SqlCursors:
 
     def put(self, name: str, position: int) -> None:
         self._write(lambda s: s.execute(_PUT, (position, name)))
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error

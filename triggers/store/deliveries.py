@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 
-from jobrunner.errors import AlreadyExists, NotFound, StoreFault, UsageError
+from jobrunner.errors import AlreadyExists, NotFound, StoreFault
 from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
@@ -26,6 +26,7 @@ from triggers.store.rows import (
     marks,
     rows_of,
 )
+from triggers.store.selecting import bad_token, given, joined, tail
 
 SELECT = f"SELECT {columns(DELIVERY)} FROM deliveries"
 _GO = (
@@ -269,12 +270,8 @@ def _rows(
         params.append(_position(session, page.after))
     order = "ASC" if oldest_first else "DESC"
     sql = f"{SELECT}{joined(conditions)} ORDER BY position {order}"
-    if page is not None:
-        if page.limit < 1:
-            raise UsageError(f"A page of {page.limit} items cannot be read; allowed: 1 or more.")
-        sql += " LIMIT ?"
-        params.append(page.limit)
-    return session.execute(sql, params).fetchall()
+    end, limit = tail(page)
+    return session.execute(sql + end, (*params, *limit)).fetchall()
 
 
 def count(session: Session, wanted: DeliveryFilter) -> dict[DeliveryState, int]:
@@ -315,9 +312,7 @@ def purge(session: Session, wanted: DeliveryFilter, settled_before: float, limit
 
 def where(wanted: DeliveryFilter) -> tuple[list[str], list[object]]:
     """Conditions and their parameters; there is one statement for each combination of fields."""
-    conditions: list[str] = []
-    params: list[object] = []
-    for name, value in (
+    conditions, params = given(
         ("project = ?", wanted.project),
         ("region = ?", wanted.region),
         ("source = ?", None if wanted.source is None else wanted.source.value),
@@ -325,10 +320,7 @@ def where(wanted: DeliveryFilter) -> tuple[list[str], list[object]]:
         ("place = ?", wanted.target),
         ("created_at >= ?", wanted.created_from),
         ("created_at < ?", wanted.created_before),
-    ):
-        if value is not None:
-            conditions.append(name)
-            params.append(value)
+    )
     if wanted.states is not None:
         # Said in the statement, so that the indexes of single states can be used.
         states = " OR ".join(f"state = '{state.value}'" for state in sorted(wanted.states))
@@ -336,13 +328,8 @@ def where(wanted: DeliveryFilter) -> tuple[list[str], list[object]]:
     return conditions, params
 
 
-def joined(conditions: Sequence[str]) -> str:
-    return " WHERE " + " AND ".join(conditions) if conditions else ""
-
-
 def _position(session: Session, uid: str) -> int:
     row: Row | None = session.execute(_POSITION, (uid,)).fetchone()
     if row is None:
-        form = "it is the uid of a delivery that still exists"
-        raise UsageError(f"The page token '{uid}' is of no use here; {form}.")
+        raise bad_token(uid, "the uid of a delivery that still exists")
     return int(row[0])

@@ -5,28 +5,26 @@ The oldest go by their positions, so that neither a count nor an index is needed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 import msgspec
 
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec, NotFound
-from jobrunner.lib.database import Database, DatabaseError, Row, Session
+from jobrunner.lib.database import Database, Row, Session
 from triggers.core.cloudevents.decode import decode_structured
 from triggers.core.cloudevents.encode import encode_structured
 from triggers.core.events import CloudEvent, DataKind
 from triggers.event_ports import Led, Logged
 from triggers.store.documents import _decode, unreadable
-from triggers.store.sql import fault
+from triggers.store.selecting import given, joined
+from triggers.store.transactions import Transactions
 
 KEPT = 5000
 """Events."""
 KEPT_DATA = 16 * 1024
 """Bytes; of an event with more of them only the attributes are kept."""
-
-T = TypeVar("T")
 
 _COLUMNS = "position, at, project, region, channel, document"
 _INSERT = (
@@ -49,11 +47,11 @@ class _Document(msgspec.Struct, omit_defaults=True):
 _decoder = msgspec.json.Decoder(_Document)
 
 
-class SqlEventLog:
+class SqlEventLog(Transactions):
     """See :class:`triggers.event_ports.EventLog`."""
 
     def __init__(self, database: Database, *, kept: int = KEPT) -> None:
-        self._database = database
+        super().__init__(database)
         self._kept = kept
 
     def append(self, entries: Sequence[Logged]) -> Sequence[int]:
@@ -75,15 +73,11 @@ class SqlEventLog:
         event_type: str | None = None,
         limit: int = 100,
     ) -> Sequence[Logged]:
-        conditions, params = [], list[object]()
-        for condition, value in (
-            ("project = ?", project), ("type = ?", event_type), ("position > ?", after),
-        ):  # fmt: skip
-            if value is not None:
-                conditions.append(condition)
-                params.append(value)
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        conditions, params = given(
+            ("project = ?", project), ("type = ?", event_type), ("position > ?", after)
+        )
         order = "DESC" if after is None else "ASC"
+        where = joined(conditions)
         sql = f"SELECT {_COLUMNS} FROM event_log{where} ORDER BY position {order} LIMIT ?"
         rows = self._read(lambda s: s.execute(sql, (*params, limit)).fetchall())
         found = [_entry(row) for row in rows]
@@ -97,18 +91,6 @@ class SqlEventLog:
                 hint=f"It keeps the last {self._kept}; see: jobrunner events tail",
             )
         return _entry(rows[0])
-
-    def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.read(work)
-        except DatabaseError as error:
-            raise fault(error) from error
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error
 
 
 def _row(entry: Logged) -> tuple[object, ...]:

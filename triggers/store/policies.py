@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from jobrunner.core.records import NO_POLICY_ETAG, Policy
 from jobrunner.errors import Conflict
-from jobrunner.lib.database import Database, DatabaseError, Session
-from triggers.store.sql import fault
-
-T = TypeVar("T")
+from jobrunner.lib.database import Session
+from triggers.store.transactions import Transactions
 
 _GET = "SELECT document, etag, version FROM resource_policies WHERE owner = ?"
 _CREATE = (
@@ -24,9 +19,8 @@ DELETE = "DELETE FROM resource_policies WHERE owner = ?"
 """For the stores of what has a policy, which goes with it."""
 
 
-class SqlPolicies:
-    def __init__(self, database: Database) -> None:
-        self._database = database
+class SqlPolicies(Transactions):
+    """See :class:`triggers.ports.PolicyStore`."""
 
     def get(self, owner: str) -> Policy | None:
         def work(session: Session) -> Policy | None:
@@ -53,15 +47,3 @@ class SqlPolicies:
 
     def delete(self, owner: str) -> None:
         self._write(lambda session: session.execute(DELETE, (owner,)))
-
-    def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.read(work)
-        except DatabaseError as error:
-            raise fault(error) from error
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import NotFound, UsageError
-from jobrunner.lib.database import Database, DatabaseError, Row, Session
+from jobrunner.errors import NotFound
+from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
 from triggers.core.queues import Queue, QueueState, task_key
 from triggers.core.records import Delivery, QueueRetry, SourceKind, Unreadable
@@ -17,9 +16,8 @@ from triggers.store.documents import encode_retry
 from triggers.store.gating import touch
 from triggers.store.queues_rows import QUEUE, QUEUES, encode_override, queue_row
 from triggers.store.rows import DELIVERY, clean, columns, delivery_of, lane, marks
-from triggers.store.sql import fault
-
-T = TypeVar("T")
+from triggers.store.selecting import bad_token, page_by_name, tail
+from triggers.store.transactions import Transactions
 
 _SELECT = f"SELECT {columns(QUEUE)} FROM queues"
 _INSERT = f"INSERT INTO queues ({columns(QUEUE)}) VALUES ({marks(QUEUE)}) ON CONFLICT DO NOTHING"
@@ -66,23 +64,8 @@ _FORCE = (
 _RENAME = "UPDATE deliveries SET key = ? WHERE uid = ? AND settled_at IS NOT NULL"
 
 
-class SqlQueues:
+class SqlQueues(Transactions):
     """See :class:`triggers.ports.QueueStore`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.read(work)
-        except DatabaseError as error:
-            raise fault(error) from error
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error
 
     # ------------------------------------------------------------ queues
 
@@ -120,22 +103,8 @@ class SqlQueues:
         return QUEUES.survey(self._rows(project, region, page))
 
     def _rows(self, project: str | None, region: str | None, page: Page | None) -> list[Row]:
-        conditions, params = list[str](), list[object]()
-        for condition, value in (("project = ?", project), ("region = ?", region)):
-            if value is not None:
-                conditions.append(condition)
-                params.append(value)
-        if page is not None and page.after is not None:
-            parts = page.after.split("/")
-            if len(parts) != 3:
-                raise UsageError(f"The page token '{page.after}' is not PROJECT/REGION/NAME.")
-            conditions.append("(project, region, name) > (?, ?, ?)")
-            params += parts
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        sql = f"{_SELECT}{where} ORDER BY project, region, name"
-        if page is not None:
-            sql += " LIMIT ?"
-            params.append(page.limit)
+        wanted = ("project = ?", project), ("region = ?", region)
+        sql, params = page_by_name(_SELECT, page, *wanted)
         return self._read(lambda s: s.execute(sql, params).fetchall())
 
     def put(self, queue: Queue) -> None:
@@ -201,14 +170,11 @@ class SqlQueues:
         if page is not None and page.after is not None:
             last = self.task(queue, page.after)
             if last is None:
-                form = "it is the name of a task that is still known"
-                raise UsageError(f"The page token '{page.after}' is of no use here; {form}.")
+                raise bad_token(page.after, "the name of a task that is still known")
             uid = last.uid
             [(after,)] = self._read(lambda s: s.execute(_POSITION, (uid,)).fetchall())
-        sql, params = _TASKS, list[object]([_lane(queue), after])
-        if page is not None:
-            sql += " LIMIT ?"
-            params.append(page.limit)
+        end, limit = tail(page)
+        sql, params = f"{_TASKS}{end}", (_lane(queue), after, *limit)
         return [delivery_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())]
 
     def force(self, uid: str, now: float) -> Delivery | None:

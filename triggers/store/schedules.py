@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import AlreadyExists, NotFound, UsageError
-from jobrunner.lib.database import Database, DatabaseError, Row, Session
+from jobrunner.errors import AlreadyExists, NotFound
+from jobrunner.lib.database import Database, Row, Session
 from jobrunner.ports import Page
 from triggers.core.records import Occurrence, OccurrenceKey, Schedule, Unreadable
 from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
@@ -23,9 +22,8 @@ from triggers.store.schedules_rows import (
     occurrence_row,
     schedule_row,
 )
-from triggers.store.sql import fault
-
-T = TypeVar("T")
+from triggers.store.selecting import given, joined, page_by_name
+from triggers.store.transactions import Transactions
 
 _STATES: dict[str | None, DeliveryState | None] = {one.value: one for one in DeliveryState}
 _STATES[None] = None
@@ -88,24 +86,12 @@ _REPLAYS = (
 _PRUNE = "DELETE FROM occurrences WHERE settled_at IS NOT NULL AND settled_at < ?"
 
 
-class SqlSchedules:
+class SqlSchedules(Transactions):
     """See :class:`triggers.ports.ScheduleStore`."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._known: many.Known = {}
-
-    def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.read(work)
-        except DatabaseError as error:
-            raise fault(error) from error
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error
 
     # ------------------------------------------------------------ schedules
 
@@ -135,22 +121,8 @@ class SqlSchedules:
         return ARMED.survey(self._rows(project, region, page))
 
     def _rows(self, project: str | None, region: str | None, page: Page | None) -> list[Row]:
-        conditions, params = ["TRUE"], list[object]()
-        for name, value in (("project", project), ("region", region)):
-            if value is not None:
-                conditions.append(f"{name} = ?")
-                params.append(value)
-        if page is not None and page.after is not None:
-            place = page.after.split("/")
-            if len(place) != 3:
-                form = "it is PROJECT/REGION/NAME"
-                raise UsageError(f"The page token {page.after!r} is of no use here; {form}.")
-            conditions.append("(project, region, name) > (?, ?, ?)")
-            params += place
-        sql = f"{SELECT_ARMED} WHERE {' AND '.join(conditions)} ORDER BY project, region, name"
-        if page is not None:
-            sql += " LIMIT ?"
-            params.append(page.limit)
+        wanted = ("project = ?", project), ("region = ?", region)
+        sql, params = page_by_name(SELECT_ARMED, page, *wanted)
         return self._read(lambda s: s.execute(sql, params).fetchall())
 
     def put(self, armed: Armed) -> None:
@@ -234,14 +206,10 @@ class SqlSchedules:
         end: float | None = None,
         limit: int | None = None,
     ) -> Sequence[Occurrence]:
-        conditions, params = ["schedule = ?"], list[object]([uid])
-        for condition, value in (("nominal > ?", start), ("nominal <= ?", end)):
-            if value is not None:
-                conditions.append(condition)
-                params.append(value)
-        sql = (
-            f"{_OCCURRENCES} WHERE {' AND '.join(conditions)} ORDER BY nominal DESC, backfill DESC"
+        conditions, params = given(
+            ("schedule = ?", uid), ("nominal > ?", start), ("nominal <= ?", end)
         )
+        sql = f"{_OCCURRENCES}{joined(conditions)} ORDER BY nominal DESC, backfill DESC"
         if limit is not None:
             sql += " LIMIT ?"
             params.append(limit)

@@ -2,40 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Mapping, Sequence
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import StoreFault
-from jobrunner.lib.database import Database, DatabaseError, Session
+from jobrunner.lib.database import Database
 from jobrunner.ports import Page
 from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
 from triggers.core.states import DeliveryState
 from triggers.ports import Claims, Damaged, DeliveryFilter, Draft, Move, Tries
 from triggers.store import claiming, deliveries, recording
 from triggers.store.rows import lane
+from triggers.store.transactions import Transactions
 
-T = TypeVar("T")
 
-
-class SqlDeliveries:
+class SqlDeliveries(Transactions):
     """See :class:`triggers.ports.DeliveryStore`."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._rotation = claiming.Rotation()
-
-    def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.read(work)
-        except DatabaseError as error:
-            raise fault(error) from error
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error
 
     def open(self, delivery: Delivery) -> Delivery:
         return self._write(lambda s: deliveries.open_(s, delivery))
@@ -119,7 +104,3 @@ class SqlDeliveries:
 
     def purge(self, wanted: DeliveryFilter, *, settled_before: float, limit: int = 1000) -> int:
         return self._write(lambda s: deliveries.purge(s, wanted, settled_before, limit))
-
-
-def fault(error: DatabaseError) -> StoreFault:
-    return StoreFault(error.message, hint=error.hint or None)
