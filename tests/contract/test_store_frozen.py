@@ -9,7 +9,7 @@ import pytest
 from jobrunner.app.frozen import FrozenWatch
 from jobrunner.lib.database import BUSY_SECONDS, Database, connect
 from tests.support.commands import until
-from tests.support.frozen import frozen_after, is_gone
+from tests.support.frozen import frozen_after, frozen_before_the_next, is_gone
 
 LOCK = "SELECT a FROM t WHERE a < 3 ORDER BY a FOR UPDATE SKIP LOCKED"
 
@@ -35,6 +35,13 @@ def freed(database: Database) -> int:
 
 def test_who_stands_still_within_a_batch_of_statements_loses_its_locks(database: Database) -> None:
     with frozen_after(database, "UPDATE t SET a = a WHERE a = 1") as frozen:
+        assert freed(database) == 1
+        until(lambda: is_gone(database, frozen.info.backend_pid))
+        assert free(database) == [1, 2]
+
+
+def test_who_stands_still_with_a_batch_just_begun_loses_its_locks(database: Database) -> None:
+    with frozen_before_the_next(database, "UPDATE t SET a = a WHERE a = 1") as frozen:
         assert freed(database) == 1
         until(lambda: is_gone(database, frozen.info.backend_pid))
         assert free(database) == [1, 2]

@@ -30,12 +30,14 @@ _SCHEMA_LOCK = 0x6A6F6272756E6E65
 
 _TURN_LOCK = _SCHEMA_LOCK + 1
 
-# The server itself ends those that are silent between two statements; between two of one batch,
-# or while they do not read what is sent to them, it takes them for busy.
+# The server itself ends those that are silent between two statements. Not between two of one batch,
+# nor while they do not read what is sent to them: those it takes for busy. And not when something
+# has come that is no statement (Flush, Describe, Close): that stops the watch that it had set.
 _FREE_FROZEN = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name = 'jobrunner'
-AND pid NOT IN (pg_backend_pid(), ?) AND state = 'active' AND wait_event_type = 'Client'
-AND xact_start IS NOT NULL AND query_start < clock_timestamp() - make_interval(secs => ?)"""
+AND pid NOT IN (pg_backend_pid(), ?) AND wait_event_type = 'Client' AND xact_start IS NOT NULL
+AND state IN ('active', 'idle in transaction', 'idle in transaction (aborted)')
+AND greatest(query_start, state_change) < clock_timestamp() - make_interval(secs => ?)"""
 
 VANISHED = {
     "connect_timeout": "10",
