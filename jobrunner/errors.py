@@ -10,6 +10,7 @@
     │   ├── AlreadyExists       4
     │   │   └── KeySpent        4   what the key has opened is gone, and is not run again
     │   ├── Conflict            4   somebody else changed it first
+    │   ├── BacklogFull         4   as much waits as may wait; later there is room
     │   └── Interrupted         4   nobody drives this execution any more
     ├── RunFailed               1   the execution ended, and not with success
     └── RunnerFault             5   the runner, its store or an engine is at fault
@@ -83,6 +84,10 @@ class KeySpent(AlreadyExists):
 
 class Conflict(Refused):
     pass
+
+
+class BacklogFull(Refused):
+    """As much waits as may wait. Nothing was taken; the same may be tried again later."""
 
 
 class Interrupted(Refused):

@@ -35,6 +35,7 @@ from triggers.senders.keyring import Keyring, PublishedKeys
 from triggers.senders.options import from_environment
 from triggers.senders.sending import make_senders
 from triggers.service.audit_feed import AuditFeed
+from triggers.service.backlog import Backlogs
 from triggers.service.bucket_watching import BucketKeeper
 from triggers.service.buckets import Buckets
 from triggers.service.channel_names import ChannelNames
@@ -158,7 +159,8 @@ def _make(ground: Ground) -> Layer:
     clock.join(ticker)
     clock.join(dispatcher, told=True)
     queues = Queues(open_queues(ground.database), store, clock, parts.ids)
-    events = Events(declared.triggers, store, open_event_log(ground.database), parts.ids)
+    kept, backlogs = open_event_log(ground.database), Backlogs(parts.machine)
+    events = Events(declared.triggers, store, kept, parts.ids, backlogs)
     event_triggers = EventTriggers(
         declared.triggers, declared.services, parts.service, clock, parts.ids
     )
@@ -265,7 +267,7 @@ def event_routes(ground: Ground) -> Sequence[Method]:
         triggers=declared.triggers,
         channels=declared.channels,
         book=declared.services,
-        deliveries=layer.store,
+        events=layer.events,
         kept=open_event_log(ground.database),
         transports=layer.transports,
         service=parts.service,

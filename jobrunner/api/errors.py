@@ -18,6 +18,7 @@ from typing import Any
 from jobrunner.errors import (
     AlreadyExists,
     BackendFault,
+    BacklogFull,
     Conflict,
     InvalidSpec,
     JobrunnerError,
@@ -124,6 +125,7 @@ TABLE: Mapping[type[JobrunnerError], Status] = {
     Refused: Status(400, "FAILED_PRECONDITION", 9),
     RunFailed: Status(400, "FAILED_PRECONDITION", 9),
     # Not now. Clients repeat a 5xx, so none of them stands for "never".
+    BacklogFull: Status(429, "RESOURCE_EXHAUSTED", 8),
     TooSlow: Status(408, "DEADLINE_EXCEEDED", 4),
     Overloaded: Status(503, "UNAVAILABLE", 14),
     StoreFault: Status(503, "UNAVAILABLE", 14),

@@ -14,6 +14,7 @@ from jobrunner.client.finding import Endpoint
 from jobrunner.client.wire import connection_to, refusal
 from jobrunner.errors import (
     AlreadyExists,
+    BacklogFull,
     Conflict,
     InvalidSpec,
     JobrunnerError,
@@ -112,5 +113,6 @@ def error_of(status: int, answer: bytes) -> JobrunnerError:
         "FAILED_PRECONDITION": Refused,
         "ALREADY_EXISTS": AlreadyExists,
         "ABORTED": Conflict,
+        "RESOURCE_EXHAUSTED": BacklogFull,
     }.get(name)
     return refusal(status, answer) if kind is None else kind(message, hint=hint)

@@ -1,19 +1,22 @@
 """What comes of events that come in, over every store: deliveries, and a log that is bounded."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from jobrunner.core.records import Scope
 from jobrunner.core.spec import ContainerOverride, Overrides
-from jobrunner.errors import NotFound
+from jobrunner.errors import BacklogFull, NotFound
+from jobrunner.lib.clock import FakeClock
 from jobrunner.lib.database import Database, connect
 from tests.support.events import HERE, MADE, a_trigger, an_event, rooms
 from triggers.core.event_triggers import EventFilter, JobDestination, ServiceDestination
 from triggers.core.records import HttpTarget, SourceKind
+from triggers.core.states import DeliveryEvent, DeliveryState
 from triggers.event_ports import Led, Logged
-from triggers.ports import DeliveryFilter
+from triggers.ports import DeliveryFilter, Move
 from triggers.store import open_deliveries, open_event_log
 from triggers.store.event_log import KEPT_DATA, SqlEventLog
 
@@ -51,6 +54,36 @@ def test_the_same_event_is_delivered_once_however_often_it_comes(database: Datab
     [led] = second.entries[0].led
     assert led.again
     assert led.delivery == deliveries.listing(DeliveryFilter())[0].uid
+
+
+def test_senders_who_can_wait_are_refused_while_a_trigger_has_as_much_as_may_wait(
+    database: Database,
+) -> None:
+    machine = FakeClock(NOW)
+    events, declared, deliveries = rooms(database, machine=machine)
+    declared.triggers.create(a_trigger("full", backlog=2))
+    declared.triggers.create(a_trigger("roomy"))
+    events.publish([an_event("1"), an_event("2")], scope=HERE, now=NOW, bounded=True)
+    with pytest.raises(BacklogFull, match="'full' has 2 events waiting"):
+        events.publish([an_event("3")], scope=HERE, now=NOW, bounded=True)
+    assert sum(deliveries.count(DeliveryFilter()).values()) == 4
+    other = [an_event("4", "com.example.other")]
+    assert events.publish(other, scope=HERE, now=NOW, bounded=True).opened == 0
+    # What nobody would send again is taken.
+    assert events.publish([an_event("5")], scope=HERE, now=NOW).opened == 2
+
+    for one in deliveries.listing(DeliveryFilter(source_name="full")):
+        gone = replace(one, state=DeliveryState.CANCELLED, settled_at=NOW)
+        assert deliveries.record([Move(one, DeliveryEvent.WITHDRAWN, gone)]) == [True]
+    machine.advance(1.0)
+    assert events.publish([an_event("3")], scope=HERE, now=NOW, bounded=True).opened == 2
+
+
+def test_what_comes_while_there_is_room_is_taken_whole(database: Database) -> None:
+    events, declared, _ = rooms(database)
+    declared.triggers.create(a_trigger(backlog=2))
+    three = [an_event(id) for id in "123"]
+    assert events.publish(three, scope=HERE, now=NOW, bounded=True).opened == 3
 
 
 def test_events_of_one_project_are_not_seen_by_another(database: Database) -> None:

@@ -254,3 +254,16 @@ def test_beyond_this_machine_a_sender_shows_a_token_in_a_header_or_in_the_query(
         assert code == 400
     assert "/events" in server.said()
     assert token not in server.said()
+
+
+def test_a_sender_waits_while_a_trigger_has_as_many_events_as_may_wait(server: Served) -> None:
+    kind = "com.example.full"
+    trigger(server, "full", {"cloudRun": {"service": "without-url"}}, kind, backlog=2)
+    for id in "12":
+        assert send(server, b"{}", {**BINARY, "ce-type": kind, "ce-id": id})[0] == 202
+    status, headers, said = send(server, b"{}", {**BINARY, "ce-type": kind, "ce-id": "3"})
+    assert (status, headers["retry-after"]) == (429, "1")
+    assert said["error"]["status"] == "RESOURCE_EXHAUSTED"
+    assert "'full' has 2 events waiting" in said["error"]["message"]
+    refused = jobrunner("--home", str(server.home), "events", "send", "--type", kind)
+    assert (refused.returncode, "2 events waiting" in refused.stderr) == (4, True)

@@ -5,10 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 from jobrunner.core.records import Scope
+from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.database import Database
 from triggers.core.event_triggers import EventFilter, EventTrigger, HttpDestination
 from triggers.core.events import CloudEvent, DataKind, Extension
 from triggers.ports import DeliveryStore
+from triggers.service.backlog import Backlogs
 from triggers.service.events import Events
 from triggers.store import Declared, open_declared, open_deliveries, open_event_log
 
@@ -54,5 +56,6 @@ def rooms(database: Database, **options: Any) -> tuple[Events, Declared, Deliver
     """Events over a database, and what they work with."""
     deliveries, declared = open_deliveries(database), open_declared(database)
     kept = open_event_log(database)
-    events = Events(declared.triggers, deliveries, kept, Numbers(), **options)
+    backlogs = Backlogs(options.pop("machine", None) or SystemClock())
+    events = Events(declared.triggers, deliveries, kept, Numbers(), backlogs, **options)
     return events, declared, deliveries

@@ -121,6 +121,36 @@ def test_what_a_client_publishes_reaches_the_destination_of_its_trigger(
     assert (said["content-type"], json.loads(seen.body)) == ("application/json", {"k": 1})
 
 
+def test_a_publisher_is_told_that_its_resource_is_exhausted_while_too_many_events_wait(
+    stage: Stage, clients: Clients, channel: str, transport: str
+) -> None:
+    wanted = {
+        "name": f"full-{transport}",
+        "eventFilters": [{"attribute": "type", "value": MADE}],
+        "channel": channel,
+        "destination": {"cloudRun": {"service": "without-url"}},
+        "backlog": 1,
+    }
+    urllib.request.urlopen(
+        urllib.request.Request(
+            f"{stage.server.url}/jobrunner/v1/event-triggers",
+            data=json.dumps(wanted).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+    ).close()
+
+    def publish(id: str) -> None:
+        request = publishing.PublishEventsRequest(channel=channel, text_events=[a_text(id)])
+        clients.publisher.publish_events(request)
+
+    publish("1")
+    kind = exceptions.ResourceExhausted if transport == "grpc" else exceptions.TooManyRequests
+    with pytest.raises(kind) as caught:
+        publish("2")
+    assert "has 1 events waiting" in caught.value.message
+    clients.eventarc.delete_trigger(name=f"{PARENT}/triggers/full-{transport}").result()
+
+
 OWN, COMMON = "google.cloud.eventarc.publishing.v1", "io.cloudevents.v1"
 
 

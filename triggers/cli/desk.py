@@ -241,17 +241,21 @@ def _buckets(bench: Bench) -> Sequence[Method]:
 
 
 def _events(bench: Bench) -> Sequence[Method]:
+    from jobrunner.lib.clock import SystemClock
     from triggers.api.events.rooms import own_methods
+    from triggers.service.backlog import Backlogs
+    from triggers.service.events import Events
     from triggers.service.transports import Transports
     from triggers.store import open_declared, open_deliveries, open_event_log
 
     deliveries, declared = open_deliveries(bench.database), open_declared(bench.database)
+    kept, backlogs = open_event_log(bench.database), Backlogs(SystemClock())
     return own_methods(
         triggers=declared.triggers,
         channels=declared.channels,
         book=declared.services,
-        deliveries=deliveries,
-        kept=open_event_log(bench.database),
+        events=Events(declared.triggers, deliveries, kept, bench.ids, backlogs),
+        kept=kept,
         transports=Transports(declared.triggers),
         service=bench.service,
         commit=bench.commit,

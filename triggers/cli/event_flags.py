@@ -75,6 +75,7 @@ POLICY = (
         "--max-delivery-attempts", type=whole(5, 100), metavar="N", help="Until then [default: 5]."
     ),
     click.option("--call-deadline", type=DURATION, metavar="DURATION", help="[default: 10m]"),
+    click.option("--backlog", type=whole(1), metavar="N", help="May wait  [default: 10000]."),
     click.option("--labels", multiple=True, metavar="K=V,...", help="For people and lists."),
 )  # fmt: skip
 
@@ -195,6 +196,7 @@ def merged(old: Document, flags: Document, project: str) -> Document:
         ("expression", "expression"),
         ("channel", "channel"),
         ("service_account", "serviceAccount"),
+        ("backlog", "backlog"),
     ):
         if flags[flag] is not None:
             spec[key] = flags[flag]

@@ -23,7 +23,8 @@ Document = dict[str, Any]
 ROOM = "event-triggers"
 SETTINGS = (
     "eventFilters", "expression", "channel", "transportTopic", "destination", "serviceAccount",
-    "eventDataContentType", "retryPolicy", "deadLetterPolicy", "deadline", "labels",
+    "eventDataContentType", "retryPolicy", "deadLetterPolicy", "deadline", "backlog",
+    "labels",
 )  # fmt: skip
 
 name_argument = click.argument("name", metavar="TRIGGER")

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from jobrunner.core.records import Scope
 from jobrunner.core.spec import Overrides
-from triggers.core.records import Ack, EventRetry
+from triggers.core.records import DEFAULT_BACKLOG, Ack, EventRetry
 
 MATCH_PATH_PATTERN = "match-path-pattern"
 
@@ -83,6 +83,7 @@ class EventTrigger:
     """All ``filters`` and the ``expression`` (empty for none, see
     :mod:`triggers.core.expression`) must agree. ``channel`` is a full name, or empty.
     ``service_account`` signs the calls, if there is one. ``deadline`` is how long a call may take.
+    ``backlog`` is how many deliveries may be unsettled before senders are refused.
     """
 
     uid: str
@@ -99,6 +100,7 @@ class EventTrigger:
     retry: EventRetry = field(default_factory=EventRetry)
     dead_letter_topic: str = ""
     deadline: float = 600.0
+    backlog: int = DEFAULT_BACKLOG
     labels: dict[str, str] = field(default_factory=dict)
     conditions: tuple[TriggerCondition, ...] = ()
     created_at: float = 0.0

@@ -87,8 +87,7 @@ def check_subscription(subscription: Subscription) -> None:
             problems.add(where, f"'{show(email)}' is not an e-mail address")
     if pull and subscription.secret_hash:
         problems.add("pushToken", "nobody shows a token for what we pull")
-    if not 1 <= subscription.backlog <= MAX_BACKLOG:
-        problems.add("backlog", f"{subscription.backlog} is not from 1 to {MAX_BACKLOG}")
+    _check_backlog(problems, subscription.backlog)
     check_labels(problems, "labels", subscription.labels)
     _raise(problems)
 
@@ -126,8 +125,14 @@ def check_event_trigger(trigger: EventTrigger) -> None:
     if not 1 <= trigger.deadline <= MAX_EVENT_DEADLINE:
         form = f"allowed: 1s to {MAX_EVENT_DEADLINE:g}s"
         problems.add("deadline", f"{trigger.deadline:g}s is out of bounds; {form}")
+    _check_backlog(problems, trigger.backlog)
     check_labels(problems, "labels", trigger.labels)
     _raise(problems)
+
+
+def _check_backlog(problems: Problems, backlog: int) -> None:
+    if not 1 <= backlog <= MAX_BACKLOG:
+        problems.add("backlog", f"{backlog} is not from 1 to {MAX_BACKLOG}")
 
 
 def check_channel(channel: Channel) -> None:

@@ -14,6 +14,10 @@ from jobrunner.core.spec import Overrides
 from jobrunner.core.timestamps import format_time, parse_time
 from triggers.core.states import DeliveryState, OccurrenceState
 
+DEFAULT_BACKLOG = 10_000
+"""Deliveries of a subscription or an event trigger that may be unsettled before senders have to
+wait."""
+
 Headers = tuple[tuple[str, str], ...]
 """Names and values in the order in which they were given."""
 

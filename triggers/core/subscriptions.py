@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from jobrunner.core.records import Scope
-from triggers.core.records import HttpTarget, JobTarget, PushRetry
-
-DEFAULT_BACKLOG = 10_000
+from triggers.core.records import DEFAULT_BACKLOG, HttpTarget, JobTarget, PushRetry
 
 
 class Intake(StrEnum):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from jobrunner.errors import NotFound
+from jobrunner.errors import BacklogFull, NotFound
 from jobrunner.ports import Clock, Commit, Ids
 from triggers.core.dead_letters import dead_letter
 from triggers.core.event_triggers import EventTrigger
@@ -232,9 +232,14 @@ class TriggerConsumer:
         desk, trigger, now = self._desk, self._trigger, self._desk.clock.now()
         events = [event for message in messages if (event := self._event(message)) is not None]
         if events:
-            published = await desk.commit(
-                lambda: self._events.publish(events, scope=trigger.scope, now=now, only=trigger.uid)
-            )
+            try:
+                published = await desk.commit(
+                    lambda: self._events.publish(
+                        events, scope=trigger.scope, now=now, only=trigger.uid, bounded=True
+                    )
+                )
+            except BacklogFull:
+                return [Response.LATER] * len(messages)
             if published.opened:
                 desk.opened()
         return [Response.ACKNOWLEDGE] * len(messages)

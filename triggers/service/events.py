@@ -6,22 +6,27 @@
     dispatcher.look()                                              # after it
 
 A trigger gets an event once, however often it comes: source and id make it one of a kind.
+
+``bounded`` is for senders who can try again: where a trigger that wants one of the events has as
+much waiting as it may, nothing is taken. What nobody would send again is taken in any case.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import InvalidSpec
+from jobrunner.errors import BacklogFull, InvalidSpec
 from jobrunner.ports import Ids
 from triggers.core.event_plans import TriggerPlan, plan_event
 from triggers.core.event_triggers import EventTrigger
 from triggers.core.events import CloudEvent
+from triggers.core.records import SourceKind
 from triggers.event_ports import EventLog, EventTriggerStore, Led, Logged
 from triggers.ports import DeliveryStore
+from triggers.service.backlog import Backlogs
 
 log = logging.getLogger("jobrunner.events")
 
@@ -45,7 +50,8 @@ def nowhere(scope: Scope, name: str) -> str | None:
 
 
 class Events:
-    """``with_modes`` puts the query behind URLs of services that they get in production."""
+    """``with_modes`` puts the query behind URLs of services that they get in production.
+    ``backlogs`` are shared by all who open deliveries of triggers in one runner."""
 
     def __init__(
         self,
@@ -53,6 +59,7 @@ class Events:
         deliveries: DeliveryStore,
         kept: EventLog,
         ids: Ids,
+        backlogs: Backlogs,
         *,
         with_modes: bool = True,
     ) -> None:
@@ -60,6 +67,7 @@ class Events:
         self._deliveries = deliveries
         self._kept = kept
         self._ids = ids
+        self._backlogs = backlogs
         self._with_modes = with_modes
 
     def awaited(self, event_type: str, channel: str = "") -> bool:
@@ -81,13 +89,15 @@ class Events:
         channel: str = "",
         now: float,
         only: str = "",
+        bounded: bool = False,
     ) -> Published:
         """Inside a transaction. Events belong to the project of ``scope``: triggers of other
         projects do not see them. ``channel`` is the full name of where they came in, empty for
         none. ``only`` is the uid of the one trigger that they came for, empty for all. Raises
-        StoreFault; then nothing of it must be written."""
+        StoreFault; then nothing of it must be written. If ``bounded`` raises BacklogFull, and has
+        written nothing; whoever comes while there is room is taken whole."""
         known: dict[str, Sequence[EventTrigger]] = {}
-        entries = []
+        planned: list[tuple[CloudEvent, list[TriggerPlan]]] = []
         for event in events:
             if event.type not in known:
                 known[event.type] = [
@@ -95,22 +105,28 @@ class Events:
                     for trigger in self._triggers.awaiting(event.type, channel)
                     if trigger.project == scope.project and only in ("", trigger.uid)
                 ]
-            led = tuple(
-                one
+            plans = [
+                plan
                 for trigger in known[event.type]
-                for one in self._led(trigger, event, channel, now)
-            )
+                for plan in self._plans(trigger, event, channel, now)
+            ]
+            planned.append((event, plans))
+        if bounded:
+            self._check_room(planned)
+        entries = []
+        for event, plans in planned:
+            led = tuple(self._opened(plan, event) for plan in plans)
             entries.append(Logged(now, scope, channel, event, led, len(event.data)))
         if entries:
             self._kept.append(entries)
         return Published(tuple(entries))
 
-    def _led(
+    def _plans(
         self, trigger: EventTrigger, event: CloudEvent, channel: str, now: float
-    ) -> Sequence[Led]:
+    ) -> Sequence[TriggerPlan]:
         """One trigger that breaks a rule keeps the event from no other."""
         try:
-            plans = plan_event(
+            return plan_event(
                 event,
                 [trigger],
                 now=now,
@@ -119,18 +135,43 @@ class Events:
                 channel=channel,
                 with_modes=self._with_modes,
             )
-            return [self._opened(plan, event) for plan in plans]
         except InvalidSpec as error:
-            return [self._opened(TriggerPlan(trigger, None, error.message), event)]
+            return [TriggerPlan(trigger, None, error.message)]
+
+    def _check_room(self, planned: Sequence[tuple[CloudEvent, Sequence[TriggerPlan]]]) -> None:
+        waited_for = {
+            plan.trigger.uid: plan.trigger
+            for _, plans in planned
+            for plan in plans
+            if plan.delivery is not None
+        }
+        for uid, trigger in waited_for.items():
+            if self._backlogs.full(uid, trigger.backlog, self._unsettled(trigger)):
+                raise BacklogFull(
+                    f"Trigger '{trigger.name}' has {trigger.backlog} events waiting, which is the"
+                    " bound; try again."
+                )
+
+    def _unsettled(self, trigger: EventTrigger) -> Callable[[int], int]:
+        scope, source = trigger.scope, SourceKind.EVENT_TRIGGER
+        return lambda most: self._deliveries.unsettled(scope, source, trigger.name, most)
 
     def _opened(self, plan: TriggerPlan, event: CloudEvent) -> Led:
         trigger = plan.trigger
         place = (trigger.project, trigger.region, trigger.name)
-        if plan.delivery is None:
-            log.warning(
-                "Trigger %s cannot pass on the event %s of %s: %s",
-                trigger.name, event.id, event.source, plan.problem,
-            )  # fmt: skip
-            return Led(*place, problem=plan.problem)
-        stored = self._deliveries.open(plan.delivery)
-        return Led(*place, delivery=stored.uid, again=stored.uid != plan.delivery.uid)
+        problem = plan.problem
+        if plan.delivery is not None:
+            try:
+                stored = self._deliveries.open(plan.delivery)
+            except InvalidSpec as error:
+                problem = error.message
+            else:
+                again = stored.uid != plan.delivery.uid
+                if not again:
+                    self._backlogs.added(trigger.uid)
+                return Led(*place, delivery=stored.uid, again=again)
+        log.warning(
+            "Trigger %s cannot pass on the event %s of %s: %s",
+            trigger.name, event.id, event.source, problem,
+        )  # fmt: skip
+        return Led(*place, problem=problem)

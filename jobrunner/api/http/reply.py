@@ -15,7 +15,7 @@ from jobrunner.api.errors import (
 )
 from jobrunner.api.http.payload import encode
 from jobrunner.calls import Answer
-from jobrunner.errors import JobrunnerError
+from jobrunner.errors import BacklogFull, JobrunnerError
 
 JSON = "application/json; charset=UTF-8"
 HTML = "text/html; charset=UTF-8"
@@ -85,7 +85,7 @@ def refused(error: JobrunnerError, *, close: bool = False) -> Reply:
         more.append((b"allow", error.allow.encode("latin-1")))
     elif isinstance(error, Unauthenticated):
         more.append((b"www-authenticate", b"Bearer"))
-    elif isinstance(error, Overloaded):
+    elif isinstance(error, (Overloaded, BacklogFull)):
         more.append((b"retry-after", b"1"))
     if close or isinstance(error, TooSlow):
         more.append(CLOSE)

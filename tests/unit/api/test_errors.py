@@ -23,6 +23,7 @@ from jobrunner.api.errors import (
 from jobrunner.errors import (
     AlreadyExists,
     AttemptVanished,
+    BacklogFull,
     Conflict,
     Interrupted,
     InvalidSpec,
@@ -42,6 +43,7 @@ CODES = {
     "NOT_FOUND": (5, {404}),
     "ALREADY_EXISTS": (6, {409}),
     "PERMISSION_DENIED": (7, {403}),
+    "RESOURCE_EXHAUSTED": (8, {429}),
     "FAILED_PRECONDITION": (9, {400}),
     "ABORTED": (10, {409}),
     "UNIMPLEMENTED": (12, {405}),
@@ -74,6 +76,7 @@ def test_every_class_of_error_finds_a_row(module: ModuleType) -> None:
         (AlreadyExists("x"), 409, "ALREADY_EXISTS"),
         (Conflict("x"), 409, "ABORTED"),
         (StaleWrite("x"), 409, "ABORTED"),
+        (BacklogFull("x"), 429, "RESOURCE_EXHAUSTED"),
         (Refused("x"), 400, "FAILED_PRECONDITION"),
         (Interrupted("x"), 400, "FAILED_PRECONDITION"),
         (StoreFault("x"), 503, "UNAVAILABLE"),

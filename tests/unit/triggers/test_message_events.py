@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.database import connect
 from tests.support.deliveries import NOW
 from tests.support.events import Numbers, a_trigger
@@ -16,6 +17,7 @@ from triggers.core.google_events import AUDIT, OBJECT, audit_entry
 from triggers.core.records import Delivery, SourceKind
 from triggers.errors import InvalidEvent
 from triggers.ports import DeliveryFilter
+from triggers.service.backlog import Backlogs
 from triggers.service.events import Events
 from triggers.service.message_events import MessageEvents
 from triggers.service.subscriptions import Result
@@ -47,8 +49,9 @@ class Desk:
             trigger = a_trigger(kind.rpartition(".")[2], filters=(EventFilter("type", kind),))
             self.room.declared.triggers.create(trigger)
         events = Events(
-            self.room.declared.triggers, self.room.deliveries, open_event_log(database), Numbers()
-        )
+            self.room.declared.triggers, self.room.deliveries, open_event_log(database), Numbers(),
+            Backlogs(SystemClock()),
+        )  # fmt: skip
         self.room.subscriptions.listen(MessageEvents(events).taken)
         self.subscription = self.room.subscriptions.create(a_subscription())
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from jobrunner.lib.clock import SystemClock
 from jobrunner.lib.ids import CountedIds
 from tests.support.deliveries import a_delivery
 from tests.support.dispatching import Bench
@@ -16,6 +17,7 @@ from triggers.core.states import DeliveryState
 from triggers.core.states import OccurrenceState as O
 from triggers.core.verdict import Answer
 from triggers.ports import DeliveryFilter
+from triggers.service.backlog import Backlogs
 from triggers.service.events import Events
 from triggers.service.mishaps import Mishaps
 from triggers.store import open_declared, open_event_log
@@ -28,7 +30,8 @@ def listening(database: Any, deliveries: Any, ids: Any, *types: str) -> Events:
     for name in types:
         trigger = a_trigger(name.replace(".", "-"), filters=(EventFilter("type", name),))
         declared.triggers.create(trigger)
-    return Events(declared.triggers, deliveries, open_event_log(database), ids)
+    kept, backlogs = open_event_log(database), Backlogs(SystemClock())
+    return Events(declared.triggers, deliveries, kept, ids, backlogs)
 
 
 def told(deliveries: Any) -> list[Delivery]:

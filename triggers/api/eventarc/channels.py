@@ -79,7 +79,9 @@ class ChannelMethods:
         found = decode_publish(call.body)
         now = self._frame.parts.clock.now()
         published = await self._frame.parts.commit(
-            lambda: self._events.publish(found, scope=scope, channel=channel.full_name, now=now)
+            lambda: self._events.publish(
+                found, scope=scope, channel=channel.full_name, now=now, bounded=True
+            )
         )
         if published.opened:
             self._frame.changed()

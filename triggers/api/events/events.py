@@ -105,7 +105,7 @@ class _Table:
         full = self._channel(scope, channel)
         now = self._clock.now()
         published = await self._commit(
-            lambda: self._events.publish(found, scope=scope, channel=full, now=now)
+            lambda: self._events.publish(found, scope=scope, channel=full, now=now, bounded=True)
         )
         if published.opened:
             self._look()

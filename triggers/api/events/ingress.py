@@ -81,7 +81,9 @@ class _Ingress:
         now = self._clock.now()
 
         def work() -> Published:
-            published = self._events.publish(found, scope=scope, channel=channel, now=now)
+            published = self._events.publish(
+                found, scope=scope, channel=channel, now=now, bounded=True
+            )
             crash_point("event-in-turn")
             return published
 

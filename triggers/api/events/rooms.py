@@ -14,7 +14,6 @@ from triggers.api.events.services import service_methods
 from triggers.api.events.triggers import event_trigger_methods
 from triggers.api.own import Where
 from triggers.event_ports import ChannelStore, EventLog, EventTriggerStore, ServiceBook
-from triggers.ports import DeliveryStore
 from triggers.service.channel_names import ChannelNames
 from triggers.service.event_triggers import EventTriggers
 from triggers.service.events import Events
@@ -27,7 +26,7 @@ def own_methods(
     triggers: EventTriggerStore,
     channels: ChannelStore,
     book: ServiceBook,
-    deliveries: DeliveryStore,
+    events: Events,
     kept: EventLog,
     transports: Transports,
     service: Service,
@@ -39,7 +38,6 @@ def own_methods(
 ) -> Sequence[Method]:
     """``look`` tells the dispatcher that there is something new."""
     where = Where(Places(service.store), default)
-    events = Events(triggers, deliveries, kept, ids)
     names = ChannelNames(channels, triggers)
     use_cases = EventTriggers(triggers, book, service, clock, ids)
     return [

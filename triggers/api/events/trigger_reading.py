@@ -33,6 +33,7 @@ def settings_of(spec: Node, problems: Problems) -> Settings:
     """The fields of a trigger that a document says, defaults included."""
     default = EventTrigger("", "", "", "", (), HttpDestination(""))
     deadline = read_duration(spec, "deadline")
+    backlog = spec.whole("backlog")
     topic, most = _dead_letters(spec.node("deadLetterPolicy"))
     found: Settings = {
         "filters": tuple(_filter(node) for node in spec.nodes("eventFilters")),
@@ -45,6 +46,7 @@ def settings_of(spec: Node, problems: Problems) -> Settings:
         "retry": _retry(spec.node("retryPolicy"), most),
         "dead_letter_topic": topic,
         "deadline": default.deadline if deadline is None else deadline,
+        "backlog": default.backlog if backlog is None else backlog,
         "labels": spec.text_map("labels"),
     }
     return found

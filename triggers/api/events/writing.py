@@ -76,6 +76,7 @@ def settings_document(trigger: EventTrigger) -> Document:
             else None
         ),
         "deadline": duration(trigger.deadline),
+        "backlog": trigger.backlog,
         "labels": dict(trigger.labels),
     }
 

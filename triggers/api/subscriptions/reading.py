@@ -12,9 +12,8 @@ from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from triggers.api.scheduler.reading import http_target
 from triggers.api.schedules.reading import job_target, one_of
-from triggers.core.records import HttpTarget, JobTarget, PushRetry, Target
+from triggers.core.records import DEFAULT_BACKLOG, HttpTarget, JobTarget, PushRetry, Target
 from triggers.core.subscriptions import (
-    DEFAULT_BACKLOG,
     AckPolicy,
     Intake,
     Subscription,
