@@ -360,6 +360,18 @@ def test_a_channel_is_changed_and_listed(clients: Clients, channel: str) -> None
     assert channel in [one.name for one in client.list_channels(parent=PARENT)]
 
 
+def test_a_client_lists_the_operations_of_this_api(stage: Stage, channel: str) -> None:
+    client = eventarc.EventarcClient(
+        transport="rest",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": stage.server.url},
+    )
+    listed = client.list_operations({"name": PARENT, "page_size": 1})
+    made = eventarc.OperationMetadata()
+    assert listed.operations[0].metadata.Unpack(eventarc.OperationMetadata.pb(made))
+    assert (made.target, made.verb) == (channel, "create")
+
+
 def test_the_providers_say_what_can_be_filtered(clients: Clients) -> None:
     client = clients.eventarc
     names = [one.name.rpartition("/")[2] for one in client.list_providers(parent=PARENT)]

@@ -16,7 +16,6 @@ The answer is the JSON of the response message, and has no member that the messa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from jobrunner.api.audit import child, http_path
 from jobrunner.api.shapes import V2_CANCEL, V2_JOB, V2_RUN, WAIT
@@ -32,7 +31,7 @@ LOCATION = "/v2/projects/{project}/locations/{location}"
 JOBS, JOB = f"{LOCATION}/jobs", f"{LOCATION}/jobs/{{job}}"
 EXECUTIONS, EXECUTION = f"{JOB}/executions", f"{JOB}/executions/{{execution}}"
 TASKS, TASK = f"{EXECUTION}/tasks", f"{EXECUTION}/tasks/{{task}}"
-OPERATIONS, OPERATION = f"{LOCATION}/operations", f"{LOCATION}/operations/{{operation}}"
+OPERATIONS = f"{LOCATION}/operations"
 
 LIST = ("pageSize", "pageToken", "showDeleted")
 REMOVE = ("etag", "validateOnly")
@@ -47,7 +46,7 @@ def methods(parts: Parts) -> Sequence[Method]:
     frame = Frame(parts)
     jobs, executions = JobMethods(frame, ledger), ExecutionMethods(frame, ledger)
     operations = OperationMethods(frame, ledger)
-    table = [
+    return [
         _read("run.jobs.list", JOBS, jobs.list, f"{_RUN}Jobs/ListJobs", "Lists jobs", LIST),
         _read("run.jobs.get", JOB, jobs.get, f"{_RUN}Jobs/GetJob", "Shows a job"),
         Method(
@@ -88,31 +87,38 @@ def methods(parts: Parts) -> Sequence[Method]:
         _read("run.tasks.list", TASKS, executions.list_tasks, f"{_RUN}Tasks/ListTasks",
               "Lists tasks", LIST),
         _read("run.tasks.get", TASK, executions.get_task, f"{_RUN}Tasks/GetTask", "Shows a task"),
-        _read("run.operations.list", OPERATIONS, operations.list, f"{_LRO}ListOperations",
-              "Lists operations", ("filter", "pageSize", "pageToken")),
-        _read("run.operations.get", OPERATION, operations.get, f"{_LRO}GetOperation",
+        *_operations(OPERATIONS, operations, operations.list, _LRO),
+        # Version 1 knows the same operations by the same names, and lists those of other APIs.
+        *_operations(
+            OPERATIONS.replace("/v2/", "/v1/", 1), operations, operations.list_others, ""
+        ),
+    ]  # fmt: skip
+
+
+def _operations(
+    path: str, operations: OperationMethods, listed: Handler, grpc: str
+) -> Sequence[Method]:
+    """``grpc`` is the service with a slash behind it, or empty for none."""
+    one = f"{path}/{{operation}}"
+
+    def rpc(name: str) -> str:
+        return f"{grpc}{name}" if grpc else ""
+
+    return [
+        _read("run.operations.list", path, listed, rpc("ListOperations"), "Lists operations",
+              ("filter", "pageSize", "pageToken")),
+        _read("run.operations.get", one, operations.get, rpc("GetOperation"),
               "Shows an operation"),
         Method(
-            "run.operations.delete", "DELETE", OPERATION, operations.delete, Role.ADMIN, True,
-            f"{_LRO}DeleteOperation", "Forgets an operation; what it is about goes on", (),
+            "run.operations.delete", "DELETE", one, operations.delete, Role.ADMIN, True,
+            rpc("DeleteOperation"), "Forgets an operation; what it is about goes on", (),
         ),
         Method(
-            "run.operations.wait", "POST", f"{OPERATION}:wait", operations.wait, Role.VIEWER,
-            False, f"{_LRO}WaitOperation", "Waits for the end of an operation, for a while",
+            "run.operations.wait", "POST", f"{one}:wait", operations.wait, Role.VIEWER,
+            False, rpc("WaitOperation"), "Waits for the end of an operation, for a while",
             (), WAIT,
         ),
     ]  # fmt: skip
-    # Version 1 knows the same operations by the same names.
-    older = [
-        replace(method, path=method.path.replace("/v2/", "/v1/", 1), grpc="")
-        for method in table
-        if method.path.startswith(OPERATIONS)
-    ]
-    older = [
-        replace(one, handler=operations.list_all) if one.name == "run.operations.list" else one
-        for one in older
-    ]
-    return [*table, *older]
 
 
 def _made(call: Call) -> str:

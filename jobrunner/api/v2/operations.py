@@ -42,19 +42,19 @@ class OperationMethods:
         return Answer(encoded(self._ledger.shown(self._find(*self._named(call)))))
 
     async def list(self, call: Call) -> Answer:
-        """Those of this API; see :meth:`list_all`."""
-        return await self._listed(call, OWN)
+        """Those of this API."""
+        return await self._listed(call, own=True)
 
-    async def list_all(self, call: Call) -> Answer:
-        """Version 1 shares its path with APIs of plug-ins."""
-        return await self._listed(call, None)
+    async def list_others(self, call: Call) -> Answer:
+        """Those of the APIs of plug-ins, which look for theirs at the same names of version 1."""
+        return await self._listed(call, own=False)
 
-    async def _listed(self, call: Call, kinds: frozenset[str] | None) -> Answer:
+    async def _listed(self, call: Call, *, own: bool) -> Answer:
         """Newest first. The filter is ``done:true`` or ``done:false``. A page looks at so many
         operations at most, and may be short."""
         scope = self._frame.scope(call)
         wanted = _wanted(call)
-        bound = ("operations", location(scope), str(wanted))
+        bound = ("operations", location(scope), str(wanted), str(own))
         limit = params.page_size(call.params)
         after = params.page_after(call.params, *bound)
         found: list[Document] = []
@@ -66,7 +66,7 @@ class OperationMethods:
                     return _listed(found, params.page_token(after or "", *bound))
                 after = operation.id
                 shown = self._ledger.shown(operation)
-                ours = kinds is None or operation.target_kind in kinds
+                ours = (operation.target_kind in OWN) is own
                 if ours and wanted in (None, "done" in shown):
                     found.append(shown)
             looked += len(rows)
