@@ -11,17 +11,16 @@ from typing import Any
 import click
 
 from jobrunner.cli.base import Group, State, read_format, with_state
-from triggers.cli.desk import Desk, desk_of, pages, path_to
-from triggers.cli.rooms import rows_table, there
-from triggers.cli.services import place_of
+from triggers.cli.desk import Desk, desk_of, path_to
+from triggers.cli.rooms import Room, place_of, rows_table
 
 Document = dict[str, Any]
-ROOM = "buckets"
+ROOM = Room("buckets", "bucket", "Nobody watches it")
 
 
 def put(state: State, desk: Desk, name: str, directory: str) -> Document:
     body = {"directory": os.path.abspath(directory)}
-    return desk.call("PUT", path_to(ROOM, name), query=place_of(state), body=body)
+    return desk.call("PUT", path_to(ROOM.path, name), query=place_of(state), body=body)
 
 
 @click.group(cls=Group)
@@ -38,8 +37,7 @@ def add(state: State, name: str, directory: str) -> None:
     with desk_of(state) as desk:
         made = put(state, desk, name, directory)
         click.echo(f"Bucket '{name}' is {made['directory']}.", err=True)
-        if not desk.served:
-            click.echo("Nobody watches it while no server runs: jobrunner serve", err=True)
+        ROOM.hint_of_server(desk.served)
 
 
 @buckets.command("list", examples=("jobrunner buckets list --format json",))
@@ -47,16 +45,7 @@ def add(state: State, name: str, directory: str) -> None:
 @with_state
 def list_(state: State, form: str) -> None:
     """List buckets by name."""
-    from jobrunner.cli.output import emit
-
-    with desk_of(state) as desk:
-        rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state)))
-    if not rows and form == "table":
-        click.echo("No buckets.", err=True)
-        return
-    headers = ["BUCKET", "DIRECTORY"]
-    lines = rows_table(headers, rows, lambda row: [row["name"], row["directory"]])
-    emit(form, lambda: rows, lambda: lines)
+    ROOM.show_all(state, form, _table)
 
 
 @buckets.command(examples=("jobrunner buckets remove photos",))
@@ -64,10 +53,8 @@ def list_(state: State, form: str) -> None:
 @with_state
 def remove(state: State, names: tuple[str, ...]) -> None:
     """Watch directories no more. They stay as they are."""
-    query = place_of(state)
-    with desk_of(state) as desk:
-        for name in names:
-            there(desk, ROOM, name, query)
-        for name in names:
-            desk.call("DELETE", path_to(ROOM, name), query=query)
-            click.echo(f"Removed bucket '{name}'.", err=True)
+    ROOM.remove(state, names)
+
+
+def _table(rows: list[Document]) -> str:
+    return rows_table(["BUCKET", "DIRECTORY"], rows, lambda row: [row["name"], row["directory"]])

@@ -5,69 +5,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-import click
-
 from jobrunner.cli.base import State
-from jobrunner.core.documents import Node
-from jobrunner.core.problems import Problems
-from jobrunner.errors import InvalidSpec, NotFound, Violation
 from triggers.cli.buckets import ROOM, put
-from triggers.cli.desk import desk_of, path_to
-from triggers.cli.services import place_of
+from triggers.cli.rooms_apply import Places, apply_places, read_places
 from triggers.core.buckets import Bucket, check_bucket
 
-Document = dict[str, Any]
 
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """``name`` is that of the document, which is for people only. ``directories`` are absolute."""
-
-    where: str
-    name: str
-    directories: dict[str, str]
-
-
-def plan(where: str, content: Document) -> Plan:
+def plan(where: str, content: dict[str, Any]) -> Places:
     """A path that is not absolute is one below the working directory. Raises InvalidSpec."""
-    problems = Problems()
-    top = Node(content, "", problems)
-    top.skip("apiVersion", "kind")
-    metadata = top.node("metadata")
-    name = metadata.text("name") or where
-    given = top.text_map("spec")
-    top.end()
-    metadata.end()
-    violations = list(problems.violations)
-    directories: dict[str, str] = {}
-    for bucket, directory in given.items():
-        directories[bucket] = os.path.abspath(directory) if directory else ""
-        try:
-            check_bucket(Bucket("", "", "", bucket, directories[bucket]))
-        except InvalidSpec as error:
-            violations += [Violation(f"spec[{bucket}]", one.message) for one in error.violations]
-    if violations:
-        raise InvalidSpec(violations)
-    return Plan(where, name, directories)
+    found = read_places(
+        where, content, lambda name, path: check_bucket(Bucket("", "", "", name, _absolute(path)))
+    )
+    return replace(found, places={name: _absolute(path) for name, path in found.places.items()})
 
 
-def apply(state: State, plans: Sequence[Plan], dry_run: bool) -> None:
-    query = place_of(state)
-    with desk_of(state) as desk:
-        for one in plans:
-            for name, directory in one.directories.items():
-                try:
-                    old = desk.call("GET", path_to(ROOM, name), query=query)["directory"]
-                except NotFound:
-                    old = None
-                same = "unchanged" if directory == old else "configured"
-                word = "created" if old is None else same
-                if dry_run:
-                    click.echo(f"Bucket '{name}' {word} (dry run).")
-                    continue
-                if word != "unchanged":
-                    put(state, desk, name, directory)
-                click.echo(f"Bucket '{name}' {word}.")
+def _absolute(path: str) -> str:
+    return os.path.abspath(path) if path else ""
+
+
+def apply(state: State, plans: Sequence[Places], dry_run: bool) -> None:
+    apply_places(ROOM, "directory", put, state, plans, dry_run)

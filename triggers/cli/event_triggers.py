@@ -10,17 +10,16 @@ from typing import Any
 
 import click
 
-from jobrunner.cli.asking import delete_all, quiet_option
+from jobrunner.cli.asking import quiet_option
 from jobrunner.cli.base import Group, State, UsageProblem, read_format, with_state
 from jobrunner.cli.params import whole
-from triggers.cli.desk import Desk, desk_of, pages, path_to
+from triggers.cli.desk import desk_of
 from triggers.cli.event_flags import DESTINATION, EVENT, FILTERS, POLICY, events_of, merged
-from triggers.cli.rooms import there
+from triggers.cli.rooms import Room, limit_option
 from triggers.cli.schedules_flags import options
-from triggers.cli.services import place_of
 
 Document = dict[str, Any]
-ROOM = "event-triggers"
+ROOM = Room("event-triggers", "trigger", "Nothing is sent")
 SETTINGS = (
     "eventFilters", "expression", "channel", "transportTopic", "destination", "serviceAccount",
     "eventDataContentType", "retryPolicy", "deadLetterPolicy", "deadline", "backlog",
@@ -28,19 +27,6 @@ SETTINGS = (
 )  # fmt: skip
 
 name_argument = click.argument("name", metavar="TRIGGER")
-
-
-def found(state: State, desk: Desk, name: str) -> Document:
-    return desk.call("GET", path_to(ROOM, name), query=place_of(state))
-
-
-def store(state: State, desk: Desk, old: Document | None, name: str, spec: Document) -> Document:
-    """Makes the trigger, or puts ``spec`` in the place of ``old`` unless somebody changed that."""
-    if old is None:
-        body = {"name": name, **place_of(state), **spec}
-        return desk.call("POST", path_to(ROOM), body=body)
-    body = {**spec, "resourceVersion": old["resourceVersion"]}
-    return desk.call("PUT", path_to(ROOM, name), query=place_of(state), body=body)
 
 
 def settings(document: Document) -> Document:
@@ -52,8 +38,7 @@ def warn(trigger: Document, served: bool) -> None:
     """What keeps it from working."""
     for one in trigger["conditions"].values():
         click.echo(f"Warning: {one['message']}.", err=True)
-    if not served:
-        click.echo("Nothing is sent while no server runs: jobrunner serve", err=True)
+    ROOM.hint_of_server(served)
 
 
 @click.group(cls=Group)
@@ -86,7 +71,7 @@ def create(state: State, name: str, **flags: Any) -> None:
     if "eventFilters" not in spec:
         raise UsageProblem("Say which events: --event-filters type=TYPE.")
     with desk_of(state) as desk:
-        made = store(state, desk, None, name, spec)
+        made = ROOM.store(state, desk, None, name, spec)
         click.echo(f"Created trigger '{name}'.", err=True)
         warn(made, desk.served)
 
@@ -98,28 +83,22 @@ def create(state: State, name: str, **flags: Any) -> None:
 def update(state: State, name: str, **flags: Any) -> None:
     """Change what is given; the rest stays. What is on its way goes where it was to go."""
     with desk_of(state) as desk:
-        old = found(state, desk, name)
+        old = ROOM.found(state, desk, name)
         spec = merged(settings(old), flags, state.scope().project)
-        made = store(state, desk, old, name, spec)
+        made = ROOM.store(state, desk, old, name, spec)
         click.echo(f"Updated trigger '{name}'.", err=True)
         warn(made, desk.served)
 
 
 @triggers.command("list", examples=("jobrunner triggers list --format json",))
-@click.option("--limit", type=whole(1), metavar="N", help="At most so many  [default: all].")
+@limit_option
 @read_format
 @with_state
 def list_(state: State, limit: int | None, form: str) -> None:
     """List triggers by name."""
-    from jobrunner.cli.output import emit
     from triggers.cli.event_views import triggers_table
 
-    with desk_of(state) as desk:
-        rows = list(pages(desk, path_to(ROOM), "triggers", place_of(state), limit))
-    if not rows and form == "table":
-        click.echo("No triggers.", err=True)
-        return
-    emit(form, lambda: rows, lambda: triggers_table(rows))
+    ROOM.show_all(state, form, triggers_table, limit)
 
 
 @triggers.command(examples=("jobrunner triggers describe orders",))
@@ -132,7 +111,7 @@ def describe(state: State, name: str, form: str) -> None:
     from triggers.cli.event_views import trigger_text
 
     with desk_of(state) as desk:
-        one = found(state, desk, name)
+        one = ROOM.found(state, desk, name)
     emit(form, lambda: one, lambda: trigger_text(one))
 
 
@@ -142,16 +121,7 @@ def describe(state: State, name: str, form: str) -> None:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete triggers. What is on its way goes on."""
-    query = place_of(state)
-    with desk_of(state) as desk:
-        delete_all(
-            "trigger",
-            "all that it says",
-            names,
-            look=lambda name: there(desk, ROOM, name, query),
-            delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
-            quiet=quiet,
-        )
+    ROOM.delete(state, names, "all that it says", quiet)
 
 
 @triggers.command(
@@ -182,9 +152,7 @@ def test(state: State, name: str, position: int | None, form: str, **flags: Any)
         if len(given) > 1:
             raise UsageProblem(f"--file: there are {len(given)} events; one is tested at a time.")
         body = {"event": given[0], "channel": flags["channel"] or ""}
-    with desk_of(state) as desk:
-        path = f"{path_to(ROOM, name)}:test"
-        said = desk.call("POST", path, query=place_of(state), body=body)
+    said, _ = ROOM.act(state, name, "test", body)
     emit(form, lambda: said, lambda: rehearsal_text(name, said))
     if not said["matches"]:
         sys.exit(1)

@@ -17,8 +17,8 @@ from jobrunner.cli.base import Group, State, read_format, with_state
 from jobrunner.cli.params import whole
 from triggers.cli.desk import Desk, desk_of, path_to
 from triggers.cli.event_flags import EVENT, events_of
+from triggers.cli.rooms import place_of
 from triggers.cli.schedules_flags import options
-from triggers.cli.services import place_of
 
 Document = dict[str, Any]
 ROOM = "events"

@@ -11,50 +11,22 @@ import click
 
 from jobrunner.cli.asking import confirmed, delete_all, quiet_option
 from jobrunner.cli.base import Group, State, read_format, with_state
-from jobrunner.cli.params import whole
-from triggers.cli.desk import Desk, desk_of, pages, path_to
+from triggers.cli.desk import desk_of, pages, path_to
 from triggers.cli.queues_flags import HTTP, LIMITS, RETRY, WHEN, item_body, merged
-from triggers.cli.rooms import there
+from triggers.cli.rooms import Room, limit_option, place_of
 from triggers.cli.schedules_flags import BODY, JOB, options
 
 Document = dict[str, Any]
-ROOM = "queues"
+ROOM = Room("queues", "queue", "Nothing is sent")
 
 name_argument = click.argument("name", metavar="QUEUE")
 queue_argument = click.argument("queue", metavar="QUEUE")
 item_argument = click.argument("item", metavar="ITEM")
-limit_option = click.option(
-    "--limit", type=whole(1), metavar="N", help="At most so many  [default: all]."
-)
-
-
-def place_of(state: State) -> dict[str, str]:
-    """The query that says which project and region are meant."""
-    scope = state.scope()
-    return {"project": scope.project, "region": scope.region}
-
-
-def found(state: State, desk: Desk, name: str) -> Document:
-    return desk.call("GET", path_to(ROOM, name), query=place_of(state))
-
-
-def store(state: State, desk: Desk, old: Document | None, name: str, spec: Document) -> Document:
-    """Makes the queue, or puts ``spec`` in the place of ``old`` unless somebody changed that."""
-    if old is None:
-        body = {"name": name, **place_of(state), **spec}
-        return desk.call("POST", path_to(ROOM), body=body)
-    body = {**spec, "resourceVersion": old["resourceVersion"]}
-    return desk.call("PUT", path_to(ROOM, name), query=place_of(state), body=body)
 
 
 def settings(document: Document) -> Document:
     """What people set of a queue."""
     return {key: document[key] for key in ("rateLimits", "retryConfig", "httpTarget")}
-
-
-def hint_of_server(served: bool) -> None:
-    if not served:
-        click.echo("Nothing is sent while no server runs: jobrunner serve", err=True)
 
 
 @click.group(cls=Group)
@@ -77,8 +49,8 @@ def queues() -> None:
 def create(state: State, name: str, **flags: Any) -> None:
     """Make a queue."""
     with desk_of(state) as desk:
-        store(state, desk, None, name, merged({}, flags))
-        hint_of_server(desk.served)
+        ROOM.store(state, desk, None, name, merged({}, flags))
+        ROOM.hint_of_server(desk.served)
     click.echo(f"Created queue '{name}'.", err=True)
 
 
@@ -89,8 +61,8 @@ def create(state: State, name: str, **flags: Any) -> None:
 def update(state: State, name: str, **flags: Any) -> None:
     """Change what is given; the rest stays. It holds for the items that are there, too."""
     with desk_of(state) as desk:
-        old = found(state, desk, name)
-        store(state, desk, old, name, merged(settings(old), flags))
+        old = ROOM.found(state, desk, name)
+        ROOM.store(state, desk, old, name, merged(settings(old), flags))
     click.echo(f"Updated queue '{name}'.", err=True)
 
 
@@ -100,15 +72,9 @@ def update(state: State, name: str, **flags: Any) -> None:
 @with_state
 def list_(state: State, limit: int | None, form: str) -> None:
     """List queues by name."""
-    from jobrunner.cli.output import emit
     from triggers.cli.queues_views import queues_table
 
-    with desk_of(state) as desk:
-        rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state), limit))
-    if not rows and form == "table":
-        click.echo("No queues.", err=True)
-        return
-    emit(form, lambda: rows, lambda: queues_table(rows))
+    ROOM.show_all(state, form, queues_table, limit)
 
 
 @queues.command(examples=("jobrunner queues describe mail",))
@@ -121,7 +87,7 @@ def describe(state: State, name: str, form: str) -> None:
     from triggers.cli.queues_views import queue_text
 
     with desk_of(state) as desk:
-        one = found(state, desk, name)
+        one = ROOM.found(state, desk, name)
     emit(form, lambda: one, lambda: queue_text(one))
 
 
@@ -131,16 +97,7 @@ def describe(state: State, name: str, form: str) -> None:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete queues with their items. What runs goes on."""
-    query = place_of(state)
-    with desk_of(state) as desk:
-        delete_all(
-            "queue",
-            "its items",
-            names,
-            look=lambda name: there(desk, ROOM, name, query),
-            delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
-            quiet=quiet,
-        )
+    ROOM.delete(state, names, "its items", quiet)
 
 
 @queues.command(examples=("jobrunner queues pause mail",))
@@ -148,7 +105,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
 @with_state
 def pause(state: State, name: str) -> None:
     """Stop sending; items can still be added."""
-    _act(state, name, "pause")
+    ROOM.act(state, name, "pause")
     click.echo(f"Queue '{name}' is paused.", err=True)
 
 
@@ -157,9 +114,9 @@ def pause(state: State, name: str) -> None:
 @with_state
 def resume(state: State, name: str) -> None:
     """Send again."""
-    served = _act(state, name, "resume")
+    _, served = ROOM.act(state, name, "resume")
     click.echo(f"Queue '{name}' is running.", err=True)
-    hint_of_server(served)
+    ROOM.hint_of_server(served)
 
 
 @queues.command(examples=("jobrunner queues purge mail --quiet",))
@@ -169,17 +126,10 @@ def resume(state: State, name: str) -> None:
 def purge(state: State, name: str, quiet: bool) -> None:
     """Withdraw all items that are there now."""
     with desk_of(state) as desk:
-        count = found(state, desk, name)["items"]
+        count = ROOM.found(state, desk, name)["items"]
         confirmed(f"Withdraw the {count} items of queue '{name}'?", quiet=quiet)
-        desk.call("POST", f"{path_to(ROOM, name)}:purge", query=place_of(state), body={})
+        desk.call("POST", f"{path_to(ROOM.path, name)}:purge", query=place_of(state), body={})
     click.echo(f"Queue '{name}' is purged.", err=True)
-
-
-def _act(state: State, name: str, verb: str) -> bool:
-    with desk_of(state) as desk:
-        path = f"{path_to(ROOM, name)}:{verb}"
-        desk.call("POST", path, query=place_of(state), body={})
-        return desk.served
 
 
 # ------------------------------------------------------------------------ items
@@ -202,9 +152,9 @@ def add(state: State, queue: str, form: str, **flags: Any) -> None:
 
     body = item_body(state.scope(), flags)
     with desk_of(state) as desk:
-        path = path_to(ROOM, queue, "items")
+        path = path_to(ROOM.path, queue, "items")
         made = desk.call("POST", path, query=place_of(state), body=body)
-        hint_of_server(desk.served)
+        ROOM.hint_of_server(desk.served)
     emit(form, lambda: made, lambda: f"{made['name']}\n")
 
 
@@ -224,7 +174,7 @@ def list_items(state: State, queue: str, limit: int | None, form: str) -> None:
     from triggers.cli.queues_views import items_table
 
     with desk_of(state) as desk:
-        path = path_to(ROOM, queue, "items")
+        path = path_to(ROOM.path, queue, "items")
         rows = list(pages(desk, path, "items", place_of(state), limit))
     if not rows and form == "table":
         click.echo(f"Queue '{queue}' has no items.", err=True)
@@ -243,7 +193,7 @@ def describe_item(state: State, queue: str, item: str, form: str) -> None:
     from triggers.cli.queues_views import item_text
 
     with desk_of(state) as desk:
-        one = desk.call("GET", path_to(ROOM, queue, "items", item), query=place_of(state))
+        one = desk.call("GET", path_to(ROOM.path, queue, "items", item), query=place_of(state))
     emit(form, lambda: one, lambda: item_text(one))
 
 
@@ -258,7 +208,7 @@ def delete_items(state: State, queue: str, names: tuple[str, ...], quiet: bool) 
     with desk_of(state) as desk:
 
         def call(verb: str, name: str) -> Document:
-            return desk.call(verb, path_to(ROOM, queue, "items", name), query=query)
+            return desk.call(verb, path_to(ROOM.path, queue, "items", name), query=query)
 
         delete_all(
             "item",
@@ -277,7 +227,7 @@ def delete_items(state: State, queue: str, names: tuple[str, ...], quiet: bool) 
 def run_item(state: State, queue: str, item: str) -> None:
     """Send an item now, whatever the rate of its queue is and even if that is paused."""
     with desk_of(state) as desk:
-        path = f"{path_to(ROOM, queue, 'items', item)}:run"
+        path = f"{path_to(ROOM.path, queue, 'items', item)}:run"
         desk.call("POST", path, query=place_of(state), body={})
-        hint_of_server(desk.served)
+        ROOM.hint_of_server(desk.served)
     click.echo(f"Item '{item}' is sent now.", err=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jobrunner.cli.asking import delete_all, quiet_option
+from jobrunner.cli.asking import quiet_option
 from jobrunner.cli.base import (
     Group,
     State,
@@ -23,7 +23,7 @@ from jobrunner.cli.base import (
 )
 from jobrunner.cli.params import DURATION, whole
 from triggers.cli.desk import Desk, desk_of, pages, path_to
-from triggers.cli.rooms import there
+from triggers.cli.rooms import Room, limit_option, place_of
 from triggers.cli.schedules_flags import (
     BODY,
     HTTP,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from triggers.core.records import Schedule
 
 Document = dict[str, Any]
-ROOM = "schedules"
+ROOM = Room("schedules", "schedule", "Nothing fires")
 MOST = 10_000
 HISTORY = 10
 """Occurrences that describe shows."""
@@ -55,40 +55,6 @@ from_option = click.option(
 )
 name_argument = click.argument("name", metavar="SCHEDULE")
 optional_name = click.argument("name", metavar="SCHEDULE", required=False)
-
-
-def place_of(state: State) -> dict[str, str]:
-    """The query that says which project and region are meant."""
-    scope = state.scope()
-    return {"project": scope.project, "region": scope.region}
-
-
-def found(state: State, desk: Desk, name: str) -> Document:
-    return desk.call("GET", path_to(ROOM, name), query=place_of(state))
-
-
-def act(state: State, name: str, verb: str, body: Document | None = None) -> tuple[Document, bool]:
-    """What the method answers, and whether a server did it."""
-    with desk_of(state) as desk:
-        path = f"{path_to(ROOM, name)}:{verb}"
-        return desk.call("POST", path, query=place_of(state), body=body or {}), desk.served
-
-
-def store(state: State, desk: Desk, old: Document | None, new: Schedule) -> Document:
-    """Makes the schedule, or puts it in the place of ``old`` unless somebody changed that."""
-    from triggers.api.schedules.writing import settings_document
-
-    body = settings_document(new)
-    if old is None:
-        place = {"name": new.name, "project": new.project, "region": new.region}
-        return desk.call("POST", path_to(ROOM), body={**place, **body})
-    body["resourceVersion"] = old["resourceVersion"]
-    return desk.call("PUT", path_to(ROOM, new.name), query=place_of(state), body=body)
-
-
-def hint_of_server(served: bool) -> None:
-    if not served:
-        click.echo("Nothing fires while no server runs: jobrunner serve", err=True)
 
 
 @click.group(cls=Group)
@@ -168,16 +134,17 @@ def create_pubsub(state: State, name: str, **flags: Any) -> None:
 
 
 def _create(state: State, name: str, target: Any, flags: dict[str, Any]) -> None:
+    from triggers.api.schedules.writing import settings_document
     from triggers.cli.schedules_flags import with_settings
     from triggers.core.records import Schedule
 
     scope = state.scope()
     base = Schedule("", scope.project, scope.region, name, "", target)
-    wanted = with_settings(base, flags)
+    wanted = settings_document(with_settings(base, flags))
     with desk_of(state) as desk:
-        made = store(state, desk, None, wanted)
+        made = ROOM.store(state, desk, None, name, wanted)
     click.echo(f"Schedule '{name}' was created{_next_text(made)}.", err=True)
-    hint_of_server(desk.served)
+    ROOM.hint_of_server(desk.served)
 
 
 @schedules.command(
@@ -231,12 +198,13 @@ def _changed(
     """Reads, changes and writes; again where somebody else came between."""
     from jobrunner.errors import Conflict
     from triggers.api.schedules.reading import schedule_of
+    from triggers.api.schedules.writing import settings_document
 
     for _ in range(TRIES):
-        old = found(state, desk, name)
-        new = change(schedule_of(old))
+        old = ROOM.found(state, desk, name)
+        new = settings_document(change(schedule_of(old)))
         try:
-            return store(state, desk, old, new)
+            return ROOM.store(state, desk, old, name, new)
         except Conflict as error:
             last = error
     raise last
@@ -264,20 +232,14 @@ def _next_text(document: Document) -> str:
 
 
 @schedules.command("list", examples=("jobrunner schedules list --format json",))
-@click.option("--limit", type=whole(1), metavar="N", help="At most so many  [default: all].")
+@limit_option
 @read_format
 @with_state
 def list_(state: State, limit: int | None, form: str) -> None:
     """List schedules by name."""
-    from jobrunner.cli.output import emit
     from triggers.cli.schedules_views import schedules_table
 
-    with desk_of(state) as desk:
-        rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state), limit))
-    if not rows and form == "table":
-        click.echo("No schedules.", err=True)
-        return
-    emit(form, lambda: rows, lambda: schedules_table(rows))
+    ROOM.show_all(state, form, schedules_table, limit)
 
 
 @schedules.command(examples=("jobrunner schedules describe nightly",))
@@ -291,8 +253,8 @@ def describe(state: State, name: str, form: str) -> None:
     from triggers.cli.schedules_views import schedule_text
 
     with desk_of(state) as desk:
-        one = found(state, desk, name)
-        path = path_to(ROOM, name, "occurrences")
+        one = ROOM.found(state, desk, name)
+        path = path_to(ROOM.path, name, "occurrences")
         query = place_of(state)
         rows = list(pages(desk, path, "occurrences", query, HISTORY)) if form == "table" else []
     emit(form, lambda: one, lambda: schedule_text(one, schedule_of(one), rows[:HISTORY]))
@@ -307,16 +269,7 @@ def describe(state: State, name: str, form: str) -> None:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete schedules with their history. What runs goes on."""
-    query = place_of(state)
-    with desk_of(state) as desk:
-        delete_all(
-            "schedule",
-            "its history",
-            names,
-            look=lambda name: there(desk, ROOM, name, query),
-            delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
-            quiet=quiet,
-        )
+    ROOM.delete(state, names, "its history", quiet)
 
 
 @schedules.command(examples=("jobrunner schedules pause nightly",))
@@ -324,7 +277,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
 @with_state
 def pause(state: State, name: str) -> None:
     """Stop firing. Nothing is made up for later."""
-    act(state, name, "pause")
+    ROOM.act(state, name, "pause")
     click.echo(f"Schedule '{name}' is paused.", err=True)
 
 
@@ -333,7 +286,7 @@ def pause(state: State, name: str) -> None:
 @with_state
 def resume(state: State, name: str) -> None:
     """Fire again."""
-    resumed, _ = act(state, name, "resume")
+    resumed, _ = ROOM.act(state, name, "resume")
     click.echo(f"Schedule '{name}' is enabled{_next_text(resumed)}.", err=True)
 
 
@@ -342,9 +295,9 @@ def resume(state: State, name: str) -> None:
 @with_state
 def run(state: State, name: str) -> None:
     """Fire now, whatever the clock says. Counts for overlap."""
-    _, served = act(state, name, "run")
+    _, served = ROOM.act(state, name, "run")
     click.echo(f"Schedule '{name}' was run.", err=True)
-    hint_of_server(served)
+    ROOM.hint_of_server(served)
 
 
 @schedules.command(
@@ -381,7 +334,7 @@ def backfill(
     body: Document = {"id": ours, "dryRun": dry_run, **ends}
     if overlap is not None:
         body["overlap"] = overlap
-    answer, _ = act(state, name, "backfill", body)
+    answer, _ = ROOM.act(state, name, "backfill", body)
     sys.stdout.writelines(f"{instant}\n" for instant in answer["instants"])
     said = "would be opened" if dry_run else "were opened"
     before = answer.get("openedBefore", 0)
@@ -513,9 +466,9 @@ def _history(
         key: format_time(at) for key, at in (("start", start), ("end", end)) if at is not None
     }
     rows: list[Document] = []
-    path = f"{path_to(ROOM, name)}:compare"
+    path = f"{path_to(ROOM.path, name)}:compare"
     with desk_of(state) as desk:
-        zone = found(state, desk, name)["timeZone"]
+        zone = ROOM.found(state, desk, name)["timeZone"]
         while True:
             answer = desk.call("GET", path, query={**query, "pageSize": "1000"})
             rows += answer["rows"]
@@ -540,7 +493,7 @@ def _asked(
 
     if name is not None:
         with desk_of(state) as desk:
-            document = found(state, desk, name)
+            document = ROOM.found(state, desk, name)
         schedule = with_settings(schedule_of(document), reading)
         return schedule, timing_of(schedule)
     if reading["expression"] is None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import click
-
 from jobrunner.cli.base import State
-from jobrunner.cli.output import yaml_text
-from jobrunner.core.documents import Node
-from jobrunner.core.problems import Problems
 from jobrunner.core.records import DEFAULT_PROJECT, DEFAULT_REGION, Scope
-from jobrunner.errors import InvalidSpec, NotFound
 from triggers.api.schedules.reading import NEW, in_scope, schedule_of, settings_of
 from triggers.api.schedules.writing import settings_document
-from triggers.cli.desk import Desk, desk_of
-from triggers.cli.schedules import found, hint_of_server, store
-from triggers.core.records import Schedule
+from triggers.cli.desk import desk_of
+from triggers.cli.rooms_apply import Wish, fulfil, read_document
+from triggers.cli.schedules import ROOM
 from triggers.core.validation import check_schedule
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +27,9 @@ class Plan:
     settings: dict[str, Any]
 
 
-def plan(where: str, content: dict[str, Any]) -> Plan:
+def plan(where: str, content: Document) -> Plan:
     """Raises InvalidSpec."""
-    problems = Problems()
-    top = Node(content, "", problems)
-    top.skip("apiVersion", "kind")
-    metadata, spec = top.node("metadata"), top.node("spec")
-    name = metadata.text("name")
-    top.end()
-    metadata.end()
-    settings = settings_of(spec, problems)
-    spec.end()
-    if problems.violations:
-        raise InvalidSpec(problems.violations)
+    name, settings = read_document(content, settings_of)
     anywhere = in_scope(settings, Scope(DEFAULT_PROJECT, DEFAULT_REGION))
     check_schedule(replace(NEW, name=name, **anywhere))
     return Plan(where, name, settings)
@@ -53,37 +38,12 @@ def plan(where: str, content: dict[str, Any]) -> Plan:
 def apply(state: State, plans: Sequence[Plan], dry_run: bool) -> None:
     with desk_of(state) as desk:
         for one in plans:
-            _apply(state, desk, one, dry_run)
+            spec = settings_document(replace(NEW, **in_scope(one.settings, state.scope())))
+            wish = Wish(one.where, one.name, spec, {})
+            fulfil(ROOM, state, desk, wish, _settings, dry_run=dry_run)
     if not dry_run:
-        hint_of_server(desk.served)
+        ROOM.hint_of_server(desk.served)
 
 
-def _apply(state: State, desk: Desk, one: Plan, dry_run: bool) -> None:
-    scope = state.scope()
-    try:
-        stored = found(state, desk, one.name)
-    except NotFound:
-        stored = None
-    old = None if stored is None else schedule_of(stored)
-    fresh = replace(NEW, project=scope.project, region=scope.region, name=one.name)
-    new = replace(old or fresh, **in_scope(one.settings, scope))
-    word = "created" if old is None else "unchanged" if new == old else "configured"
-    if dry_run:
-        click.echo(f"Schedule '{one.name}' {word} (dry run).")
-        if word != "unchanged":
-            sys.stdout.write(_diff(old, new, one.where))
-        return
-    if word != "unchanged":
-        store(state, desk, stored, new)
-    click.echo(f"Schedule '{one.name}' {word}.")
-
-
-def _diff(old: Schedule | None, new: Schedule, where: str) -> str:
-    import difflib
-
-    def text(schedule: Schedule) -> str:
-        return yaml_text({"name": schedule.name, **settings_document(schedule)})
-
-    before = "" if old is None else text(old)
-    lines = before.splitlines(keepends=True), text(new).splitlines(keepends=True)
-    return "".join(difflib.unified_diff(*lines, "/dev/null" if old is None else "stored", where))
+def _settings(stored: Document) -> Document:
+    return settings_document(schedule_of(stored))

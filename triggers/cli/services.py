@@ -10,21 +10,15 @@ from typing import Any
 import click
 
 from jobrunner.cli.base import Group, State, read_format, with_state
-from triggers.cli.desk import Desk, desk_of, pages, path_to
-from triggers.cli.rooms import rows_table, there
+from triggers.cli.desk import Desk, desk_of, path_to
+from triggers.cli.rooms import Room, place_of, rows_table
 
 Document = dict[str, Any]
-ROOM = "services"
-
-
-def place_of(state: State) -> dict[str, str]:
-    """The query that says which project and region are meant."""
-    scope = state.scope()
-    return {"project": scope.project, "region": scope.region}
+ROOM = Room("services", "service", "Nothing is sent")
 
 
 def put(state: State, desk: Desk, name: str, url: str) -> Document:
-    return desk.call("PUT", path_to(ROOM, name), query=place_of(state), body={"url": url})
+    return desk.call("PUT", path_to(ROOM.path, name), query=place_of(state), body={"url": url})
 
 
 @click.group(cls=Group)
@@ -48,16 +42,7 @@ def set_(state: State, name: str, url: str) -> None:
 @with_state
 def list_(state: State, form: str) -> None:
     """List services by name."""
-    from jobrunner.cli.output import emit
-
-    with desk_of(state) as desk:
-        rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state)))
-    if not rows and form == "table":
-        click.echo("No services.", err=True)
-        return
-    headers = ["SERVICE", "URL"]
-    lines = rows_table(headers, rows, lambda row: [row["name"], row["url"]])
-    emit(form, lambda: rows, lambda: lines)
+    ROOM.show_all(state, form, _table)
 
 
 @services.command(examples=("jobrunner services remove orders",))
@@ -65,10 +50,8 @@ def list_(state: State, form: str) -> None:
 @with_state
 def remove(state: State, names: tuple[str, ...]) -> None:
     """Forget where services are. What is on its way to them waits."""
-    query = place_of(state)
-    with desk_of(state) as desk:
-        for name in names:
-            there(desk, ROOM, name, query)
-        for name in names:
-            desk.call("DELETE", path_to(ROOM, name), query=query)
-            click.echo(f"Removed service '{name}'.", err=True)
+    ROOM.remove(state, names)
+
+
+def _table(rows: list[Document]) -> str:
+    return rows_table(["SERVICE", "URL"], rows, lambda row: [row["name"], row["url"]])

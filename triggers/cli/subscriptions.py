@@ -9,11 +9,10 @@ from typing import Any
 
 import click
 
-from jobrunner.cli.asking import delete_all, quiet_option
+from jobrunner.cli.asking import quiet_option
 from jobrunner.cli.base import Group, State, read_format, with_state
-from jobrunner.cli.params import whole
-from triggers.cli.desk import Desk, desk_of, pages, path_to
-from triggers.cli.rooms import there
+from triggers.cli.desk import desk_of
+from triggers.cli.rooms import Room, limit_option
 from triggers.cli.schedules_flags import options
 from triggers.cli.subscriptions_flags import (
     CLEARING,
@@ -27,7 +26,7 @@ from triggers.cli.subscriptions_flags import (
 )
 
 Document = dict[str, Any]
-ROOM = "subscriptions"
+ROOM = Room("subscriptions", "subscription", "Nothing comes in")
 SETTINGS = (
     "topic", "subscription", "httpTarget", "jobTarget", "intake", "accepts", "sends", "filter",
     "acknowledge", "ackDeadlineSeconds", "messageRetentionDuration", "retryPolicy",
@@ -38,34 +37,9 @@ SETTINGS = (
 name_argument = click.argument("name", metavar="SUBSCRIPTION")
 
 
-def place_of(state: State) -> dict[str, str]:
-    """The query that says which project and region are meant."""
-    scope = state.scope()
-    return {"project": scope.project, "region": scope.region}
-
-
-def found(state: State, desk: Desk, name: str) -> Document:
-    return desk.call("GET", path_to(ROOM, name), query=place_of(state))
-
-
-def store(state: State, desk: Desk, old: Document | None, name: str, spec: Document) -> Document:
-    """Makes the subscription, or puts ``spec`` in the place of ``old`` unless somebody changed
-    that."""
-    if old is None:
-        body = {"name": name, **place_of(state), **spec}
-        return desk.call("POST", path_to(ROOM), body=body)
-    body = {**spec, "resourceVersion": old["resourceVersion"]}
-    return desk.call("PUT", path_to(ROOM, name), query=place_of(state), body=body)
-
-
 def settings(document: Document) -> Document:
     """What people set of a subscription, but for its push token."""
     return {key: document[key] for key in SETTINGS if key in document}
-
-
-def hint_of_server(served: bool) -> None:
-    if not served:
-        click.echo("Nothing comes in while no server runs: jobrunner serve", err=True)
 
 
 def tell_url(made: Document, token: str | None) -> None:
@@ -98,10 +72,10 @@ def create(state: State, name: str, **flags: Any) -> None:
     """Make a subscription. Prints the URL that Pub/Sub is to push to."""
     spec, token = merged({}, state.scope(), flags), push_token(flags)
     with desk_of(state) as desk:
-        made = store(state, desk, None, name, _with_token(spec, token))
+        made = ROOM.store(state, desk, None, name, _with_token(spec, token))
         click.echo(f"Created subscription '{name}'.", err=True)
         tell_url(made, token)
-        hint_of_server(desk.served)
+        ROOM.hint_of_server(desk.served)
 
 
 @subscriptions.command(
@@ -113,29 +87,23 @@ def create(state: State, name: str, **flags: Any) -> None:
 def update(state: State, name: str, **flags: Any) -> None:
     """Change what is given; the rest stays. What was taken in goes on as it was."""
     with desk_of(state) as desk:
-        old = found(state, desk, name)
+        old = ROOM.found(state, desk, name)
         spec, token = merged(settings(old), state.scope(), flags), push_token(flags)
-        made = store(state, desk, old, name, _with_token(spec, token))
+        made = ROOM.store(state, desk, old, name, _with_token(spec, token))
         click.echo(f"Updated subscription '{name}'.", err=True)
         if token:
             tell_url(made, token)
 
 
 @subscriptions.command("list", examples=("jobrunner subscriptions list --format json",))
-@click.option("--limit", type=whole(1), metavar="N", help="At most so many  [default: all].")
+@limit_option
 @read_format
 @with_state
 def list_(state: State, limit: int | None, form: str) -> None:
     """List subscriptions by name."""
-    from jobrunner.cli.output import emit
     from triggers.cli.subscriptions_views import subscriptions_table
 
-    with desk_of(state) as desk:
-        rows = list(pages(desk, path_to(ROOM), ROOM, place_of(state), limit))
-    if not rows and form == "table":
-        click.echo("No subscriptions.", err=True)
-        return
-    emit(form, lambda: rows, lambda: subscriptions_table(rows))
+    ROOM.show_all(state, form, subscriptions_table, limit)
 
 
 @subscriptions.command(examples=("jobrunner subscriptions describe orders",))
@@ -148,7 +116,7 @@ def describe(state: State, name: str, form: str) -> None:
     from triggers.cli.subscriptions_views import subscription_text
 
     with desk_of(state) as desk:
-        one = found(state, desk, name)
+        one = ROOM.found(state, desk, name)
     emit(form, lambda: one, lambda: subscription_text(one))
 
 
@@ -158,16 +126,7 @@ def describe(state: State, name: str, form: str) -> None:
 @with_state
 def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
     """Delete subscriptions. What they have taken in goes on."""
-    query = place_of(state)
-    with desk_of(state) as desk:
-        delete_all(
-            "subscription",
-            "its counts",
-            names,
-            look=lambda name: there(desk, ROOM, name, query),
-            delete=lambda name: desk.call("DELETE", path_to(ROOM, name), query=query),
-            quiet=quiet,
-        )
+    ROOM.delete(state, names, "its counts", quiet)
 
 
 @subscriptions.command(examples=("jobrunner subscriptions pause orders",))
@@ -175,7 +134,7 @@ def delete(state: State, names: tuple[str, ...], quiet: bool) -> None:
 @with_state
 def pause(state: State, name: str) -> None:
     """Take nothing more in; Pub/Sub keeps it. What was taken in goes on."""
-    _act(state, name, "pause")
+    ROOM.act(state, name, "pause")
     click.echo(f"Subscription '{name}' is paused.", err=True)
 
 
@@ -184,17 +143,10 @@ def pause(state: State, name: str) -> None:
 @with_state
 def resume(state: State, name: str) -> None:
     """Take messages in again."""
-    served = _act(state, name, "resume")
+    _, served = ROOM.act(state, name, "resume")
     click.echo(f"Subscription '{name}' is active.", err=True)
-    hint_of_server(served)
+    ROOM.hint_of_server(served)
 
 
 def _with_token(spec: Document, token: str | None) -> Document:
     return spec if token is None else {**spec, "pushToken": token}
-
-
-def _act(state: State, name: str, verb: str) -> bool:
-    with desk_of(state) as desk:
-        path = f"{path_to(ROOM, name)}:{verb}"
-        desk.call("POST", path, query=place_of(state), body={})
-        return desk.served
