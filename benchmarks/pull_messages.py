@@ -136,9 +136,9 @@ async def pulled(subscription: str, messages: int) -> tuple[float, float]:
     from jobrunner.lib.ids import RandomIds
     from jobrunner.service.commit import GroupCommit
     from jobrunner.store import open_store
+    from triggers.service.arrivals import Arrivals
     from triggers.service.consuming import Counter, SubscriptionConsumer
     from triggers.service.settling import Settlements
-    from triggers.service.subscriptions import Subscriptions
     from triggers.sources.pubsub_link import open_link
     from triggers.sources.pull_stream import Stream
     from triggers.store import open_declared, open_deliveries
@@ -149,10 +149,10 @@ async def pulled(subscription: str, messages: int) -> tuple[float, float]:
         clock, ids = WallClock(), RandomIds()
         made = declaration(subscription, "http://127.0.0.1:9/x", messages * 2)
         declared.subscriptions.create(made)
-        rooms = Subscriptions(declared.subscriptions, deliveries, clock, SystemClock(), ids)
+        arrivals = Arrivals(declared.subscriptions, deliveries, SystemClock(), ids)
         commit = GroupCommit(store)
         desk = Counter(commit.apart, clock, ids, deliveries, lambda: None)
-        consumer = SubscriptionConsumer(made, rooms, Settlements(deliveries), desk)
+        consumer = SubscriptionConsumer(made, arrivals, Settlements(deliveries), desk)
         stream = Stream(await open_link(), consumer)
         running = asyncio.ensure_future(stream.run())
         span, until = Span(messages), time.monotonic() + PATIENCE

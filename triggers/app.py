@@ -165,7 +165,7 @@ def _make(ground: Ground) -> Layer:
         declared.triggers, declared.services, parts.service, clock, parts.ids
     )
     subscriptions = Subscriptions(declared.subscriptions, store, clock, parts.machine, parts.ids)
-    subscriptions.listen(MessageEvents(events).taken)
+    subscriptions.arrivals.listen(MessageEvents(events).taken)
     letters = DeadLetters(declared.subscriptions, store, clock, parts.ids)
     settlements = Settlements(store)
     dispatcher.watch(recorded=letters.recorded, durable=settlements.told)
@@ -199,7 +199,9 @@ def _make(ground: Ground) -> Layer:
     )
     desk = Counter(parts.apart or parts.commit, clock, parts.ids, store, dispatcher.look)
     consumers: list[Consumers] = [
-        lambda: subscriptions_to_pull(declared.subscriptions, subscriptions, settlements, desk)
+        lambda: subscriptions_to_pull(
+            declared.subscriptions, subscriptions.arrivals, settlements, desk
+        )
     ]
     if os.environ.get(EMULATOR):
         # Only there the topics and subscriptions that triggers name are really made.
@@ -287,7 +289,7 @@ def subscription_routes(ground: Ground) -> Sequence[Method]:
     tokens = Tokens(parts.service.store, parts.machine, parts.ids, actor="")
     prover = Prover(_verifier(ground), ground.admit, tokens.living, parts.machine)
     intakes = Intakes(
-        layer.subscriptions,
+        layer.subscriptions.arrivals,
         layer.settlements,
         prover,
         parts.commit,

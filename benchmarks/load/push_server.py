@@ -17,17 +17,15 @@ from jobrunner.cli.main import main
 from jobrunner.service.commit import GroupCommit
 from triggers.core.events import PubsubMessage
 from triggers.core.subscriptions import Subscription
+from triggers.service.arrivals import Arrivals, Result, Taken
 from triggers.service.dispatch import Dispatcher
-from triggers.service.subscriptions import Result, Subscriptions, Taken
 
 
 async def held(self: Dispatcher) -> None:
     await asyncio.Event().wait()
 
 
-def taken(
-    self: Subscriptions, subscription: Subscription, message: PubsubMessage, now: float
-) -> Taken:
+def taken(self: Arrivals, subscription: Subscription, message: PubsubMessage, now: float) -> Taken:
     return Taken(Result.AGAIN)
 
 
@@ -39,7 +37,7 @@ def forget() -> None:
             return work()
         return await grouped(self, work)
 
-    Subscriptions.accept = taken  # type: ignore[method-assign]
+    Arrivals.accept = taken  # type: ignore[method-assign]
     GroupCommit.__call__ = commit  # type: ignore[method-assign, assignment]
 
 

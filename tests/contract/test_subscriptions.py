@@ -18,9 +18,9 @@ from triggers.core.records import Delivery, JobTarget, PubsubTarget, PushRetry, 
 from triggers.core.states import DeliveryEvent, DeliveryState
 from triggers.core.subscriptions import AckPolicy, SubscriptionState, Wrapping
 from triggers.ports import DeliveryFilter, Move
+from triggers.service.arrivals import Counts, Result
 from triggers.service.backlog import SECONDS
 from triggers.service.dead_letters import DeadLetters
-from triggers.service.subscriptions import Counts, Result
 
 
 @pytest.fixture
@@ -72,18 +72,18 @@ def test_a_name_that_several_have_needs_a_place(room: Room) -> None:
     room.subscriptions.create(a_subscription())
     there = room.subscriptions.create(a_subscription(region="europe-west1"))
     with pytest.raises(Conflict) as error:
-        room.subscriptions.addressed("orders")
+        room.arrivals.addressed("orders")
     assert "/push/PROJECT/REGION/orders" in str(error.value.hint)
-    assert room.subscriptions.addressed("orders", there.scope) == there
+    assert room.arrivals.addressed("orders", there.scope) == there
 
 
 def test_what_another_process_changed_is_seen_within_a_second(room: Room) -> None:
     room.subscriptions.create(a_subscription())
-    assert room.subscriptions.addressed("orders").state is SubscriptionState.ACTIVE
+    assert room.arrivals.addressed("orders").state is SubscriptionState.ACTIVE
     room.another().pause(HERE, "orders")
-    assert room.subscriptions.addressed("orders").state is SubscriptionState.ACTIVE
+    assert room.arrivals.addressed("orders").state is SubscriptionState.ACTIVE
     room.clock.advance(1.0)
-    assert room.subscriptions.addressed("orders").state is SubscriptionState.PAUSED
+    assert room.arrivals.addressed("orders").state is SubscriptionState.PAUSED
 
 
 # ---------------------------------------------------------------- what comes in
@@ -91,17 +91,17 @@ def test_what_another_process_changed_is_seen_within_a_second(room: Room) -> Non
 
 def test_a_message_opens_one_delivery_however_often_it_comes(room: Room) -> None:
     subscription = room.subscriptions.create(a_subscription())
-    first = room.subscriptions.accept(subscription, a_message(), NOW)
-    again = room.subscriptions.accept(subscription, a_message(), NOW + 60)
-    after_restart = room.subscriptions.accept(subscription, a_message(at=NOW + 1), NOW + 60)
+    first = room.arrivals.accept(subscription, a_message(), NOW)
+    again = room.arrivals.accept(subscription, a_message(), NOW + 60)
+    after_restart = room.arrivals.accept(subscription, a_message(at=NOW + 1), NOW + 60)
     assert (first.result, again.result) == (Result.OPENED, Result.AGAIN)
     assert first.delivery is not None
     assert again.delivery is not None
     assert again.delivery.uid == first.delivery.uid
     # The emulator counts from 1 again: another message.
     assert after_restart.result is Result.OPENED
-    assert room.subscriptions.counts(subscription) == Counts(opened=2, again=1)
-    assert room.subscriptions.backlog(subscription) == 2
+    assert room.arrivals.counts(subscription) == Counts(opened=2, again=1)
+    assert room.arrivals.backlog(subscription) == 2
 
 
 def test_messages_that_come_together_are_taken_as_if_one_came_after_the_other(room: Room) -> None:
@@ -119,14 +119,14 @@ def test_messages_that_come_together_are_taken_as_if_one_came_after_the_other(ro
         [room.subscriptions.create(a_subscription(f"{name}-{one}", **fields)) for one in "ab"]
         for name, fields in kinds.items()
     ]
-    expected = [room.subscriptions.accept(pair[0], one, NOW) for one in messages for pair in pairs]
+    expected = [room.arrivals.accept(pair[0], one, NOW) for one in messages for pair in pairs]
     arrivals = [(pair[1], one, NOW) for one in messages for pair in pairs]
-    taken = room.subscriptions.accept_all(arrivals)
+    taken = room.arrivals.accept_all(arrivals)
     assert [(one.result, one.reason) for one in taken] == [
         (one.result, one.reason) for one in expected
     ]
     for first, second in pairs:
-        assert room.subscriptions.counts(second) == room.subscriptions.counts(first)
+        assert room.arrivals.counts(second) == room.arrivals.counts(first)
         payloads = [
             [(one.payload, one.order_key) for one in room.deliveries.listing(wanted)]
             for wanted in (DeliveryFilter(source_name=each.name) for each in (first, second))
@@ -139,20 +139,20 @@ def test_messages_that_come_together_are_taken_as_if_one_came_after_the_other(ro
 
 def test_what_the_filter_refuses_is_acknowledged_counted_and_not_stored(room: Room) -> None:
     subscription = room.subscriptions.create(a_subscription(filter='attributes.kind = "b"'))
-    taken = room.subscriptions.accept(subscription, a_message(), NOW)
+    taken = room.arrivals.accept(subscription, a_message(), NOW)
     assert (taken.result, taken.acknowledge) == (Result.FILTERED, True)
     assert 'attributes.kind = "b"' in taken.reason
-    assert room.subscriptions.counts(subscription).filtered == 1
+    assert room.arrivals.counts(subscription).filtered == 1
     assert room.deliveries.listing(DeliveryFilter()) == []
 
 
 def test_a_paused_subscription_takes_nothing_in(room: Room) -> None:
     room.subscriptions.create(a_subscription())
     paused = room.subscriptions.pause(HERE, "orders")
-    taken = room.subscriptions.accept(paused, a_message(), NOW)
+    taken = room.arrivals.accept(paused, a_message(), NOW)
     assert (taken.result, taken.acknowledge) == (Result.PAUSED, False)
     resumed = room.subscriptions.resume(HERE, "orders")
-    assert room.subscriptions.accept(resumed, a_message(), NOW).result is Result.OPENED
+    assert room.arrivals.accept(resumed, a_message(), NOW).result is Result.OPENED
 
 
 def test_what_no_delivery_can_be_made_of_is_not_acknowledged(room: Room) -> None:
@@ -160,7 +160,7 @@ def test_what_no_delivery_can_be_made_of_is_not_acknowledged(room: Room) -> None
     subscription = room.subscriptions.create(
         a_subscription(target=JobTarget("report", "local", "us-central1", overrides))
     )
-    taken = room.subscriptions.accept(subscription, a_message(), NOW)
+    taken = room.arrivals.accept(subscription, a_message(), NOW)
     assert (taken.result, taken.acknowledge) == (Result.BROKEN, False)
     assert "missing" in taken.reason
 
@@ -169,17 +169,17 @@ def test_a_backlog_stops_at_its_bound_and_goes_on_when_something_has_settled(roo
     subscription = room.subscriptions.create(a_subscription(backlog=2, ordered=True))
     keyed = {"ordering_key": "k"}
     for number in ("1", "2"):
-        taken = room.subscriptions.accept(subscription, a_message(number, **keyed), NOW)
+        taken = room.arrivals.accept(subscription, a_message(number, **keyed), NOW)
         assert taken.result is Result.OPENED
-    full = room.subscriptions.accept(subscription, a_message("3", **keyed), NOW)
+    full = room.arrivals.accept(subscription, a_message("3", **keyed), NOW)
     assert (full.result, full.acknowledge) == (Result.FULL, False)
     # Those that wait for their turn and those on the wire count; a new runner counts them, too.
-    assert room.another().accept(subscription, a_message("3"), NOW).result is Result.FULL
+    assert room.another().arrivals.accept(subscription, a_message("3"), NOW).result is Result.FULL
     [first] = room.deliveries.claim("r", now=NOW, ttl=15, most=9, per_place=9, busy={}).taken
-    assert room.subscriptions.backlog(subscription) == 2
+    assert room.arrivals.backlog(subscription) == 2
     settle(room.deliveries, first)
     room.clock.advance(SECONDS)
-    assert room.subscriptions.accept(subscription, a_message("3"), NOW).result is Result.OPENED
+    assert room.arrivals.accept(subscription, a_message("3"), NOW).result is Result.OPENED
 
 
 def test_messages_of_a_key_go_one_after_the_other_where_order_is_kept(room: Room) -> None:
@@ -187,7 +187,7 @@ def test_messages_of_a_key_go_one_after_the_other_where_order_is_kept(room: Room
         subscription = room.subscriptions.create(a_subscription(name, ordered=ordered))
         for number in ("1", "2"):
             message = a_message(number, ordering_key="a\0b")
-            assert room.subscriptions.accept(subscription, message, NOW).acknowledge
+            assert room.arrivals.accept(subscription, message, NOW).acknowledge
     taken = room.deliveries.claim("r", now=NOW, ttl=15, most=9, per_place=9, busy={}).taken
     assert sorted(one.source_name for one in taken) == ["free", "free", "kept"]
 
@@ -195,7 +195,7 @@ def test_messages_of_a_key_go_one_after_the_other_where_order_is_kept(room: Room
 def test_a_message_that_its_sender_still_has_is_not_too_old(room: Room) -> None:
     subscription = room.subscriptions.create(a_subscription(retry=PushRetry(retention=600.0)))
     for number, at in (("1", NOW - 9000), ("2", NOW - 60), ("3", NOW + 9000)):
-        room.subscriptions.accept(subscription, a_message(number, at=at), NOW)
+        room.arrivals.accept(subscription, a_message(number, at=at), NOW)
     found = room.deliveries.listing(DeliveryFilter(), oldest_first=True)
     assert [one.queued_at for one in found] == [NOW, NOW - 60, NOW]
 
@@ -209,19 +209,19 @@ def test_a_delivery_that_pubsub_retries_is_tried_once_and_anew_when_it_comes_aga
     subscription = room.subscriptions.create(a_subscription(ack=AckPolicy.FINISHED))
     uids = []
     for _ in range(3):
-        taken = room.subscriptions.accept(subscription, a_message(), NOW)
+        taken = room.arrivals.accept(subscription, a_message(), NOW)
         assert taken.result is Result.OPENED
-        assert room.subscriptions.accept(subscription, a_message(), NOW).result is Result.AGAIN
+        assert room.arrivals.accept(subscription, a_message(), NOW).result is Result.AGAIN
         assert taken.delivery is not None
         uids.append(taken.delivery.uid)
         _ends(room, DeliveryEvent.EXHAUSTED)
     assert len(set(uids)) == 3
     # A runner that remembers nothing finds the same.
-    last = room.another().accept(subscription, a_message(), NOW)
+    last = room.another().arrivals.accept(subscription, a_message(), NOW)
     assert last.result is Result.OPENED
     assert last.delivery is not None
     _ends(room, DeliveryEvent.ACCEPTED)
-    done = room.subscriptions.accept(subscription, a_message(), NOW)
+    done = room.arrivals.accept(subscription, a_message(), NOW)
     assert done.result is Result.AGAIN
     assert done.delivery is not None
     assert done.delivery.state is DeliveryState.DELIVERED
@@ -286,7 +286,7 @@ def test_what_pubsub_retries_and_what_has_no_topic_is_no_dead_letter_of_ours(roo
 
 def _given_up(room: Room, name: str, message: PubsubMessage) -> list[Delivery]:
     subscription = room.subscriptions.get(HERE, name)
-    taken = room.subscriptions.accept(subscription, message, NOW)
+    taken = room.arrivals.accept(subscription, message, NOW)
     assert taken.delivery is not None
     dead = replace(taken.delivery, state=DeliveryState.DEAD, attempts=5)
     letters = DeadLetters(room.declared.subscriptions, room.deliveries, room.clock, Prefixed())

@@ -97,7 +97,7 @@ class Door:
         )
         self.settlements = Settlements(self.room.deliveries)
         intakes = Intakes(
-            self.room.subscriptions,
+            self.room.arrivals,
             self.settlements,
             Prover(verifier, self.admit, lambda: bool(self.tokens), clock),
             commit_at_once,

@@ -12,6 +12,7 @@ from triggers.core.events import PubsubMessage
 from triggers.core.records import HttpTarget
 from triggers.core.subscriptions import Subscription
 from triggers.ports import DeliveryStore
+from triggers.service.arrivals import Arrivals
 from triggers.service.subscriptions import Subscriptions
 from triggers.store import open_declared, open_deliveries
 
@@ -41,6 +42,10 @@ class Room:
         self.deliveries: DeliveryStore = open_deliveries(database)
         self.declared = open_declared(database)
         self.subscriptions = self.another()
+
+    @property
+    def arrivals(self) -> Arrivals:
+        return self.subscriptions.arrivals
 
     def another(self) -> Subscriptions:
         """As of a runner that has just begun."""

@@ -26,9 +26,9 @@ from triggers.event_ports import (
     SubscriptionStore,
 )
 from triggers.ports import DeliveryStore
+from triggers.service.arrivals import Arrivals, Result, Taken
 from triggers.service.events import Events
 from triggers.service.settling import Settlements
-from triggers.service.subscriptions import Result, Subscriptions, Taken
 
 WAIT_SECONDS = 3600.0
 """For an end, at once; however long it takes, it is waited for again."""
@@ -71,11 +71,11 @@ def source_of(subscription: Subscription) -> PubsubSource:
 
 
 def subscriptions_to_pull(
-    store: SubscriptionStore, subscriptions: Subscriptions, settlements: Settlements, desk: Counter
+    store: SubscriptionStore, arrivals: Arrivals, settlements: Settlements, desk: Counter
 ) -> Sequence[Consumer]:
     """Of all that are active. Raises StoreFault."""
     return [
-        SubscriptionConsumer(one, subscriptions, settlements, desk)
+        SubscriptionConsumer(one, arrivals, settlements, desk)
         for one in store.listing(None, intake=Intake.PULL)
         if one.state is SubscriptionState.ACTIVE
     ]
@@ -85,12 +85,12 @@ class SubscriptionConsumer:
     def __init__(
         self,
         subscription: Subscription,
-        subscriptions: Subscriptions,
+        arrivals: Arrivals,
         settlements: Settlements,
         desk: Counter,
     ) -> None:
         self._subscription = subscription
-        self._subscriptions = subscriptions
+        self._arrivals = arrivals
         self._settlements = settlements
         self._desk = desk
 
@@ -125,7 +125,7 @@ class SubscriptionConsumer:
             if ordered and message.ordering_key in stuck:
                 answers.append(None)
                 continue
-            taken = self._subscriptions.accept(self._subscription, message, now)
+            taken = self._arrivals.accept(self._subscription, message, now)
             answers.append(taken)
             if taken.result is Result.FULL:
                 full = taken

@@ -17,10 +17,10 @@ from triggers.core.google_events import AUDIT, OBJECT, audit_entry
 from triggers.core.records import Delivery, SourceKind
 from triggers.errors import InvalidEvent
 from triggers.ports import DeliveryFilter
+from triggers.service.arrivals import Result
 from triggers.service.backlog import Backlogs
 from triggers.service.events import Events
 from triggers.service.message_events import MessageEvents
-from triggers.service.subscriptions import Result
 from triggers.store import open_event_log
 
 FINALIZED = f"{OBJECT}finalized"
@@ -52,12 +52,12 @@ class Desk:
             self.room.declared.triggers, self.room.deliveries, open_event_log(database), Numbers(),
             Backlogs(SystemClock()),
         )  # fmt: skip
-        self.room.subscriptions.listen(MessageEvents(events).taken)
+        self.room.arrivals.listen(MessageEvents(events).taken)
         self.subscription = self.room.subscriptions.create(a_subscription())
 
     def take(self, **fields: Any) -> Result:
         message = a_message(**fields)
-        return self.room.subscriptions.accept(self.subscription, message, NOW).result
+        return self.room.arrivals.accept(self.subscription, message, NOW).result
 
     def told(self) -> list[Delivery]:
         wanted = DeliveryFilter(source=SourceKind.EVENT_TRIGGER)

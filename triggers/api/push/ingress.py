@@ -29,9 +29,9 @@ from triggers.core.subscriptions import (
     Wrapping,
 )
 from triggers.errors import InvalidEvent
+from triggers.service.arrivals import Arrival, Arrivals, Result, Taken
 from triggers.service.crashpoints import crash_point
 from triggers.service.settling import Settlements
-from triggers.service.subscriptions import Arrival, Result, Subscriptions, Taken
 
 PATH = "/push/{subscription}"
 FULL_PATH = "/push/{project}/{region}/{subscription}"
@@ -50,7 +50,7 @@ log = logging.getLogger("jobrunner.subscriptions")
 class Intakes:
     """What the ingress works with. ``look`` tells the dispatcher that there is something new."""
 
-    subscriptions: Subscriptions
+    arrivals: Arrivals
     settlements: Settlements
     prover: Prover
     commit: Commit
@@ -114,7 +114,7 @@ class _Ingress:
         return await self._finished(subscription, taken)
 
     def _accept(self, arrivals: Sequence[Arrival]) -> Sequence[Taken]:
-        taken = self._in.subscriptions.accept_all(arrivals)
+        taken = self._in.arrivals.accept_all(arrivals)
         for _ in arrivals:
             crash_point("message-in-turn")
         return taken
@@ -123,7 +123,7 @@ class _Ingress:
         name = call.params["subscription"]
         project, region = call.params.get("project"), call.params.get("region")
         scope = Scope(project, region) if project and region else None
-        return self._in.subscriptions.addressed(name, scope)
+        return self._in.arrivals.addressed(name, scope)
 
     def _read(self, subscription: Subscription, raw: Raw) -> Envelope:
         if subscription.accepts is Wrapping.WRAPPED:

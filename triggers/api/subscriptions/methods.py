@@ -150,8 +150,8 @@ class _Table:
             subscription,
             url=self._url,
             alone=self._alone(subscription),
-            counts=self._subscriptions.counts(subscription),
-            backlog=self._subscriptions.backlog(subscription),
+            counts=self._subscriptions.arrivals.counts(subscription),
+            backlog=self._subscriptions.arrivals.backlog(subscription),
             trouble=self._subscriptions.trouble(subscription),
         )
 

@@ -15,7 +15,7 @@ from jobrunner.core.timestamps import format_time
 from triggers.api.schedules.writing import target_body
 from triggers.core.records import HttpTarget
 from triggers.core.subscriptions import Intake, Subscription
-from triggers.service.subscriptions import Counts
+from triggers.service.arrivals import Counts
 
 Document = dict[str, Any]
 
