@@ -18,16 +18,14 @@ from jobrunner.errors import JobrunnerError
 from jobrunner.lib.bell import Bell
 from jobrunner.lib.identity import is_gone
 from jobrunner.ports import RANK_SENDS, Clock, Commit, MachineClock, Runner
-from triggers.core.queues import HttpOverride, overridden
 from triggers.core.records import Delivery
 from triggers.core.states import DeliveryState
-from triggers.core.verdict import Break, Broken
-from triggers.ports import Claims, DeliveryStore, Move, Sender, Sent, place_of
+from triggers.ports import Claims, DeliveryStore, Move, Sender
 from triggers.service import moves
 from triggers.service.crashpoints import crash_point
+from triggers.service.flights import Flights
 from triggers.service.following import Followers
 from triggers.service.judging import Judge
-from triggers.service.slots import Slots
 
 POLL_SECONDS = 2.0
 """How soon something is seen that another process has opened."""
@@ -35,11 +33,8 @@ FAULT_SECONDS = 1.0
 """Between two tries to reach a store that is away."""
 SWEEP_SECONDS = 30.0
 """How soon somebody follows what a runner followed that is gone."""
-DRAIN_SECONDS = 0.3
 TURN_SECONDS = 0.02
 """How long ends wait for company while there is still something to send."""
-LARGEST_TURN = 64
-"""Ends of one commit, unless they come all at once."""
 
 Watcher = Callable[[Sequence[Move]], None]
 
@@ -57,17 +52,6 @@ class DispatchSettings:
     per_target: int = 16
     lease: float = 15.0
     beat: float = 5.0
-
-
-@dataclass(slots=True, eq=False)
-class _Flight:
-    """A delivery that this runner holds: ready, or on the wire by ``task``."""
-
-    delivery: Delivery
-    place: str
-    held_from: float
-    override: HttpOverride | None = None
-    task: asyncio.Task[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +99,12 @@ class Dispatcher:
         self._gone = gone
         self._news = Bell(apart=clock.virtual)
         self._looked = False
-        self._flights: dict[str, _Flight] = {}
-        self._slots = Slots[_Flight](settings.in_flight, settings.per_target)
-        self._moves: list[Move] = []
-        self._judge = Judge(clock, draw)
-        self._followers = Followers(runner, self._judge, clock, self._note)
+        judge = Judge(clock, draw)
+        self._flights = Flights(
+            sender, judge, clock, machine, self._news,
+            in_flight=settings.in_flight, per_target=settings.per_target,
+        )  # fmt: skip
+        self._followers = Followers(runner, judge, clock, self._note)
         self._beat_at = 0.0
         self._sweep_at = 0.0
         self._draining = False
@@ -143,12 +128,8 @@ class Dispatcher:
 
     def doing(self) -> Sequence[str]:
         """See :class:`jobrunner.ports.Worker`."""
-        found = [
-            f"delivery {uid} ({flight.delivery.source.value} {flight.delivery.source_name}) is on"
-            f" its way to {flight.place}"
-            for uid, flight in self._flights.items()
-        ]
-        if self._moves or self._news.rung or not self._waiting:
+        found = self._flights.doing()
+        if self._flights.moves or self._news.rung or not self._waiting:
             found.append("deliveries are claimed and recorded")
         return found
 
@@ -159,7 +140,7 @@ class Dispatcher:
     @property
     def in_flight(self) -> int:
         """Calls on the wire."""
-        return self._slots.wire
+        return self._flights.slots.wire
 
     async def run(self) -> None:
         """Until it is cancelled; then it waits a moment for what is on the wire, and gives up what
@@ -186,21 +167,20 @@ class Dispatcher:
         what this one was to write."""
         self._news.silence()
         self._looked = False
-        now, moment = self._clock.now(), self._machine.now()
+        flights, now, moment = self._flights, self._clock.now(), self._machine.now()
         beating = moment >= self._beat_at
         if beating:
-            self._give_back(moment - self._settings.beat)
-        taking = self._moves
-        self._moves = []
+            flights.give_back(moment - self._settings.beat)
+        taking, flights.moves = flights.moves, []
         sweeping = moment >= self._sweep_at
         if taking:
             crash_point("delivery-before-turn")
         try:
             # Answers that come in while the disk syncs free slots for what is ready.
-            commit = (self._slots.wire and self._apart) or self._commit
+            commit = (flights.slots.wire and self._apart) or self._commit
             done = await commit(lambda: self._work(taking, now, moment, beating, sweeping))
         except BaseException:
-            self._moves = taking + self._moves
+            flights.moves = taking + flights.moves
             raise
         if beating:
             self._beat_at = moment + self._settings.beat
@@ -218,11 +198,11 @@ class Dispatcher:
         for delivery in done.following:
             self._followers.follow(delivery)
         for uid in done.stale:
-            self._break_off(uid)
+            flights.break_off(uid)
         for delivery in done.claims.taken:
-            self._take_up(delivery, done.claims.overrides.get(delivery.uid))
-        self._launch()
-        if self._slots.ready and not self._looked:
+            flights.take_up(delivery, done.claims.overrides.get(delivery.uid))
+        flights.launch()
+        if flights.slots.ready and not self._looked:
             # What has landed during the commit may wait for company.
             self._news.silence()
         return done.claims.next_at
@@ -238,16 +218,16 @@ class Dispatcher:
         stale: set[str] = set()
         if beating:
             # What has landed since this turn began is in nobody's hands but is no loss.
-            landed = {move.before.uid for move in [*taking, *self._moves]}
+            landed = {move.before.uid for move in [*taking, *self._flights.moves]}
             held = self._extend(moment, landed)
-            stale = self._flights.keys() - {delivery.uid for delivery in held}
-            mine = self._flights.keys() | landed
+            stale = self._flights.uids - {delivery.uid for delivery in held}
+            mine = self._flights.uids | landed
             changes += self._lost(now, moment, [one for one in held if one.uid not in mine])
         written = list(store.record(changes)) if changes else []
         if changes:
             _tell(self._recorded, changes, written)
             crash_point("delivery-in-turn")
-        room = self._slots.room(moment)
+        room = self._flights.slots.room(moment)
         accepts = self._runner.accepts() and not self._draining
         claims = store.claim(
             self._owner,
@@ -264,7 +244,7 @@ class Dispatcher:
     def _extend(self, moment: float, landed: set[str]) -> Sequence[Delivery]:
         """Extends the leases; returns what this runner holds by the store."""
         until = moment + self._settings.lease
-        return self._store.heartbeat(self._owner, self._flights.keys() | landed, until=until)
+        return self._store.heartbeat(self._owner, self._flights.uids | landed, until=until)
 
     def _lost(self, now: float, moment: float, unknown: list[Delivery]) -> list[Move]:
         """What nobody will bring to an end: the ``unknown``, which this runner holds by the store
@@ -279,80 +259,15 @@ class Dispatcher:
         found += [moves.aged_out(delivery, now) for delivery in store.overdue(now=now)]
         return found
 
-    # ------------------------------------------------------------ sending
-
-    def _take_up(self, delivery: Delivery, override: HttpOverride | None) -> None:
-        self._break_off(delivery.uid)
-        place, moment = place_of(delivery.target), self._machine.now()
-        flight = _Flight(delivery, place, moment, override)
-        self._flights[delivery.uid] = flight
-        self._slots.put(flight.place, flight)
-
-    def _launch(self) -> None:
-        loop = asyncio.get_running_loop()
-        while (flight := self._slots.take()) is not None:
-            flight.task = loop.create_task(self._fly(flight))
-
-    async def _fly(self, flight: _Flight | None) -> None:
-        """One slot: sends, and goes on with the next one that is ready."""
-        me = asyncio.current_task()
-        while flight is not None:
-            flight.task = me
-            self._land(flight, await self._attempt(flight))
-            flight = self._slots.take()
-
-    async def _attempt(self, flight: _Flight) -> Move:
-        delivery = flight.delivery
-        if delivery.lease_until is not None and self._machine.now() >= delivery.lease_until:
-            # This process stood still since the claim: somebody else may have it by now.
-            return moves.unsent(delivery, self._clock.now())
-        crash_point("delivery-before-send")
-        try:
-            called = overridden(delivery, flight.override)
-            sent = await self._sender.send(called, moves.number_of(delivery))
-        except Exception as bug:
-            log.exception("The call of delivery %s broke", delivery.uid)
-            sent = Sent(Broken(Break.PROTOCOL, f"the call broke: {type(bug).__name__}"))
-        crash_point("delivery-after-send")
-        return self._judge.move(delivery, sent)
-
-    def _land(self, flight: _Flight, move: Move) -> None:
-        self._let_go(flight)
-        self._moves.append(move)
-        if not self._slots.ready or len(self._moves) >= LARGEST_TURN:
-            self._news.ring()
+    # ------------------------------------------------------------ waiting and going down
 
     def _note(self, move: Move) -> None:
-        self._moves.append(move)
+        self._flights.moves.append(move)
         self.look()
-
-    def _let_go(self, flight: _Flight) -> None:
-        if self._flights.get(flight.delivery.uid) is flight:
-            del self._flights[flight.delivery.uid]
-            if flight.task is None:
-                self._slots.withdraw(flight.place, flight)
-            else:
-                self._slots.free(flight.place, self._machine.now())
-
-    def _break_off(self, uid: str) -> None:
-        """The lease is gone, or the delivery was withdrawn: what comes back is of no use."""
-        flight = self._flights.get(uid)
-        if flight is not None:
-            self._let_go(flight)
-            if flight.task is not None:
-                flight.task.cancel()
-
-    def _give_back(self, since: float) -> None:
-        """What is ready and was not sent for so long: others may have a slot for it."""
-        for flight in list(self._flights.values()):
-            if flight.task is None and flight.held_from <= since:
-                self._land(flight, moves.unsent(flight.delivery, self._clock.now()))
-
-    # ------------------------------------------------------------ waiting and going down
 
     async def _wait(self, next_at: float | None) -> None:
         left = min(POLL_SECONDS, self._beat_at - self._machine.now())
-        if self._slots.ready:
+        if self._flights.slots.ready:
             left = min(left, TURN_SECONDS)
         self._waiting = True
         self._clock.rested()
@@ -369,20 +284,11 @@ class Dispatcher:
     async def _drain(self) -> None:
         self._draining = True
         self._followers.stop()
-        self._give_back(self._machine.now())
-        tasks = [flight.task for flight in self._flights.values() if flight.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=DRAIN_SECONDS)
-        now = self._clock.now()
-        for flight in list(self._flights.values()):
-            if flight.task is not None:
-                flight.task.cancel()
-            # Whoever takes it next need not wait for the end of the lease.
-            self._land(flight, moves.lost(flight.delivery, now))
+        calls = await self._flights.come_down()
         try:
             await self.turn()
         except JobrunnerError as error:
-            log.warning("The ends of %d deliveries could not be stored: %s", len(tasks), error)
+            log.warning("The ends of %d deliveries could not be stored: %s", calls, error)
 
 
 async def _to_its_end(turn: Coroutine[Any, Any, T]) -> T:

@@ -86,7 +86,7 @@ class World:
         self.names += 1
         name = f"runner {self.names}"
         machine = Machine(name, self.bench.another(name))
-        machine.dispatcher._sender = Wire(self, machine)
+        machine.dispatcher._flights._sender = Wire(self, machine)
         self.machines.append(machine)
 
     def open(self, count: int, source: int, order: int, host: int) -> None:
@@ -141,7 +141,7 @@ class World:
         """The process is gone with all that it had on the wire and not stored."""
         machine = self.machines.pop(which % len(self.machines))
         machine.dispatcher._followers.stop()
-        for flight in list(machine.dispatcher._flights.values()):
+        for flight in list(machine.dispatcher._flights._flights.values()):
             if flight.task is not None:
                 flight.task.cancel()
         await breathe()
