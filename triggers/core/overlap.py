@@ -54,18 +54,19 @@ def admit(
     count = _count(len(running), limit, scope)
     if len(running) < limit and not waiting:
         return Admission(Action.OPEN, f"overlap {policy}: {count}")
+    behind = f", {len(waiting)} waiting before it" if waiting else ""
     match policy:
         case Overlap.FORBID:
             if len(running) < limit:
                 return Admission(Action.OPEN, f"overlap {policy}: {count}")
             return Admission(Action.SKIP, f"overlap forbid: {count}")
         case Overlap.QUEUE_ALL:
-            behind = f", {len(waiting)} waiting before it" if waiting else ""
             return Admission(Action.WAIT, f"overlap queue-all: {count}{behind}")
         case Overlap.QUEUE_ONE:
-            if waiting:
+            # What waits goes first, into the room there is, and then does not wait any more.
+            if len(waiting) > len(release(limit, len(running), waiting)):
                 return Admission(Action.SKIP, f"overlap queue-one: {count}, and one waits already")
-            return Admission(Action.WAIT, f"overlap queue-one: {count}")
+            return Admission(Action.WAIT, f"overlap queue-one: {count}{behind}")
         case Overlap.REPLACE:
             cancels = tuple(running[: max(0, len(running) + 1 - limit)])
             if not cancels:

@@ -107,6 +107,16 @@ def test_who_comes_while_others_wait_does_not_overtake_them() -> None:
     assert answer.action is Action.WAIT
 
 
+def test_who_waits_for_room_that_is_there_takes_no_place_in_the_queue() -> None:
+    """A runner that stood still sees the end of one and the next that is due at once."""
+    answer = admit(Overlap.QUEUE_ONE, 1, [], ["b"])
+    assert answer == Admission(
+        Action.WAIT, "overlap queue-one: 0 open of this schedule, limit 1, 1 waiting before it"
+    )
+    assert admit(Overlap.QUEUE_ONE, 2, ["a"], ["b"]).action is Action.WAIT
+    assert admit(Overlap.QUEUE_ONE, 2, ["a"], ["b", "c"]).action is Action.SKIP
+
+
 policies = st.sampled_from(list(Overlap))
 steps = st.lists(st.sampled_from(["fire", "end"]), max_size=60)
 

@@ -66,6 +66,17 @@ def test_a_call_waits_for_the_one_before_it_and_one_waits_at_most(world: World) 
     assert len(world.sent()) == 2
 
 
+def test_what_waits_for_a_run_that_ended_just_now_keeps_nobody_out(world: World) -> None:
+    """The runner stood still, or the run ended in the second when the next one is due."""
+    world.create()
+    world.minutes(1)
+    world.minutes(1)
+    world.end(world.rows()[0])
+    world.minutes(1)
+    world.settle()
+    assert world.states() == [O.CLOSED, O.OPEN, O.WAITING]
+
+
 def test_a_job_may_run_beside_itself(world: World) -> None:
     world.create(target=JobTarget("report"))
     world.minutes(1)
