@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-        self._paused = self._cut = False
+        self._paused = self._cut = self._rung = False
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
             raise Gone
         waiter = self._waiter = self._loop.create_future()
         self.reader.expect(cap=cap, bodiless=bodiless, follow=follow)
-        self._until = until
+        self._until, self._rung = until, False
         # One that is armed for an earlier call looks again when it rings.
         if self._timer is None or self._timer.when() > until:
             self._arm(until)
@@ -189,6 +189,10 @@ class Connection(asyncio.Protocol):
             return
         if self._until > self._loop.time():
             self._arm(self._until)
+        elif not self._rung:
+            # Where this process stood still, what came in time has not been read yet.
+            self._rung = True
+            self._arm(self._loop.time())
         else:
             self._settle(Late())
 
