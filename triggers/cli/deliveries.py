@@ -292,9 +292,10 @@ def send(state: State, url: str | None, job: str | None, form: str, **flags: Any
     """Call a URL or start a job, durably: again and again until it is accepted or given up."""
     from jobrunner.cli.output import emit
     from triggers.cli.desk import desk_of, path_to
+    from triggers.cli.naming import DELIVERY, flags_named
 
     body = _order(state, url, job, flags)
-    with desk_of(state) as desk:
+    with desk_of(state) as desk, flags_named(DELIVERY):
         found = desk.call("POST", path_to(ROOM), body=body)
     emit(form, lambda: found, lambda: f"{found['uid']}\n")
     if not desk.served:
@@ -345,7 +346,7 @@ def _order(state: State, url: str | None, job: str | None, flags: Document) -> D
     order["http"] = _present(
         {
             "url": url,
-            "method": flags["http_method"],
+            "method": flags["http_method"] and flags["http_method"].upper(),
             "headers": _headers(flags["headers"]),
             "body": _body(flags),
             "attemptDeadline": text("attempt_deadline"),

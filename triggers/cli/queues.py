@@ -10,11 +10,11 @@ from typing import Any
 import click
 
 from jobrunner.cli.asking import confirmed, delete_all, quiet_option
-from jobrunner.cli.base import Group, State, read_format, with_state
+from jobrunner.cli.base import Group, State, UsageProblem, read_format, with_state
 from triggers.cli.desk import desk_of, pages, path_to
 from triggers.cli.queues_flags import HTTP, LIMITS, RETRY, WHEN, item_body, merged
 from triggers.cli.rooms import Room, limit_option, place_of
-from triggers.cli.schedules_flags import BODY, JOB, options
+from triggers.cli.schedules_flags import BODY, JOB, given, options
 
 Document = dict[str, Any]
 ROOM = Room("queues", "queue", "Nothing is sent")
@@ -48,7 +48,9 @@ def queues() -> None:
 @with_state
 def create(state: State, name: str, **flags: Any) -> None:
     """Make a queue."""
-    with desk_of(state) as desk:
+    from triggers.cli.naming import QUEUE, flags_named
+
+    with desk_of(state) as desk, flags_named(QUEUE):
         ROOM.store(state, desk, None, name, merged({}, flags))
         ROOM.hint_of_server(desk.served)
     click.echo(f"Created queue '{name}'.", err=True)
@@ -60,7 +62,11 @@ def create(state: State, name: str, **flags: Any) -> None:
 @with_state
 def update(state: State, name: str, **flags: Any) -> None:
     """Change what is given; the rest stays. It holds for the items that are there, too."""
-    with desk_of(state) as desk:
+    from triggers.cli.naming import QUEUE, flags_named
+
+    if not given(flags):
+        raise UsageProblem("There is nothing to change.", hint="See: queues update --help")
+    with desk_of(state) as desk, flags_named(QUEUE):
         old = ROOM.found(state, desk, name)
         ROOM.store(state, desk, old, name, merged(settings(old), flags))
     click.echo(f"Updated queue '{name}'.", err=True)
@@ -149,9 +155,10 @@ def purge(state: State, name: str, quiet: bool) -> None:
 def add(state: State, queue: str, form: str, **flags: Any) -> None:
     """Add an item: a call of a URL, or the start of a job. Prints its name."""
     from jobrunner.cli.output import emit
+    from triggers.cli.naming import ITEM, flags_named
 
     body = item_body(state.scope(), flags)
-    with desk_of(state) as desk:
+    with desk_of(state) as desk, flags_named(ITEM):
         path = path_to(ROOM.path, queue, "items")
         made = desk.call("POST", path, query=place_of(state), body=body)
         ROOM.hint_of_server(desk.served)

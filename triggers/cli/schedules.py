@@ -135,13 +135,14 @@ def create_pubsub(state: State, name: str, **flags: Any) -> None:
 
 def _create(state: State, name: str, target: Any, flags: dict[str, Any]) -> None:
     from triggers.api.schedules.writing import settings_document
+    from triggers.cli.naming import SCHEDULE, flags_named
     from triggers.cli.schedules_flags import with_settings
     from triggers.core.records import Schedule
 
     scope = state.scope()
     base = Schedule("", scope.project, scope.region, name, "", target)
     wanted = settings_document(with_settings(base, flags))
-    with desk_of(state) as desk:
+    with desk_of(state) as desk, flags_named(SCHEDULE):
         made = ROOM.store(state, desk, None, name, wanted)
     click.echo(f"Schedule '{name}' was created{_next_text(made)}.", err=True)
     ROOM.hint_of_server(desk.served)
@@ -157,6 +158,7 @@ def update(state: State, name: str, **flags: Any) -> None:
     """Change what is named, and leave the rest as it is."""
     from dataclasses import replace
 
+    from triggers.cli.naming import SCHEDULE, flags_named
     from triggers.cli.schedules_flags import (
         http_target,
         job_target,
@@ -187,7 +189,7 @@ def update(state: State, name: str, **flags: Any) -> None:
             target = pubsub_target(target, scope.project, flags)
         return with_settings(replace(old, target=target), flags)
 
-    with desk_of(state) as desk:
+    with desk_of(state) as desk, flags_named(SCHEDULE):
         changed = _changed(state, desk, name, change)
     click.echo(f"Schedule '{name}' was changed{_next_text(changed)}.", err=True)
 
@@ -487,6 +489,7 @@ def _asked(
     """A schedule by its name, with what the options change, or of a bare expression. Raises
     InvalidSpec, and a usage error for neither."""
     from triggers.api.schedules.reading import schedule_of
+    from triggers.cli.naming import SCHEDULE, flags_named
     from triggers.cli.schedules_flags import with_settings
     from triggers.core.occurrences import timing_of
     from triggers.core.records import JobTarget, Schedule
@@ -495,11 +498,13 @@ def _asked(
         with desk_of(state) as desk:
             document = ROOM.found(state, desk, name)
         schedule = with_settings(schedule_of(document), reading)
-        return schedule, timing_of(schedule)
+        with flags_named(SCHEDULE):
+            return schedule, timing_of(schedule)
     if reading["expression"] is None:
         raise click.UsageError(
             "--schedule or the name of a schedule is required.", ctx=click.get_current_context()
         )
     bare = Schedule("", "", "", "", "", JobTarget(""), time_zone="", anchor=anchor)
     schedule = with_settings(bare, reading)
-    return schedule, timing_of(schedule)
+    with flags_named(SCHEDULE):
+        return schedule, timing_of(schedule)

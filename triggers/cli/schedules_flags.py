@@ -244,6 +244,10 @@ def _token(flags: Flags) -> OidcToken | OAuthToken | None:
     from triggers.core.records import OAuthToken, OidcToken
 
     oidc, oauth = flags.get("oidc_service_account_email"), flags.get("oauth_service_account_email")
+    for kind, account in (("oidc", oidc), ("oauth", oauth)):
+        if account == "":
+            # A variable that is not set must not send a call without its token.
+            raise UsageProblem(f"--{kind}-service-account-email is empty.")
     if oidc and oauth:
         raise UsageProblem(
             "--oidc-service-account-email and --oauth-service-account-email exclude each other."

@@ -132,16 +132,17 @@ def _check_pubsub(problems: Problems, target: PubsubTarget) -> None:
 
 
 def _check_settings(problems: Problems, schedule: Schedule) -> None:
-    _whole(problems, "overlap-limit", schedule.overlap_limit, 1, MAX_OVERLAP)
-    _whole(problems, "missed-runs-limit", schedule.catch_up_limit, 1, MOST_LISTED)
-    _whole(problems, "spread", schedule.spread, 0, MAX_DELAY)
+    _whole(problems, "overlapLimit", schedule.overlap_limit, 1, MAX_OVERLAP)
+    _whole(problems, "missedRunsLimit", schedule.catch_up_limit, 1, MOST_LISTED)
+    if not 0 <= schedule.spread <= MAX_DELAY:
+        problems.add("spread", f"{schedule.spread} is not from 0 to {MAX_DELAY} seconds")
     if not 0 <= schedule.jitter <= MAX_DELAY:
         problems.add("jitter", f"{schedule.jitter:g} is not from 0 to {MAX_DELAY} seconds")
     window = schedule.catch_up_window
     if window is not None and not (window > 0 and isfinite(window)):
-        problems.add("missed-runs-window", f"{window:g} is not a duration of more than 0 seconds")
+        problems.add("missedRunsWindow", f"{window:g} is not a duration of more than 0 seconds")
     if schedule.pause_after is not None:
-        _whole(problems, "pause-after", schedule.pause_after, 1, 10**6)
+        _whole(problems, "pauseAfter", schedule.pause_after, 1, 10**6)
     start, end = schedule.starts_at, schedule.ends_at
     if start is not None and end is not None and end < start:
         problems.add("end", "it lies before the start")

@@ -72,9 +72,30 @@ def test_all_that_is_wrong_is_said_at_once(line: Line) -> None:
         "create", "a_b", "--max-attempts", "0", "--max-dispatches-per-second", "501", code=2
     )
     assert said.splitlines()[0] == "Error: 3 fields are not valid:"
-    assert "retryConfig.maxAttempts: 'x' is not a whole number" in line.queues(
+    assert "--max-attempts (retryConfig.maxAttempts): 'x' is not a whole number" in line.queues(
         "create", "mail", "--max-attempts", "x", code=2
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--url", "ftp://x"], "--url (task.httpRequest.url): "),
+        ([*URL, "--headers", "a b=c"], "--headers (task.httpRequest.headers[a b]): "),
+        ([*URL, "--dispatch-deadline", "1s"], "--dispatch-deadline (task.dispatchDeadline): 1s"),
+        ([*URL, "--oidc-service-account-email", ""], "--oidc-service-account-email is empty"),
+    ],
+)
+def test_what_is_wrong_with_an_item_is_named_by_its_flag(
+    line: Line, words: list[str], said: str
+) -> None:
+    line.queues("create", "mail")
+    assert line.queues("add", "mail", *words, code=2).startswith(f"Error: {said}")
+
+
+def test_an_update_that_changes_nothing_is_refused(line: Line) -> None:
+    line.queues("create", "mail")
+    assert "There is nothing to change." in line.queues("update", "mail", code=2)
 
 
 def test_items_are_added_seen_sent_and_withdrawn(line: Line) -> None:

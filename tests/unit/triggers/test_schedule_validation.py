@@ -67,13 +67,13 @@ def test_what_the_contract_allows_passes(target: Target) -> None:
         ({"expression": "every monday"}, "schedule: 'every monday': the time is missing"),
         ({"time_zone": "Mars"}, "timeZone: 'Mars' is not a time zone"),
         ({"retry": ScheduleRetry(retry_count=9)}, "retryConfig.retryCount: 9 is not from 0 to 5"),
-        ({"overlap_limit": 0}, "overlap-limit: 0 is not from 1 to 1000"),
-        ({"catch_up_limit": 0}, "missed-runs-limit: 0 is not from 1 to 1000"),
-        ({"catch_up_window": 0.0}, "missed-runs-window: 0 is not a duration"),
-        ({"catch_up_window": float("nan")}, "missed-runs-window: nan is not a duration"),
+        ({"overlap_limit": 0}, "overlapLimit: 0 is not from 1 to 1000"),
+        ({"catch_up_limit": 0}, "missedRunsLimit: 0 is not from 1 to 1000"),
+        ({"catch_up_window": 0.0}, "missedRunsWindow: 0 is not a duration"),
+        ({"catch_up_window": float("nan")}, "missedRunsWindow: nan is not a duration"),
         ({"spread": -1}, "spread: -1 is not from 0 to 86400"),
         ({"jitter": 1e9}, "jitter: 1e+09 is not from 0 to 86400 seconds"),
-        ({"pause_after": 0}, "pause-after: 0 is not from 1 to 1000000"),
+        ({"pause_after": 0}, "pauseAfter: 0 is not from 1 to 1000000"),
         ({"starts_at": 10.0, "ends_at": 9.0}, "end: it lies before the start"),
     ],
 )
@@ -123,7 +123,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         GOOD, name="", expression="* *", time_zone="X", target=HttpTarget("x"), overlap_limit=0
     )
     fields = [problem.split(":")[0] for problem in problems(bad)]
-    assert fields == ["name", "schedule", "timeZone", "httpTarget.uri", "overlap-limit"]
+    assert fields == ["name", "schedule", "timeZone", "httpTarget.uri", "overlapLimit"]
 
 
 @given(st.text(max_size=30), st.text(max_size=30), st.text(max_size=30))

@@ -48,8 +48,8 @@ def test_an_interval_counts_from_the_instant(capsys: pytest.CaptureFixture[str])
         ),
         (
             ["--schedule", "* * * * *", "--time-zone", "Europe/Berln"],
-            "timeZone: 'Europe/Berln' is not a time zone; did you mean Europe/Berlin?; allowed: a"
-            " name of the IANA database, such as Europe/Berlin, or UTC",
+            "--time-zone (timeZone): 'Europe/Berln' is not a time zone; did you mean"
+            " Europe/Berlin?; allowed: a name of the IANA database, such as Europe/Berlin, or UTC",
         ),
     ],
 )
