@@ -32,7 +32,8 @@ from triggers.core.states import SETTLED_DELIVERIES, OccurrenceState
 from triggers.core.validation import check_schedule
 from triggers.ports import Armed, DeliveryStore, ScheduleStore
 from triggers.service.damaged import uid_of
-from triggers.service.schedules_firing import End, Firing, next_opening
+from triggers.service.schedules_firing import Firing, next_opening
+from triggers.service.schedules_runs import End
 from triggers.service.schedules_together import Together
 
 _TIMING = ("expression", "time_zone", "gap", "repeat", "starts_at", "ends_at")
@@ -140,7 +141,7 @@ class Schedules:
         found = {}
         for row in closed:
             delivery = deliveries.get(row.delivery or "")
-            end = None if delivery is None else self.firing.end_of_call(schedule, delivery)
+            end = None if delivery is None else self.firing.runs.end_of_call(schedule, delivery)
             if end is not None:
                 found[row.key] = end
         return found
@@ -188,9 +189,9 @@ class Schedules:
         uid = uid_of(lambda: self._take(scope, name).schedule)
         now = self._clock.now()
         for row in self.store.live(uid, OccurrenceState.OPEN):
-            delivery = self._delivery(row)
+            delivery = self.firing.runs.delivery(row)
             if delivery is not None and delivery.execution is None:
-                self.firing.withdraw(delivery, "the schedule was deleted", now)
+                self.firing.runs.withdraw(delivery, "the schedule was deleted", now)
         self.store.delete(uid)
 
     def pause(self, scope: Scope, name: str) -> Armed:
@@ -253,14 +254,6 @@ class Schedules:
         """How many occurrences of the range were opened under the id."""
         rows = self.store.history(self.find(scope, name).schedule.uid, start=start - 1, end=end)
         return sum(row.key.backfill == id for row in rows)
-
-    def _delivery(self, row: Occurrence) -> Delivery | None:
-        if row.delivery is None:
-            return None
-        try:
-            return self._deliveries.get(row.delivery)
-        except NotFound:
-            return None
 
     def _take(self, scope: Scope, name: str) -> Armed:
         return self.store.take(self.find(scope, name).schedule.uid)

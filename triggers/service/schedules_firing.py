@@ -7,15 +7,12 @@ schedule, so that of several runners one decides and the others find it decided.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from enum import Enum, auto
-from math import floor, inf
+from math import floor
 
-from jobrunner.core.records import Abort, AbortKind, Execution, Scope
-from jobrunner.core.states import SETTLED_EXECUTIONS, ExecutionState
 from jobrunner.errors import InvalidSpec, NotFound, Refused
-from jobrunner.ports import Ids, Page, Store
+from jobrunner.ports import Ids, Store
 from triggers.core.cron import CronLine
 from triggers.core.delays import due_at
 from triggers.core.endings import after_end
@@ -25,46 +22,29 @@ from triggers.core.overlap import Action, Admission, admit, overlap_of, release
 from triggers.core.records import (
     Delivery,
     HttpTarget,
-    JobTarget,
     Occurrence,
     OccurrenceKey,
     Origin,
     Overlap,
-    OverlapScope,
     Payload,
     Schedule,
     ScheduleState,
     SourceKind,
 )
 from triggers.core.replays import letter_of, replay_id, replay_of
-from triggers.core.states import (
-    SETTLED_DELIVERIES,
-    DeliveryEvent,
-    DeliveryState,
-    OccurrenceState,
-)
+from triggers.core.states import OccurrenceState
 from triggers.core.zones import offset_text
 from triggers.errors import DamagedRow
-from triggers.ports import Armed, DeliveryStore, Ended, Move, Replay, ScheduleStore
+from triggers.ports import Armed, DeliveryStore, ScheduleStore
+from triggers.service.schedules_runs import End, Runs
 
 SCHEDULE_TIME = "X-CloudScheduler-ScheduleTime"
 PUT_OFF_SECONDS = 60.0
 """Until a schedule is looked at again that broke the look."""
-_EXECUTION = "execution "
-_REPLAY = "delivery "
 
 MissedWatcher = Callable[[Schedule, Occurrence, float], None]
 
 log = logging.getLogger("jobrunner.schedules")
-
-
-class End(Enum):
-    """Of a run."""
-
-    WELL = auto()
-    BADLY = auto()
-    NEITHER = auto()
-    """Somebody wanted it to end, or nobody knows."""
 
 
 class Firing:
@@ -75,13 +55,11 @@ class Firing:
     ) -> None:
         self._schedules = schedules
         self._deliveries = deliveries
-        self._jobs = jobs
         self._ids = ids
+        self.runs = Runs(schedules, deliveries, jobs)
         # Which schedules the work at hand has paused; each work begins anew.
         self._paused: set[str] = set()
         self._on_missed: MissedWatcher = lambda schedule, occurrence, now: None
-        # Uids of executions that replays have started and that are over, for good.
-        self._ended: set[str] = set()
 
     def watch(self, missed: MissedWatcher) -> None:
         """``missed`` is called inside the transaction that records an occurrence as missed, and may
@@ -169,20 +147,6 @@ class Firing:
         for key in release(schedule.overlap_limit, len(running), list(by_key)):
             self._start(schedule, when, by_key[key], now)
 
-    def room(self, uid: str) -> bool:
-        """Whether it is worth a :meth:`release`. Reads only."""
-        try:
-            schedule = self._schedules.get(uid).schedule
-        except (NotFound, DamagedRow):
-            return False
-        target = schedule.target
-        if schedule.overlap_scope is OverlapScope.JOB and isinstance(target, JobTarget):
-            running = len(self._executions(Scope(target.project, target.region), target.job))
-        else:
-            open_ones = self._schedules.live(uid, OccurrenceState.OPEN)
-            running = len(open_ones) + len(self._replays(schedule, open_ones))
-        return running < schedule.overlap_limit
-
     # ------------------------------------------------------------ may it start
 
     def _admit(
@@ -211,7 +175,7 @@ class Firing:
         for waiting in answer.drops:
             self._leave_out(OccurrenceKey.parse(waiting), f"replaced by {key}", now)
         for running in answer.cancels:
-            self._cancel(schedule, running, f"cancelled for {key}", now)
+            self.runs.cancel(schedule, running, f"cancelled for {key}", now)
         match answer.action:
             case Action.SKIP:
                 self._schedules.open(replace(row, state=OccurrenceState.SKIPPED, settled_at=now))
@@ -288,98 +252,15 @@ class Firing:
     # ------------------------------------------------------------ what runs
 
     def _running(self, schedule: Schedule, now: float) -> list[str]:
-        """Everything that counts for overlap, oldest first; what has ended meanwhile is closed."""
-        open_ones = [
-            row
-            for row in self._schedules.live(schedule.uid, OccurrenceState.OPEN)
-            if not self._closed(schedule, row, now)
-        ]
-        replays = self._replays(schedule, open_ones)
-        target = schedule.target
-        if schedule.overlap_scope is OverlapScope.SCHEDULE or not isinstance(target, JobTarget):
-            return [*(str(row.key) for row in open_ones), *(f"{_REPLAY}{r.uid}" for r in replays)]
-        executions = self._executions(Scope(target.project, target.region), target.job)
-        started = {execution.uid for execution in executions}
-        names = [f"{_EXECUTION}{execution.name}" for execution in reversed(executions)]
-        # An execution and the occurrence that started it are one run.
-        names += [str(row.key) for row in open_ones if self._run_of(row) not in started]
-        return names + [f"{_REPLAY}{r.uid}" for r in replays if r.execution not in started]
-
-    def _replays(self, schedule: Schedule, open_ones: Sequence[Occurrence]) -> list[Replay]:
-        """Those that are not over: unsettled, or their runs go on. The others are in ``open_ones``
-        themselves: those that asked."""
-        found = []
-        asked = {row.delivery for row in open_ones}
-        for replay in self._schedules.replays(schedule):
-            if replay.uid in asked:
-                continue
-            if replay.settled and replay.execution not in self._ended:
-                run = self._execution(replay.execution)
-                if (run is None or run.state in SETTLED_EXECUTIONS) and replay.execution:
-                    self._ended.add(replay.execution)
-            if not replay.settled or replay.execution not in self._ended:
-                found.append(replay)
-        return found
-
-    def _executions(self, scope: Scope, job: str) -> Sequence[Execution]:
-        """Those that have not ended, newest first."""
-        return self._jobs.list_executions(scope, job=job, ended_after=inf, page=Page(1000))
-
-    def _run_of(self, row: Occurrence) -> str | None:
-        delivery = self._delivery(row)
-        return None if delivery is None else delivery.execution
-
-    def _delivery(self, row: Occurrence) -> Delivery | None:
-        if row.delivery is None:
-            return None
-        try:
-            return self._deliveries.get(row.delivery)
-        except NotFound:
-            return None
-
-    def _execution(self, uid: str | None) -> Execution | None:
-        if uid is None:
-            return None
-        try:
-            return self._jobs.get_execution_by_uid(uid)
-        except NotFound:
-            return None
-
-    def _closed(self, schedule: Schedule, row: Occurrence, now: float) -> bool:
-        delivery = self._delivery(row)
-        if delivery is not None and delivery.state not in SETTLED_DELIVERIES:
-            return False
-        state = None if delivery is None else delivery.state
-        end = self._end(schedule, state, delivery.execution if delivery else None)
-        if end is None:
-            return False
-        self._close(row, end, now)
-        return True
-
-    def end_of(self, one: Ended, schedule: Schedule) -> End | None:
-        """How its run ended, too; ``None`` while that goes on. Reads only."""
-        return self._end(schedule, one.state, one.execution)
-
-    def end_of_call(self, schedule: Schedule, delivery: Delivery) -> End | None:
-        """As :meth:`end_of`, for whoever looks later; ``None``, too, where the run is not on record
-        any more."""
-        uid = delivery.execution
-        if uid is not None and not _called(schedule) and self._execution(uid) is None:
-            return None
-        return self._end(schedule, delivery.state, uid)
-
-    def _end(
-        self, schedule: Schedule, state: DeliveryState | None, execution: str | None
-    ) -> End | None:
-        """How what has settled ended; ``None`` while its run goes on."""
-        run = None if _called(schedule) else self._execution(execution)
-        if run is not None and run.state not in SETTLED_EXECUTIONS:
-            return None
-        cancelled = run is not None and run.state is ExecutionState.CANCELLED
-        if cancelled or state in {None, DeliveryState.CANCELLED}:
-            return End.NEITHER
-        well = run is None or run.state is ExecutionState.SUCCEEDED
-        return End.WELL if well and state is DeliveryState.DELIVERED else End.BADLY
+        """As :meth:`Runs.counted`; what has ended meanwhile is closed."""
+        open_ones = []
+        for row in self._schedules.live(schedule.uid, OccurrenceState.OPEN):
+            end = self.runs.end_of_open(schedule, row)
+            if end is None:
+                open_ones.append(row)
+            else:
+                self._close(row, end, now)
+        return self.runs.counted(schedule, open_ones)
 
     def _close(self, row: Occurrence, end: End, now: float) -> None:
         closed = replace(row, state=OccurrenceState.CLOSED, settled_at=now)
@@ -403,46 +284,6 @@ class Firing:
             self.drop_waiting(after.schedule, "the schedule was paused after failures", now)
         return changed
 
-    # ------------------------------------------------------------ cancelling
-
-    def _cancel(self, schedule: Schedule, running: str, reason: str, now: float) -> None:
-        if running.startswith(_EXECUTION):
-            target = schedule.target
-            assert isinstance(target, JobTarget)
-            scope = Scope(target.project, target.region)
-            name = running.removeprefix(_EXECUTION)
-            self._abort(self._jobs.get_execution(scope, name), reason, now)
-            return
-        if running.startswith(_REPLAY):
-            delivery: Delivery | None = self._deliveries.get(running.removeprefix(_REPLAY))
-        else:
-            row = self._schedules.occurrence(OccurrenceKey.parse(running))
-            delivery = None if row is None else self._delivery(row)
-        if delivery is not None:
-            self.withdraw(delivery, reason, now)
-
-    def withdraw(self, delivery: Delivery, reason: str, now: float) -> None:
-        """Ends a delivery and the run that it has started."""
-        if delivery.state not in SETTLED_DELIVERIES:
-            after = replace(
-                delivery,
-                state=DeliveryState.CANCELLED,
-                lease_owner=None,
-                lease_until=None,
-                reason=reason,
-                settled_at=now,
-            )
-            self._deliveries.record([Move(delivery, DeliveryEvent.WITHDRAWN, after)])
-        execution = self._execution(delivery.execution)
-        if execution is not None:
-            self._abort(execution, reason, now)
-
-    def _abort(self, execution: Execution, reason: str, now: float) -> None:
-        if execution.state not in SETTLED_EXECUTIONS:
-            self._jobs.request_abort(
-                execution.uid, Abort(AbortKind.CANCEL, now, f"The execution was {reason}.")
-            )
-
 
 def next_opening(schedule: Schedule, when: Timing, last: float) -> float | None:
     """When the next occurrence after ``last`` is opened, delays included."""
@@ -456,9 +297,3 @@ def _payload(schedule: Schedule, when: Timing, nominal: int) -> Payload | None:
         return None
     shown = offset_text(nominal, when.zone).replace("+00:00", "Z")
     return Payload(schedule.target.body, ((SCHEDULE_TIME, shown),))
-
-
-def _called(schedule: Schedule) -> bool:
-    """As at Google: a call that started a run is over when it was answered, unless overlap asks for
-    more."""
-    return isinstance(schedule.target, HttpTarget) and schedule.overlap is None

@@ -30,7 +30,8 @@ from triggers.core.records import (
 from triggers.core.states import OccurrenceState
 from triggers.ports import Advance, Armed, DeliveryStore, Draft, Ended, ScheduleStore
 from triggers.service.crashpoints import crash_point
-from triggers.service.schedules_firing import End, Firing, next_opening
+from triggers.service.schedules_firing import Firing, next_opening
+from triggers.service.schedules_runs import End
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class Together:
         rows, ends = list[Occurrence](), list[End]()
         for one in ended:
             armed = taken.get(one.occurrence.key.schedule)
-            end = None if armed is None else self._firing.end_of(one, armed.schedule)
+            end = None if armed is None else self._firing.runs.end_of(one, armed.schedule)
             if end is not None:
                 rows.append(replace(one.occurrence, state=OccurrenceState.CLOSED, settled_at=now))
                 ends.append(end)

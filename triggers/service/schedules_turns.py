@@ -151,6 +151,7 @@ class Turns:
     async def _settle(self, now: float, until: float) -> None:
         """What is not over by ``until``, when something is due, comes after that."""
         firing, together = self._schedules.firing, self._schedules.together
+        runs = firing.runs
         moment = self._machine.now()
         after: OccurrenceKey | None = None
         running: list[OccurrenceKey] = []
@@ -162,7 +163,7 @@ class Turns:
             for one in ended:
                 key = one.occurrence.key
                 schedule = schedules.get(key.schedule)
-                if schedule is None or self._rests(key, moment) or not firing.end_of(one, schedule):
+                if schedule is None or self._rests(key, moment) or not runs.end_of(one, schedule):
                     running.append(key)
                 else:
                     over.append(one)
@@ -173,7 +174,7 @@ class Turns:
                 if self._clock.now() >= until:
                     return
         self._rest(running, moment)
-        waiting = [uid for uid in self._store.waiting() if firing.room(uid)]
+        waiting = [uid for uid in self._store.waiting() if runs.room(uid)]
         for start in range(0, len(waiting), BATCH):
             await self._each(waiting[start : start + BATCH], lambda uid: firing.release(uid, now))
             self._told()

@@ -21,7 +21,7 @@ from triggers.core.records import (
 from triggers.core.states import DeliveryState as D
 from triggers.core.states import OccurrenceState as O
 from triggers.ports import Draft
-from triggers.service.schedules_firing import End
+from triggers.service.schedules_runs import End
 
 
 @pytest.fixture

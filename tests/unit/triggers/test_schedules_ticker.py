@@ -15,7 +15,7 @@ from triggers.core.occurrences import Timing
 from triggers.core.records import Delivery, JobTarget, OccurrenceKey, Overlap, Schedule
 from triggers.core.states import OccurrenceState as O
 from triggers.ports import Ended
-from triggers.service.schedules_firing import End
+from triggers.service.schedules_runs import End
 from triggers.service.schedules_turns import BUSY, SETTLED, SPARE_SECONDS, Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
 
@@ -241,13 +241,13 @@ def test_of_many_runs_that_go_on_each_is_looked_at_now_and_then(world: World) ->
     for number in range(300):
         world.end(world.rows(f"s{number}")[0], run=run.uid)
     looks: list[Ended] = []
-    end_of = world.service.firing.end_of
+    end_of = world.service.firing.runs.end_of
 
     def counted(one: Ended, schedule: Schedule) -> End | None:
         looks.append(one)
         return end_of(one, schedule)
 
-    world.service.firing.end_of = counted  # type: ignore[method-assign]
+    world.service.firing.runs.end_of = counted  # type: ignore[method-assign]
     for _ in range(30):
         clockwork.tick()
         world.clock.advance(0.1)

@@ -26,7 +26,7 @@ from triggers.core.records import (
     Target,
 )
 from triggers.service.schedules import Seen
-from triggers.service.schedules_firing import End
+from triggers.service.schedules_runs import End
 
 Document = dict[str, Any]
 
