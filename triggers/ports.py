@@ -518,7 +518,7 @@ class QueueStore(Protocol):
         """Settled or not, as long as it is kept."""
         ...
 
-    def tasks(self, queue: Queue, *, page: Page | None = None) -> Sequence[Delivery]:
+    def tasks(self, queue: Queue, *, page: Page | None = None) -> Sequence[Delivery | Unreadable]:
         """Those that have not settled, oldest first; ``page.after`` is the short id of the last
         one before. Raises UsageError for one that is not known any more."""
         ...

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jobrunner.errors import StoreFault
+from jobrunner.ports import Page
 from tests.support.queues import HERE, QueueBench
 from tests.support.schedules import WHERE, World
 from triggers.core.event_triggers import EventFilter, EventTrigger, HttpDestination
@@ -118,3 +119,18 @@ def test_a_damaged_trigger_keeps_no_event_from_the_others(world: World) -> None:
         store.create(a_trigger(name))
     damage(world, "resources", "document", "[]")
     assert [one.name for one in store.awaiting("a.b")] == ["good"]
+
+
+@pytest.mark.parametrize("column", ["target", "retry", "state"])
+def test_a_damaged_item_is_shown_among_the_others_page_by_page(world: World, column: str) -> None:
+    bench = QueueBench(world.jobs.database)
+    bench.create("mail")
+    for name in ("a", "bad", "c"):
+        bench.add("mail", name)
+    sql = f"UPDATE deliveries SET {column} = '[' WHERE key LIKE ?"
+    world.jobs.database.write(lambda session: session.execute(sql, ("%/bad",)))
+    listed = bench.queues.list_tasks(HERE, "mail")
+    assert [one.name for one in listed] == ["a", "bad", "c"]
+    assert [isinstance(one, Unreadable) for one in listed] == [False, True, False]
+    [last] = bench.queues.list_tasks(HERE, "mail", page=Page(2, "bad"))
+    assert last.name == "c"

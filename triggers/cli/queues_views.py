@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobrunner.cli.output import pairs, table
+from jobrunner.cli.output import pairs
 from jobrunner.cli.words import time_text
 from jobrunner.core.timestamps import parse_time
 from triggers.cli.rooms import rows_table
@@ -53,18 +53,16 @@ def queue_text(row: Document) -> str:
 
 def items_table(rows: list[Document]) -> str:
     headers = ["ITEM", "STATE", "CALLS", "DUE", "DISPATCHES", "REASON"]
-    return table(
+    return rows_table(
         headers,
-        [
-            [
-                row["name"],
-                row["state"],
-                _calls(row),
-                _local(row["scheduleTime"]),
-                str(row["dispatches"]),
-                row["reason"],
-            ]
-            for row in rows
+        rows,
+        lambda row: [
+            row["name"],
+            row["state"],
+            _calls(row),
+            _local(row["scheduleTime"]),
+            str(row["dispatches"]),
+            row["reason"],
         ],
     )
 

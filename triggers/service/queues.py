@@ -213,11 +213,16 @@ class Queues:
         """Raises NotFound for the queue, and for a task that has settled."""
         return self._seen([self._task(scope, queue, name)])[0]
 
-    def list_tasks(self, scope: Scope, queue: str, *, page: Page | None = None) -> Sequence[Task]:
-        """Oldest first. ``page.after`` is the short id of the last one of the page before; one
-        that has settled since serves as well as long as its name is known."""
+    def list_tasks(
+        self, scope: Scope, queue: str, *, page: Page | None = None
+    ) -> Sequence[Task | Unreadable]:
+        """Oldest first, with what cannot be read in its place among the others. ``page.after`` is
+        the short id of the last one of the page before; one that has settled since serves as well
+        as long as its name is known."""
         found = self.get(scope, queue)
-        return self._seen(self.store.tasks(found, page=page))
+        there = self.store.tasks(found, page=page)
+        seen = iter(self._seen([one for one in there if not isinstance(one, Unreadable)]))
+        return [one if isinstance(one, Unreadable) else next(seen) for one in there]
 
     def delete_task(self, scope: Scope, queue: str, name: str) -> None:
         """A call that is on its way is broken off. Raises NotFound."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import NotFound
+from jobrunner.errors import NotFound, StoreFault
 from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
 from triggers.core.queues import Queue, QueueState, task_key
@@ -15,7 +15,7 @@ from triggers.store.deliveries import SELECT
 from triggers.store.documents import encode_retry
 from triggers.store.gating import touch
 from triggers.store.queues_rows import QUEUE, QUEUES, encode_override, queue_row
-from triggers.store.rows import DELIVERY, clean, columns, delivery_of, lane, marks
+from triggers.store.rows import DELIVERY, KEY, clean, columns, delivery_of, lane, marks
 from triggers.store.selecting import bad_token, page_by_name, tail
 from triggers.store.transactions import Transactions
 
@@ -157,25 +157,29 @@ class SqlQueues(Transactions):
         return int(number)
 
     def task(self, queue: Queue, name: str) -> Delivery | None:
+        row = self._row(queue, name)
+        return None if row is None else delivery_of(row)
+
+    def _row(self, queue: Queue, name: str) -> Row | None:
         def work(session: Session) -> Row | None:
             found = session.execute(_BY_KEY, (_lane(queue), task_key(queue, name))).fetchone()
             # A replay has its uid for a name.
             return found or session.execute(_BY_UID, (_lane(queue), name)).fetchone()
 
-        row = self._read(work)
-        return None if row is None else delivery_of(row)
+        return self._read(work)
 
-    def tasks(self, queue: Queue, *, page: Page | None = None) -> Sequence[Delivery]:
+    def tasks(self, queue: Queue, *, page: Page | None = None) -> Sequence[Delivery | Unreadable]:
         after = 0
         if page is not None and page.after is not None:
-            last = self.task(queue, page.after)
+            last = self._row(queue, page.after)
             if last is None:
                 raise bad_token(page.after, "the name of a task that is still known")
-            uid = last.uid
+            uid = last[0]
             [(after,)] = self._read(lambda s: s.execute(_POSITION, (uid,)).fetchall())
         end, limit = tail(page)
         sql, params = f"{_TASKS}{end}", (_lane(queue), after, *limit)
-        return [delivery_of(row) for row in self._read(lambda s: s.execute(sql, params).fetchall())]
+        rows = self._read(lambda s: s.execute(sql, params).fetchall())
+        return [_readable(queue, row) for row in rows]
 
     def force(self, uid: str, now: float) -> Delivery | None:
         row = self._write(lambda s: s.execute(_FORCE, (now, uid)).fetchone())
@@ -183,6 +187,14 @@ class SqlQueues(Transactions):
 
     def rename(self, uid: str, key: str) -> None:
         self._write(lambda s: s.execute(_RENAME, (key, uid)))
+
+
+def _readable(queue: Queue, row: Row) -> Delivery | Unreadable:
+    try:
+        return delivery_of(row)
+    except StoreFault as damage:
+        uid, name = row[0], row[KEY].rpartition("/")[2]
+        return Unreadable(uid, queue.project, queue.region, name, damage.message)
 
 
 def _lane(queue: Queue) -> str:

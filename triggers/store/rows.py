@@ -83,7 +83,9 @@ _PLACES = {name: place for place, name in enumerate(DELIVERY.split())}
 _WIDTH = len(_PLACES)
 _SOURCE, _TARGET, _RETRY = _PLACES["source"], _PLACES["target"], _PLACES["retry"]
 _PAYLOAD, _FORCED = _PLACES["payload"], _PLACES["forced"]
-ORDER_KEY, STATE = _PLACES["order_key"], _PLACES["state"]
+ORDER_KEY, STATE, KEY = _PLACES["order_key"], _PLACES["state"], _PLACES["key"]
+_TIMES = _PLACES["created_at"]
+"""The first of the numbers; the last one is ``last_status``."""
 FOUND = "lane place ages_out_at"
 """Columns beside those of the value, made from it when it is stored."""
 
@@ -136,6 +138,12 @@ def delivery_of(row: Row) -> Delivery:
 
 def _delivery_of(row: Row) -> Delivery:
     values = list(row[:_WIDTH])
+    created, queued, not_before, first, last, attempts, responses, unknown, status = row[
+        _TIMES : _TIMES + 9
+    ]
+    # SQLite keeps text where numbers belong, if somebody writes it there; no sum is made of that.
+    _ = created + queued + not_before + (first or 0) + (last or 0)
+    _ = attempts + responses + unknown + (status or 0)
     values[_SOURCE] = _SOURCES[row[_SOURCE]]
     values[_TARGET] = decode_target(row[_TARGET])
     values[_RETRY] = decode_retry(row[_RETRY])

@@ -28,7 +28,7 @@ EXECUTION = "type.googleapis.com/google.cloud.run.v2.Execution"
 RUN, CANCEL, DELETE, CREATE, UPDATE = "run", "cancel", "delete", "create", "update"
 UNTIL_STARTED, UNTIL_ENDED = ":started", ":ended"
 """After ``create`` or ``update``: until what the job's token has opened is so far."""
-NOT_FOUND_CODE = 5
+NOT_FOUND_CODE, DATA_LOSS_CODE = 5, 15
 
 
 class Ledger:
@@ -91,7 +91,7 @@ class Ledger:
 
     def shown(self, operation: Operation) -> Document:
         """The operation as it is now. ``done`` is left out until it is."""
-        kept: Document = json.loads(operation.document)
+        kept = _read(operation)
         if operation.done_at is not None:
             return {"name": names.operation_path(operation), **kept}
         try:
@@ -166,6 +166,18 @@ class Ledger:
         text = encoded(kept).decode()
         self._store.put_operation(replace(operation, done_at=done_at, document=text))
         return said
+
+
+def _read(operation: Operation) -> Document:
+    """One that cannot be read keeps nobody from the others: it has ended, and nobody knows how."""
+    try:
+        kept = json.loads(operation.document)
+    except ValueError:
+        kept = None
+    if isinstance(kept, dict):
+        return kept
+    message = "What is stored of this operation is damaged; how it ended cannot be told."
+    return {"done": True, "error": {"code": DATA_LOSS_CODE, "message": message}}
 
 
 def resource_of(target: Job | Execution, *, deleted_at: float | None = None) -> Document:

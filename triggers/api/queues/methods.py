@@ -16,7 +16,7 @@ from jobrunner.errors import Conflict, InvalidSpec
 from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
 from jobrunner.service.places import Places
-from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, page, shown
+from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, document_of, page, shown
 from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings_of
 from triggers.api.queues.wording import in_our_words
 from triggers.api.queues.writing import Document, item_document, queue_document
@@ -132,7 +132,7 @@ class _Table:
         bound = ("items", *scope, name)
         after, size = page_after(call.params, *bound), page_size(call.params)
         found = self._queues.list_tasks(scope, name, page=Page(size + 1, after))
-        answer: Document = {"items": [item_document(one) for one in found[:size]]}
+        answer: Document = {"items": [document_of(one, item_document) for one in found[:size]]}
         if len(found) > size:
             answer["nextPageToken"] = page_token(found[size - 1].name, *bound)
         return Answer(answer)

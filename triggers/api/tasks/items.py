@@ -10,10 +10,11 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Page
 from triggers.api.tasks.frame import Frame
-from triggers.api.tasks.names import full_view
+from triggers.api.tasks.names import full_view, task_name
 from triggers.api.tasks.task_reading import NewTask, buffered_body, buffered_target, read_create
 from triggers.api.tasks.task_writing import task_document
 from triggers.core.queues import Task
+from triggers.core.records import Unreadable
 
 LARGEST_PAGE = 1000
 
@@ -32,7 +33,12 @@ class TaskMethods:
         there = self._queues.get(scope, queue)
         found = self._queues.list_tasks(scope, queue, page=Page(size + 1, after))
         token = page_token(found[size - 1].name, *bound) if len(found) > size else ""
-        shown = [task_document(task, there, full=full) for task in found[:size]]
+        shown = [
+            {"name": task_name(scope, queue, task.name)}
+            if isinstance(task, Unreadable)
+            else task_document(task, there, full=full)
+            for task in found[:size]
+        ]
         return Answer(filled(tasks=shown, nextPageToken=token))
 
     async def get(self, call: Call) -> Answer:
