@@ -159,6 +159,7 @@ def _make(ground: Ground) -> Layer:
     clock.join(ticker)
     clock.join(dispatcher, told=True)
     queues = Queues(open_queues(ground.database), store, clock, parts.ids)
+    queues.watch(dispatcher.recall)
     kept, backlogs = open_event_log(ground.database), Backlogs(parts.machine)
     events = Events(declared.triggers, store, kept, parts.ids, backlogs)
     event_triggers = EventTriggers(

@@ -18,6 +18,7 @@ from jobrunner.errors import JobrunnerError
 from jobrunner.lib.bell import Bell
 from jobrunner.lib.identity import is_gone
 from jobrunner.ports import RANK_SENDS, Clock, Commit, MachineClock, Runner
+from triggers.core.queues import Queue
 from triggers.core.records import Delivery
 from triggers.core.states import DeliveryState
 from triggers.ports import Claims, DeliveryStore, Move, Sender
@@ -104,6 +105,7 @@ class Dispatcher:
             sender, judge, clock, machine, self._news,
             in_flight=settings.in_flight, per_target=settings.per_target,
         )  # fmt: skip
+        self._recalls: list[tuple[Queue, bool]] = []
         self._followers = Followers(runner, judge, clock, self._note)
         self._beat_at = 0.0
         self._sweep_at = 0.0
@@ -125,6 +127,13 @@ class Dispatcher:
         """Something was opened, withdrawn or replayed."""
         self._looked = True
         self._news.ring()
+
+    def recall(self, queue: Queue, forced: bool) -> None:
+        """What was claimed ahead of ``queue`` and not sent yet goes back at once, for it was paused
+        or is to be emptied. What somebody wants sent now goes on unless ``forced``."""
+        self._recalls.append((queue, forced))
+        self._flights.recall(queue, forced)
+        self.look()
 
     def doing(self) -> Sequence[str]:
         """See :class:`jobrunner.ports.Worker`."""
@@ -168,6 +177,9 @@ class Dispatcher:
         self._news.silence()
         self._looked = False
         flights, now, moment = self._flights, self._clock.now(), self._machine.now()
+        while self._recalls:
+            # Once more, for what was claimed in the commit that carried the pause.
+            flights.recall(*self._recalls.pop())
         beating = moment >= self._beat_at
         if beating:
             flights.give_back(moment - self._settings.beat)

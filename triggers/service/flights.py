@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from jobrunner.lib.bell import Bell
 from jobrunner.ports import Clock, MachineClock
-from triggers.core.queues import HttpOverride, overridden
-from triggers.core.records import Delivery
+from triggers.core.queues import HttpOverride, Queue, overridden
+from triggers.core.records import Delivery, SourceKind
 from triggers.core.verdict import Break, Broken
 from triggers.ports import Move, Sender, Sent, place_of
 from triggers.service import moves
@@ -134,6 +134,15 @@ class Flights:
         for flight in list(self._flights.values()):
             if flight.task is None and flight.held_from <= since:
                 self._land(flight, moves.unsent(flight.delivery, self._clock.now()))
+
+    def recall(self, queue: Queue, forced: bool) -> None:
+        """What is ready of ``queue`` and was not sent; what is run by hand only if ``forced``."""
+        source = queue.project, queue.region, SourceKind.QUEUE, queue.name
+        for flight in list(self._flights.values()):
+            one = flight.delivery
+            same = (one.project, one.region, one.source, one.source_name) == source
+            if same and flight.task is None and (forced or not one.forced):
+                self._land(flight, moves.unsent(one, self._clock.now()))
 
     async def come_down(self) -> int:
         """Waits a moment for what is on the wire, and gives up everything. Returns how many calls

@@ -45,6 +45,7 @@ class Purges:
         """Withdraws every task that was created before now; tasks may go meanwhile. Raises
         NotFound, StoreFault."""
         queue = await self._commit(lambda: self._queues.purge(scope, name))
+        self._queues.halted(queue, emptied=True)
         await self._withdraw(queue.uid, PURGED)
         return queue
 
@@ -52,6 +53,7 @@ class Purges:
         """With its tasks; a call under way is broken off, a run goes on. Raises NotFound,
         StoreFault."""
         queue = await self._commit(lambda: self._queues.condemn(scope, name))
+        self._queues.halted(queue, emptied=True)
         await self._withdraw(queue.uid, REMOVED)
         await self._commit(lambda: self._queues.delete(scope, name))
         self._look()

@@ -42,6 +42,7 @@ PURGED, REMOVED = "withdrawn: the queue was purged", "withdrawn: the queue was d
 TOO_RECENTLY = "The task cannot be created because a task with this name existed too recently."
 
 Change = Callable[[Queue], Queue]
+Halted = Callable[[Queue, bool], None]
 
 
 class Queues:
@@ -52,6 +53,17 @@ class Queues:
         self._deliveries = deliveries
         self._clock = clock
         self._ids = ids
+        self._halted: list[Halted] = []
+
+    def watch(self, halted: Halted) -> None:
+        """``halted`` is called after the commit when a queue was paused, and, then with ``True``,
+        when all of its tasks are to be withdrawn."""
+        self._halted.append(halted)
+
+    def halted(self, queue: Queue, *, emptied: bool = False) -> None:
+        """To be called as soon as :meth:`pause`, :meth:`purge` or :meth:`condemn` is durable."""
+        for watcher in self._halted:
+            watcher(queue, emptied)
 
     # ------------------------------------------------------------ queues
 

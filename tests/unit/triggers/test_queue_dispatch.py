@@ -8,8 +8,8 @@ from jobrunner.core.records import Scope
 from jobrunner.lib.database import connect
 from jobrunner.lib.ids import CountedIds
 from tests.support.deliveries import NOW
-from tests.support.dispatching import Bench
-from triggers.core.queues import Queue, Task
+from tests.support.dispatching import Bench, breathe
+from triggers.core.queues import Queue, Task, task_id
 from triggers.core.rates import RateLimits
 from triggers.core.records import HttpTarget, QueueRetry
 from triggers.core.states import DeliveryState as State
@@ -122,3 +122,40 @@ async def test_the_rate_can_be_changed_while_tasks_wait(bench: QueueBench) -> No
     bench.clock.advance(0.2)
     await bench.turns()
     assert len(bench.sender.waiting) == 3
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+async def test_what_was_claimed_ahead_of_a_queue_that_is_halted_goes_back_at_once(
+    emptied: bool,
+) -> None:
+    bench = QueueBench(in_flight=1, per_target=1)
+    bench.queues.watch(bench.dispatcher.recall)
+    bench.create()
+    names = [f"t{number}" for number in range(200)]
+    for name in names:
+        bench.add(name)
+
+    def states() -> list[State]:
+        return [bench.task(name).delivery.state for name in names if name not in done]
+
+    done: set[str] = set()
+    # A place that is quick gets some ahead.
+    for _ in range(50):
+        await bench.turns(count=2)
+        if states().count(State.SENDING) > 1:
+            break
+        [uid] = bench.sender.waiting
+        done.add(task_id(bench.store.get(uid)))
+        bench.sender.finish(uid)
+        await breathe()
+    assert states().count(State.SENDING) > 1
+    calls = len(bench.sender.calls)
+    queue = bench.queues.pause(HERE, "mail")
+    bench.queues.halted(queue, emptied=emptied)
+    [uid] = bench.sender.waiting
+    done.add(task_id(bench.store.get(uid)))
+    bench.sender.finish(uid)
+    await bench.turns()
+    assert set(states()) == {State.PENDING}
+    assert len(bench.sender.calls) == calls
+    assert bench.dispatcher.in_flight == 0

@@ -117,7 +117,10 @@ class _Table:
         return Answer({})
 
     async def pause(self, call: Call) -> Answer:
-        return await self._written(partial(self._queues.pause, *self._named(call)))
+        queue = await self._commit(partial(self._queues.pause, *self._named(call)))
+        self._queues.halted(queue)
+        self._look()
+        return Answer(self._document(queue))
 
     async def resume(self, call: Call) -> Answer:
         return await self._written(partial(self._queues.resume, *self._named(call)))

@@ -92,7 +92,10 @@ class QueueMethods:
         return Answer({})
 
     async def pause(self, call: Call) -> Answer:
-        return await self._written(call, self._queues.pause)
+        scope, name = self._frame.scope(call), call.params["queue"]
+        queue = await self._frame.write(lambda: self._queues.pause(scope, name))
+        self._queues.halted(queue)
+        return Answer(queue_document(queue))
 
     async def resume(self, call: Call) -> Answer:
         return await self._written(call, self._queues.resume)
