@@ -14,7 +14,7 @@ codes and statuses; a broken field is :class:`jobrunner.errors.InvalidSpec`.
 
 from __future__ import annotations
 
-from jobrunner.errors import InvalidSpec, RunnerFault, StoreFault, Violation
+from jobrunner.errors import Conflict, InvalidSpec, RunnerFault, StoreFault, Violation
 
 
 class IllegalTransition(RunnerFault):
@@ -47,3 +47,11 @@ class InvalidEvent(InvalidSpec):
     def within(self, at: int) -> InvalidEvent:
         """The same of the event at that place of a batch."""
         return InvalidEvent(self.problem, field=self.field, status=self.status, at=at)
+
+
+def changed_meanwhile(kind: str, name: str) -> Conflict:
+    """``kind`` with a capital."""
+    return Conflict(
+        f"{kind} '{name}' was changed by somebody else meanwhile.",
+        hint="Look at it as it is now, then try again.",
+    )

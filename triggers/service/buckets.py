@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
-from jobrunner.errors import InvalidSpec, NotFound, Violation
+from jobrunner.errors import InvalidSpec, Violation
 from jobrunner.ports import Clock, Ids, Page
 from triggers.bucket_ports import BucketStore
 from triggers.core.buckets import Bucket, Known, check_bucket, is_ignored
 from triggers.core.cron import show
 from triggers.core.records import Unreadable
 from triggers.service.damaged import uid_of
+from triggers.service.unknown import no_such
 from triggers.sources import files
 
 
@@ -56,11 +56,7 @@ class Buckets:
         """Raises NotFound."""
         found = self._store.find(scope, name)
         if found is None:
-            guess = nearest(name, [one.name for one in self._store.listing(*scope)])
-            raise NotFound(
-                f"There is no bucket '{name}' in {scope.region} of project {scope.project}.",
-                hint=f"Did you mean '{guess}'?" if guess else None,
-            )
+            raise no_such("bucket", scope, name, self._store.listing(*scope))
         return found
 
     def listing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from jobrunner.core.records import Scope
+from jobrunner.errors import NotFound
 from triggers.event_ports import ChannelStore, EventTriggerStore
 
 
@@ -17,6 +18,16 @@ class ChannelNames:
     def __init__(self, channels: ChannelStore, triggers: EventTriggerStore) -> None:
         self._channels = channels
         self._triggers = triggers
+
+    def addressed(self, scope: Scope, name: str) -> str:
+        """As :meth:`known`; nothing for an empty name. Raises NotFound."""
+        found = self.known(scope, name) if name else ""
+        if found is None:
+            raise NotFound(
+                f"There is no channel '{name}' in {scope.region} of project {scope.project}, and"
+                " no trigger that waits for one of that name."
+            )
+        return found
 
     def known(self, scope: Scope, name: str) -> str | None:
         """The full name of a channel that somebody has made, or that a trigger of the project

@@ -6,15 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
-from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Ids, Page
 from triggers.core.event_triggers import Channel
 from triggers.core.event_validation import check_channel
 from triggers.core.records import Unreadable
 from triggers.core.transports import channel_topic
 from triggers.event_ports import ChannelStore
+from triggers.service.unknown import no_such
 
 Change = Callable[[Channel], Channel]
 
@@ -45,12 +44,8 @@ class Channels:
         """Raises NotFound."""
         found = self._store.find(scope, name)
         if found is None:
-            known = [one.name for one in self._store.listing(*scope, page=Page(1000))]
-            guess = nearest(name, known)
-            raise NotFound(
-                f"There is no channel '{name}' in {scope.region} of project {scope.project}.",
-                hint=f"Did you mean '{guess}'?" if guess else None,
-            )
+            known = self._store.listing(*scope, page=Page(1000))
+            raise no_such("channel", scope, name, known)
         return found
 
     def find(self, full_name: str) -> Channel | None:

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
-from jobrunner.errors import Conflict, NotFound
+from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Ids, Page
 from jobrunner.service import Service
 from triggers.core.event_plans import TriggerVerdict, verdict_on
@@ -22,8 +21,9 @@ from triggers.core.event_validation import check_event_trigger, is_url
 from triggers.core.events import CloudEvent
 from triggers.core.records import Unreadable
 from triggers.core.transports import transport_of
-from triggers.errors import DamagedRow
+from triggers.errors import DamagedRow, changed_meanwhile
 from triggers.event_ports import EventTriggerStore, ServiceBook
+from triggers.service.unknown import no_such
 
 Change = Callable[[EventTrigger], EventTrigger]
 
@@ -100,7 +100,7 @@ class EventTriggers:
         ``version`` only if it still has that one. Raises NotFound, Conflict, InvalidSpec."""
         old = self._find(scope, name)
         if version is not None and version != old.resource_version:
-            raise changed(name)
+            raise changed_meanwhile("Event trigger", name)
         trigger = replace(
             change(old),
             uid=old.uid,
@@ -124,7 +124,7 @@ class EventTriggers:
             trigger = EventTrigger(damaged.uid, *scope, name, (), ServiceDestination(""))
         else:
             if version is not None and version != trigger.resource_version:
-                raise changed(name)
+                raise changed_meanwhile("Event trigger", name)
         self._store.delete(trigger.uid)
         return trigger
 
@@ -141,12 +141,8 @@ class EventTriggers:
     def _find(self, scope: Scope, name: str) -> EventTrigger:
         found = self._store.find(scope, name)
         if found is None:
-            known = [one.name for one in self._store.listing(*scope, page=Page(1000))]
-            guess = nearest(name, known)
-            raise NotFound(
-                f"There is no event trigger '{name}' in {scope.region} of project {scope.project}.",
-                hint=f"Did you mean '{guess}'?" if guess else None,
-            )
+            known = self._store.listing(*scope, page=Page(1000))
+            raise no_such("event trigger", scope, name, known)
         return found
 
     def _seen(self, trigger: EventTrigger) -> EventTrigger:
@@ -181,13 +177,6 @@ def rehearsed(verdict: TriggerVerdict, origin: Scope) -> Rehearsal:
         )
         reasons, refusals = (*reasons, problem), (*refusals, problem)
     return Rehearsal(not refusals, reasons, refusals, verdict.captures)
-
-
-def changed(name: str) -> Conflict:
-    return Conflict(
-        f"Event trigger '{name}' was changed by somebody else meanwhile.",
-        hint="Look at it as it is now, then try again.",
-    )
 
 
 def _named(trigger: EventTrigger) -> EventTrigger:

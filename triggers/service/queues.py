@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound, Refused
 from jobrunner.ports import Clock, Ids, Page
@@ -26,6 +25,7 @@ from triggers.core.states import SETTLED_DELIVERIES
 from triggers.errors import DamagedRow
 from triggers.ports import DeliveryStore, QueueStore, Tries
 from triggers.service import moves
+from triggers.service.unknown import unknown
 
 NO_QUEUE = (
     "Queue does not exist. If you just created the queue, wait at least a minute for the queue to"
@@ -91,8 +91,7 @@ class Queues:
         found = self.store.find(scope, name)
         if found is None:
             known = [one.name for one in self.store.listing(*scope, page=Page(1000))]
-            guess = nearest(name, known)
-            raise NotFound(NO_QUEUE, hint=f"Did you mean '{guess}'?" if guess else None)
+            raise unknown(NO_QUEUE, name, known)
         return found
 
     def listing(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec, NotFound, Refused, Violation
 from jobrunner.ports import Clock, Ids, Page, Store
@@ -35,6 +34,7 @@ from triggers.service.damaged import uid_of
 from triggers.service.schedules_firing import Firing, next_opening
 from triggers.service.schedules_runs import End
 from triggers.service.schedules_together import Together
+from triggers.service.unknown import unknown
 
 _TIMING = ("expression", "time_zone", "gap", "repeat", "starts_at", "ends_at")
 
@@ -76,11 +76,8 @@ class Schedules:
         if found is not None:
             return found
         known = [one.schedule.name for one in self.store.listing(*scope, page=Page(1000))]
-        guess = nearest(name, known)
-        raise NotFound(
-            f"Schedule '{name}' does not exist in {scope.project}/{scope.region}.",
-            hint=f"Did you mean '{guess}'?" if guess else None,
-        )
+        message = f"Schedule '{name}' does not exist in {scope.project}/{scope.region}."
+        raise unknown(message, name, known)
 
     def seen(self, armed: Armed) -> Seen:
         latest = self.store.latest(armed.schedule.uid)

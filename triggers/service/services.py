@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Page
@@ -13,6 +12,7 @@ from triggers.core.event_triggers import ServiceAddress
 from triggers.core.event_validation import check_service
 from triggers.core.records import Unreadable
 from triggers.event_ports import ServiceBook
+from triggers.service.unknown import no_such
 
 
 class Services:
@@ -52,11 +52,7 @@ class Services:
             raise self._unknown(scope, name)
 
     def _unknown(self, scope: Scope, name: str) -> NotFound:
-        guess = nearest(name, [one.name for one in self._book.listing(*scope, page=Page(1000))])
-        return NotFound(
-            f"There is no service '{name}' in {scope.region} of project {scope.project}.",
-            hint=f"Did you mean '{guess}'?" if guess else None,
-        )
+        return no_such("service", scope, name, self._book.listing(*scope, page=Page(1000)))
 
 
 def resolver(book: ServiceBook) -> Callable[[Scope, str], str | None]:

@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
-from jobrunner.errors import Conflict, NotFound
 from jobrunner.ports import Clock, Ids, MachineClock, Page
 from triggers.core.event_validation import check_subscription
 from triggers.core.records import Unreadable
 from triggers.core.subscriptions import Intake, Subscription, SubscriptionState
+from triggers.errors import changed_meanwhile
 from triggers.event_ports import SubscriptionStore
 from triggers.ports import DeliveryStore
 from triggers.service.arrivals import Arrivals
 from triggers.service.damaged import uid_of
+from triggers.service.unknown import no_such
 
 Change = Callable[[Subscription], Subscription]
 
@@ -60,12 +60,8 @@ class Subscriptions:
         """Raises NotFound."""
         found = self.store.find(scope, name)
         if found is None:
-            known = [one.name for one in self.store.listing(*scope, page=Page(1000))]
-            guess = nearest(name, known)
-            raise NotFound(
-                f"There is no subscription '{name}' in {scope.region} of project {scope.project}.",
-                hint=f"Did you mean '{guess}'?" if guess else None,
-            )
+            known = self.store.listing(*scope, page=Page(1000))
+            raise no_such("subscription", scope, name, known)
         return found
 
     def listing(
@@ -149,10 +145,7 @@ class Subscriptions:
     def _expected(self, scope: Scope, name: str, version: int | None) -> Subscription:
         found = self.get(scope, name)
         if version is not None and version != found.resource_version:
-            raise Conflict(
-                f"Subscription '{name}' was changed by somebody else meanwhile.",
-                hint="Look at it as it is now, then try again.",
-            )
+            raise changed_meanwhile("Subscription", name)
         return found
 
     def _in_state(self, scope: Scope, name: str, state: SubscriptionState) -> Subscription:

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from jobrunner.core.records import Scope
-from jobrunner.errors import AlreadyExists, Conflict, NotFound
+from jobrunner.errors import AlreadyExists, NotFound
 from jobrunner.lib.database import Session
 from jobrunner.ports import Page
 from triggers.core.event_triggers import Channel, EventTrigger, ServiceAddress
 from triggers.core.subscriptions import Intake, Subscription
+from triggers.errors import changed_meanwhile
 from triggers.store import policies
 from triggers.store.resource_documents import (
     ADDRESS,
@@ -74,10 +75,7 @@ class _Versioned(Resources[N]):
             return
         if not self._rows(_VERSION, value.uid):
             raise self._gone(value.uid)
-        raise Conflict(
-            f"{self.noun} '{value.name}' was changed by somebody else meanwhile.",
-            hint="Look at it as it is now, then try again.",
-        )
+        raise changed_meanwhile(self.noun, value.name)
 
     def delete(self, uid: str) -> None:
         """With its IAM policy."""

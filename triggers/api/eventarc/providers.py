@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from jobrunner.calls import Answer, Call
 from jobrunner.core.documents import Document, filled
-from jobrunner.core.nearest import nearest
 from jobrunner.core.records import Scope
-from jobrunner.errors import NotFound
 from jobrunner.ports import Page
 from jobrunner.service.places import region
 from triggers.api.eventarc.frame import ANY, Frame, check_order
 from triggers.core.providers import PROVIDERS, EventType, FilteringAttribute, Provider, provider
+from triggers.service.unknown import unknown
 
 
 class ProviderMethods:
@@ -23,11 +22,8 @@ class ProviderMethods:
         scope, id = self._frame.scope(call), call.params["provider"]
         found = provider(id)
         if found is None:
-            guess = nearest(id, [one.id for one in PROVIDERS])
-            raise NotFound(
-                f"There is no provider '{id}' of events.",
-                hint=f"Did you mean '{guess}'?" if guess else None,
-            )
+            known = [one.id for one in PROVIDERS]
+            raise unknown(f"There is no provider '{id}' of events.", id, known)
         return Answer(provider_document(found, scope))
 
     async def list(self, call: Call) -> Answer:

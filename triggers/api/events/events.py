@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 
 from jobrunner.calls import Answer, Call, Method, Role
 from jobrunner.core.params import invalid, page_size, whole
-from jobrunner.core.records import Scope
-from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Commit
 from triggers.api.events.ingress import refusal
 from triggers.api.events.writing import logged_document
@@ -102,7 +100,7 @@ class _Table:
             if error.status == 400:
                 raise
             return refusal(error)
-        full = self._channel(scope, channel)
+        full = self._channels.addressed(scope, channel)
         now = self._clock.now()
         published = await self._commit(
             lambda: self._events.publish(found, scope=scope, channel=full, now=now, bounded=True)
@@ -110,17 +108,6 @@ class _Table:
         if published.opened:
             self._look()
         return Answer({"events": [logged_document(one) for one in published.entries]})
-
-    def _channel(self, scope: Scope, name: str) -> str:
-        if not name:
-            return ""
-        found = self._channels.known(scope, name)
-        if found is None:
-            raise NotFound(
-                f"There is no channel '{name}' in {scope.region} of project {scope.project}, and"
-                " no trigger that waits for one of that name."
-            )
-        return found
 
 
 def event_of(value: object, field: str, at: int | None = None) -> CloudEvent:

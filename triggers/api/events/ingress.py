@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from jobrunner.calls import Answer, Call, Method, Raw, Role
-from jobrunner.core.records import Scope
-from jobrunner.errors import NotFound
 from jobrunner.ports import Clock, Commit
 from triggers.api.events.log_entries import read_entries
 from triggers.api.own import PLACE, Where
@@ -77,7 +75,7 @@ class _Ingress:
                 raise
             return refusal(error)
         scope = self._where.scope(call.params)
-        channel = self._channel(scope, call)
+        channel = self._channels.addressed(scope, call.params.get("channel", ""))
         now = self._clock.now()
 
         def work() -> Published:
@@ -97,18 +95,6 @@ class _Ingress:
     async def ask(self, call: Call) -> Answer:
         """The status says nothing; whether the sender may send, headers say."""
         return Answer(headers=consent(_headers(call.raw or Raw())) or (("Allow", "POST"),))
-
-    def _channel(self, scope: Scope, call: Call) -> str:
-        name = call.params.get("channel", "")
-        if not name:
-            return ""
-        found = self._channels.known(scope, name)
-        if found is None:
-            raise NotFound(
-                f"There is no channel '{name}' in {scope.region} of project {scope.project}, and"
-                " no trigger that waits for one of that name."
-            )
-        return found
 
 
 def _headers(raw: Raw) -> list[tuple[str, str]]:
