@@ -7,8 +7,11 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from jobrunner.calls import Call, Handler, Method, Role
+from jobrunner.core.documents import Node
 from jobrunner.core.params import invalid, page_after, page_size, page_token
+from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
+from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Page
 from jobrunner.service.places import Places, region
 from triggers.core.records import Unreadable
@@ -26,6 +29,13 @@ class _Named(Protocol):
 
 T = TypeVar("T")
 N = TypeVar("N", bound=_Named)
+S = TypeVar("S", covariant=True)
+
+
+class Survey(Protocol[S]):
+    def __call__(
+        self, project: str | None, region: str | None, *, page: Page | None
+    ) -> Sequence[S | Unreadable]: ...
 
 
 class Maker:
@@ -89,14 +99,14 @@ def page(
     call: Call,
     field: str,
     scope: Scope,
-    read: Callable[[Page], Sequence[N | Unreadable]],
+    survey: Survey[N],
     write: Callable[[N], Document],
 ) -> Document:
     """One page of a list by name. What cannot be read is there with its name and, as ``damaged``,
     what is wrong and what to do."""
     bound = (field, *scope)
     after, size = page_after(call.params, *bound), page_size(call.params)
-    found = read(Page(size + 1, after))
+    found = survey(*scope, page=Page(size + 1, after))
     answer: Document = {field: [document_of(one, write) for one in found[:size]]}
     if len(found) > size:
         last = found[size - 1]
@@ -115,6 +125,37 @@ def document_of(one: T | Unreadable, write: Callable[[T], Document]) -> Document
 def shown(text: str) -> str:
     """As a part of a path."""
     return quote(text.encode("utf-8", "replace"), safe="")
+
+
+def identity(scope: Scope, body: Document) -> Document:
+    """The fields by which what a body makes is found again."""
+    name = body.get("name")
+    name = name if isinstance(name, str) else ""
+    return {"project": scope.project, "region": scope.region, "name": name}
+
+
+def version_of(body: Document) -> int | None:
+    """The version that what is to be replaced must still have; ``None`` for any. Raises
+    InvalidSpec."""
+    version = body.get("resourceVersion")
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        raise invalid("resourceVersion", "it is not a whole number")
+    return version
+
+
+def read_settings(
+    body: Document, output: Sequence[str], settings_of: Callable[[Node, Problems], T]
+) -> T:
+    """What a body says beside its identity, its version and the fields of ``output``. Raises
+    InvalidSpec."""
+    problems = Problems()
+    node = Node(body, "", problems)
+    node.skip("name", "resourceVersion", *PLACE, *output)
+    settings = settings_of(node, problems)
+    node.end()
+    if problems.violations:
+        raise InvalidSpec(problems.violations)
+    return settings
 
 
 def body_of(call: Call, field: str = "body") -> Document:

@@ -12,10 +12,9 @@ from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.core.timestamps import format_time
 from jobrunner.errors import InvalidSpec
-from jobrunner.ports import Commit, Page
+from jobrunner.ports import Commit
 from triggers.api.own import PAGE, PLACE, Where, body_of, page
 from triggers.core.buckets import Bucket
-from triggers.core.records import Unreadable
 from triggers.service.buckets import Buckets
 
 PATH = "/jobrunner/v1/buckets"
@@ -59,10 +58,7 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[Bucket | Unreadable]:
-            return self._buckets.survey(*scope, page=wanted)
-
-        return Answer(page(call, "buckets", scope, read, bucket_document))
+        return Answer(page(call, "buckets", scope, self._buckets.survey, bucket_document))
 
     async def get(self, call: Call) -> Answer:
         return Answer(bucket_document(self._buckets.get(*self._named(call))))

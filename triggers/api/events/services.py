@@ -9,11 +9,9 @@ from jobrunner.core.documents import Node
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec
-from jobrunner.ports import Commit, Page
+from jobrunner.ports import Commit
 from triggers.api.events.writing import service_document
 from triggers.api.own import PAGE, PLACE, Where, body_of, page
-from triggers.core.event_triggers import ServiceAddress
-from triggers.core.records import Unreadable
 from triggers.service.services import Services
 
 PATH = "/jobrunner/v1/services"
@@ -57,10 +55,7 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[ServiceAddress | Unreadable]:
-            return self._services.survey(*scope, page=wanted)
-
-        return Answer(page(call, "services", scope, read, service_document))
+        return Answer(page(call, "services", scope, self._services.survey, service_document))
 
     async def get(self, call: Call) -> Answer:
         return Answer(service_document(self._services.get(*self._named(call))))

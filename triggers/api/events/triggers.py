@@ -7,19 +7,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from jobrunner.calls import Answer, Call, Method, Role
-from jobrunner.core.documents import Node
 from jobrunner.core.params import invalid
-from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
-from jobrunner.errors import InvalidSpec
-from jobrunner.ports import Commit, Ids, Page
+from jobrunner.ports import Commit, Ids
 from triggers.api.events.events import event_of
 from triggers.api.events.trigger_reading import NEW, OUTPUT, Settings, settings_of
 from triggers.api.events.writing import rehearsal_document, trigger_document
-from triggers.api.own import PAGE, PLACE, Document, Maker, Where, body_of, page
+from triggers.api.own import (
+    PAGE,
+    Document,
+    Maker,
+    Where,
+    body_of,
+    identity,
+    page,
+    read_settings,
+    version_of,
+)
 from triggers.core.event_triggers import EventTrigger
 from triggers.core.google_events import MESSAGE_PUBLISHED
-from triggers.core.records import Unreadable
 from triggers.core.transports import transport_of
 from triggers.event_ports import EventLog
 from triggers.service.channel_names import channel_name
@@ -71,10 +77,7 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[EventTrigger | Unreadable]:
-            return self._triggers.survey(*scope, page=wanted)
-
-        return Answer(page(call, "triggers", scope, read, self._document))
+        return Answer(page(call, "triggers", scope, self._triggers.survey, self._document))
 
     async def get(self, call: Call) -> Answer:
         return Answer(self._document(self._triggers.get(*self._named(call))))
@@ -82,14 +85,7 @@ class _Table:
     async def create(self, call: Call) -> Answer:
         body = body_of(call)
         scope = self._where.of_body(call, body)
-        name = body.get("name")
-        wanted = replace(
-            NEW,
-            project=scope.project,
-            region=scope.region,
-            name=name if isinstance(name, str) else "",
-            **_settings(body, scope),
-        )
+        wanted = replace(NEW, **identity(scope, body), **_settings(body, scope))
         wanted = _carried(wanted, self._ids.uid())
         return await self._written(lambda: self._triggers.create(wanted))
 
@@ -97,9 +93,7 @@ class _Table:
         """With a ``resourceVersion`` only if nobody has changed it since."""
         body = body_of(call)
         scope, name = self._named(call)
-        settings, version = _settings(body, scope), body.get("resourceVersion")
-        if version is not None and not isinstance(version, int):
-            raise invalid("resourceVersion", "it is not a whole number")
+        settings, version = _settings(body, scope), version_of(body)
         seed = self._ids.uid()
 
         def change(old: EventTrigger) -> EventTrigger:
@@ -169,11 +163,5 @@ def _carried(trigger: EventTrigger, seed: str) -> EventTrigger:
 
 
 def _settings(body: Document, scope: Scope) -> Settings:
-    problems = Problems()
-    node = Node(body, "", problems)
-    node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
-    settings = settings_of(node, problems)
-    node.end()
-    if problems.violations:
-        raise InvalidSpec(problems.violations)
+    settings = read_settings(body, OUTPUT, settings_of)
     return {**settings, "channel": channel_name(scope, settings["channel"])}

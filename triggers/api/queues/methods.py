@@ -8,20 +8,29 @@ from dataclasses import replace
 from functools import partial
 
 from jobrunner.calls import Answer, Call, Method, Role
-from jobrunner.core.documents import Node
 from jobrunner.core.params import page_after, page_size, page_token
-from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
-from jobrunner.errors import Conflict, InvalidSpec
 from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
 from jobrunner.service.places import Places
-from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, document_of, page, shown
+from triggers.api.own import (
+    PAGE,
+    Maker,
+    Where,
+    body_of,
+    document_of,
+    identity,
+    page,
+    read_settings,
+    shown,
+    version_of,
+)
 from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings_of
 from triggers.api.queues.wording import in_our_words
 from triggers.api.queues.writing import Document, item_document, queue_document
 from triggers.core.queues import Queue, Task
-from triggers.core.records import JobTarget, Unreadable
+from triggers.core.records import JobTarget
+from triggers.errors import changed_meanwhile
 from triggers.service.purges import Purges
 from triggers.service.queues import Queues
 
@@ -76,10 +85,7 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self.where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[Queue | Unreadable]:
-            return self._queues.survey(*scope, page=wanted)
-
-        return Answer(page(call, "queues", scope, read, queue_document))
+        return Answer(page(call, "queues", scope, self._queues.survey, queue_document))
 
     async def get(self, call: Call) -> Answer:
         return Answer(self._document(self._queues.get(*self._named(call))))
@@ -87,26 +93,19 @@ class _Table:
     async def create(self, call: Call) -> Answer:
         """Project and region of the body win over those of the query."""
         body = body_of(call)
-        scope = self.where.of_body(call, body)
-        name = body.get("name")
-        wanted = replace(
-            NEW,
-            project=scope.project,
-            region=scope.region,
-            name=name if isinstance(name, str) else "",
-            **_settings(body),
-        )
+        known = identity(self.where.of_body(call, body), body)
+        wanted = replace(NEW, **known, **_settings(body))
         return await self._written(partial(self._queues.create, wanted))
 
     async def replace(self, call: Call) -> Answer:
         """With a ``resourceVersion`` only if nobody has changed it since."""
         body = body_of(call)
         scope, name = self._named(call)
-        settings, version = _settings(body), body.get("resourceVersion")
+        settings, version = _settings(body), version_of(body)
 
         def change(old: Queue) -> Queue:
             if version is not None and version != old.resource_version:
-                raise Conflict(f"Queue '{name}' was changed by somebody else meanwhile.")
+                raise changed_meanwhile("Queue", name)
             return replace(old, **settings)
 
         return await self._written(lambda: self._queues.update(scope, name, change))
@@ -196,11 +195,4 @@ class _Table:
 
 
 def _settings(body: Document) -> Settings:
-    problems = Problems()
-    node = Node(body, "", problems)
-    node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
-    settings = settings_of(node, problems)
-    node.end()
-    if problems.violations:
-        raise InvalidSpec(problems.violations)
-    return settings
+    return read_settings(body, OUTPUT, settings_of)

@@ -12,16 +12,26 @@ from jobrunner.core.documents import Node
 from jobrunner.core.params import page_after, page_size, page_token
 from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
-from jobrunner.errors import Conflict, InvalidSpec
+from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Commit, Page
 from jobrunner.service import Service
 from jobrunner.service.places import Places
-from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, document_of
+from triggers.api.own import (
+    PAGE,
+    Maker,
+    Where,
+    body_of,
+    document_of,
+    identity,
+    read_settings,
+    version_of,
+)
 from triggers.api.schedules.history import compared, occurrences, range_of
 from triggers.api.schedules.reading import NEW, OUTPUT, Settings, in_scope, one_of, settings_of
 from triggers.api.schedules.writing import Document, schedule_document, time
 from triggers.core.records import HttpTarget, JobTarget, Overlap, Schedule, Unreadable
 from triggers.core.zones import offset_text, zone_of
+from triggers.errors import changed_meanwhile
 from triggers.ports import Armed
 from triggers.service.schedules import Schedules
 
@@ -106,10 +116,7 @@ class _Table:
         """Project and region of the body win over those of the query."""
         body = body_of(call, "schedule")
         scope = self._where.of_body(call, body)
-        settings = self._settings(body, scope)
-        name = body.get("name")
-        fresh = replace(NEW, project=scope.project, region=scope.region, **settings)
-        wanted = replace(fresh, name=name if isinstance(name, str) else "")
+        wanted = replace(NEW, **identity(scope, body), **_settings(body, scope))
         self._job_is_there(None, wanted)
         return await self._written(partial(self._schedules.create, wanted))
 
@@ -117,12 +124,11 @@ class _Table:
         """With a ``resourceVersion`` only if nobody has changed it since."""
         body = body_of(call, "schedule")
         scope, name = self._named(call)
-        settings = self._settings(body, scope)
-        version = body.get("resourceVersion")
+        settings, version = _settings(body, scope), version_of(body)
 
         def change(old: Schedule) -> Schedule:
             if version is not None and version != old.resource_version:
-                raise Conflict(f"Schedule '{name}' was changed by somebody else meanwhile.")
+                raise changed_meanwhile("Schedule", name)
             new = replace(old, **_kept(old, settings))
             self._job_is_there(old, new)
             return new
@@ -185,16 +191,6 @@ class _Table:
     def _named(self, call: Call) -> tuple[Scope, str]:
         return self._where.scope(call.params), call.params["schedule"]
 
-    def _settings(self, body: Document, scope: Scope) -> Settings:
-        problems = Problems()
-        node = Node(body, "", problems)
-        node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
-        settings = settings_of(node, problems)
-        node.end()
-        if problems.violations:
-            raise InvalidSpec(problems.violations)
-        return in_scope(settings, scope)
-
     def _job_is_there(self, old: Schedule | None, new: Schedule) -> None:
         """Raises NotFound. A job that went away later does not forbid other changes."""
         target = new.target
@@ -207,6 +203,10 @@ class _Table:
 
 def _place(target: JobTarget) -> tuple[str, str, str]:
     return target.project, target.region, target.job
+
+
+def _settings(body: Document, scope: Scope) -> Settings:
+    return in_scope(read_settings(body, OUTPUT, settings_of), scope)
 
 
 def _kept(old: Schedule, settings: Settings) -> Settings:

@@ -8,15 +8,20 @@ from dataclasses import replace
 from functools import partial
 
 from jobrunner.calls import Answer, Call, Method, Role
-from jobrunner.core.documents import Node
-from jobrunner.core.params import invalid
-from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
-from jobrunner.errors import InvalidSpec
-from jobrunner.ports import Commit, Page
+from jobrunner.ports import Commit
 from jobrunner.service import Service
 from jobrunner.service.places import Places
-from triggers.api.own import PAGE, PLACE, Maker, Where, body_of, page
+from triggers.api.own import (
+    PAGE,
+    Maker,
+    Where,
+    body_of,
+    identity,
+    page,
+    read_settings,
+    version_of,
+)
 from triggers.api.push.proving import secret_hash
 from triggers.api.subscriptions.reading import (
     NEW,
@@ -27,7 +32,7 @@ from triggers.api.subscriptions.reading import (
     settings_of,
 )
 from triggers.api.subscriptions.writing import Document, subscription_document
-from triggers.core.records import JobTarget, Unreadable
+from triggers.core.records import JobTarget
 from triggers.core.subscriptions import Subscription
 from triggers.service.subscriptions import Subscriptions
 
@@ -74,13 +79,10 @@ class _Table:
     async def list(self, call: Call) -> Answer:
         scope = self._where.scope(call.params)
 
-        def read(wanted: Page) -> Sequence[Subscription | Unreadable]:
-            return self._subscriptions.survey(*scope, page=wanted)
-
         def written(one: Subscription) -> Document:
             return subscription_document(one, url=self._url, alone=self._alone(one))
 
-        return Answer(page(call, "subscriptions", scope, read, written))
+        return Answer(page(call, "subscriptions", scope, self._subscriptions.survey, written))
 
     async def get(self, call: Call) -> Answer:
         return Answer(self._document(self._subscriptions.get(*self._named(call))))
@@ -89,17 +91,10 @@ class _Table:
         """Project and region of the body win over those of the query."""
         body = body_of(call)
         scope = self._where.of_body(call, body)
-        name = body.get("name")
         settings, token = _settings(body, scope)
         self._check_job(settings)
-        wanted = replace(
-            NEW,
-            project=scope.project,
-            region=scope.region,
-            name=name if isinstance(name, str) else "",
-            secret_hash=secret_hash(token) if token else "",
-            **settings,
-        )
+        hashed = secret_hash(token) if token else ""
+        wanted = replace(NEW, **identity(scope, body), secret_hash=hashed, **settings)
         return await self._written(partial(self._subscriptions.create, wanted))
 
     async def replace(self, call: Call) -> Answer:
@@ -107,9 +102,7 @@ class _Table:
         said stays."""
         body = body_of(call)
         scope, name = self._named(call)
-        (settings, token), version = _settings(body, scope), body.get("resourceVersion")
-        if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
-            raise invalid("resourceVersion", "it is not a whole number")
+        (settings, token), version = _settings(body, scope), version_of(body)
         self._check_job(settings)
         if token is not None:
             settings["secret_hash"] = secret_hash(token) if token else ""
@@ -169,12 +162,7 @@ class _Table:
 
 
 def _settings(body: Document, scope: Scope) -> tuple[Settings, str | None]:
-    problems = Problems()
-    node = Node(body, "", problems)
-    node.skip("name", "resourceVersion", *PLACE, *OUTPUT)
-    settings = settings_of(node, problems)
-    token = push_token_of(node, problems)
-    node.end()
-    if problems.violations:
-        raise InvalidSpec(problems.violations)
+    settings, token = read_settings(
+        body, OUTPUT, lambda node, said: (settings_of(node, said), push_token_of(node, said))
+    )
     return in_scope(settings, scope), token
