@@ -57,6 +57,7 @@ def test_a_trigger_is_shown_with_what_its_job_gets() -> None:
             "retryPolicy": retry,
             "deadLetterPolicy": None,
             "deadline": "600s",
+            "backlog": 1000,
             "labels": {},
             "conditions": {},
             "createdAt": "2026-01-01T00:00:00Z",
