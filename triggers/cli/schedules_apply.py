@@ -12,7 +12,7 @@ from triggers.api.schedules.reading import NEW, in_scope, schedule_of, settings_
 from triggers.api.schedules.writing import settings_document
 from triggers.cli.desk import desk_of
 from triggers.cli.rooms_apply import Wish, fulfil, read_document
-from triggers.cli.schedules import ROOM
+from triggers.cli.schedules_telling import ROOM
 from triggers.core.validation import check_schedule
 
 Document = dict[str, Any]
