@@ -329,11 +329,17 @@ def backfill(
         body["overlap"] = overlap
     answer, _ = ROOM.act(state, name, "backfill", body)
     sys.stdout.writelines(f"{instant}\n" for instant in answer["instants"])
-    said = "would be opened" if dry_run else "were opened"
-    before = answer.get("openedBefore", 0)
+    before, skipped = answer.get("openedBefore", 0), answer.get("skipped", 0)
     count = len(answer["instants"]) - before
+    said = "would be opened" if dry_run else "was opened" if count == 1 else "were opened"
+    what = "occurrence" if count == 1 else "occurrences"
     also = f"; {before} had been before" if before else ""
-    click.echo(f"{count} occurrences {said} as '{ours}'{also}.", err=True)
+    click.echo(f"{count} {what} {said} as '{ours}'{also}.", err=True)
+    if skipped and not dry_run:
+        click.echo(
+            f"Overlap left out {skipped} of them; '--overlap queue-all' runs one after the other.",
+            err=True,
+        )
 
 
 schedules.add_command(next_)

@@ -247,10 +247,14 @@ class Schedules:
             self.firing.open_at(schedule, key, Origin.BACKFILL, self._clock.now())
         return plan
 
-    def backfilled(self, scope: Scope, name: str, id: str, start: float, end: float) -> int:
-        """How many occurrences of the range were opened under the id."""
+    def backfilled(
+        self, scope: Scope, name: str, id: str, start: float, end: float
+    ) -> tuple[int, int]:
+        """How many occurrences of the range are there under the id, and how many of them overlap
+        has left out."""
         rows = self.store.history(self.find(scope, name).schedule.uid, start=start - 1, end=end)
-        return sum(row.key.backfill == id for row in rows)
+        found = [row for row in rows if row.key.backfill == id]
+        return len(found), sum(row.state is OccurrenceState.SKIPPED for row in found)
 
     def _take(self, scope: Scope, name: str) -> Armed:
         return self.store.take(self.find(scope, name).schedule.uid)

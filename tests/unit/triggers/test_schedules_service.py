@@ -304,6 +304,14 @@ def test_a_backfill_opens_each_moment_once_however_often_it_is_asked_for(world: 
     assert [row.origin for row in world.rows()] == [Origin.BACKFILL] * 3
 
 
+def test_a_backfill_says_how_many_overlap_left_out(world: World) -> None:
+    world.create(expression="0 * * * *")
+    range_ = ("b1", START - 4 * 3600, START)
+    world.commit(lambda: world.service.backfill(WHERE, "nightly", *range_))
+    assert world.states() == [O.OPEN, O.WAITING, O.SKIPPED, O.SKIPPED]
+    assert world.service.backfilled(WHERE, "nightly", *range_) == (4, 2)
+
+
 def test_spread_delays_and_keeps_the_scheduled_instant(world: World) -> None:
     armed = world.create(spread=50, jitter=5.0)
     assert armed.next_at is not None

@@ -164,16 +164,24 @@ class _Table:
         start, end = range_of(texts)
         scope, name = self._named(call)
         zone = zone_of(self._schedules.find(scope, name).schedule.time_zone)
-        before = self._schedules.backfilled(scope, name, id, start, end)
+        before, skipped = self._schedules.backfilled(scope, name, id, start, end)
         if dry:
             plan = self._schedules.planned(scope, name, id, start, end)
         else:
             backfill = partial(self._schedules.backfill, scope, name, id, start, end)
             plan = await self._commit(lambda: backfill(overlap=overlap))
+            _, skipped = self._schedules.backfilled(scope, name, id, start, end)
             self._changed()
         instants = [offset_text(key.nominal, zone) for key in plan.keys]
-        answer = {"id": id, "dryRun": dry, "instants": instants, "openedBefore": before}
-        return Answer(answer)
+        return Answer(
+            {
+                "id": id,
+                "dryRun": dry,
+                "instants": instants,
+                "openedBefore": before,
+                "skipped": skipped,
+            }
+        )
 
     def about(self, call: Call) -> str:
         return self._where.about(call, "schedules", "schedule")
