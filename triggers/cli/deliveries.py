@@ -93,7 +93,8 @@ def query_of(
 @with_state
 def list_(state: State, limit: int, form: str, **wanted: Any) -> None:
     """List deliveries, newest first."""
-    from jobrunner.cli.output import emit, table
+    from jobrunner.cli.output import emit
+    from triggers.cli.deliveries_views import deliveries_table
     from triggers.cli.desk import desk_of, pages, path_to
 
     with desk_of(state) as desk:
@@ -102,26 +103,7 @@ def list_(state: State, limit: int, form: str, **wanted: Any) -> None:
     if not found and form == "table":
         click.echo("There are no such deliveries.", err=True)
         return
-    headers = ["DELIVERY", "STATE", "SOURCE", "TARGET", "ATTEMPTS", "CREATED", "REASON"]
-    emit(form, lambda: found, lambda: table(headers, [_line(one) for one in found]))
-
-
-def _source(one: Document) -> str:
-    return f"{one['source']} {one['sourceName']}".strip()
-
-
-def _line(one: Document) -> list[str]:
-    if "damaged" in one:
-        return [one["uid"], one["state"], _source(one), "", "", "", one["damaged"]]
-    return [
-        one["uid"],
-        one["state"],
-        _source(one),
-        _place(one["target"]),
-        str(one["attempts"] + one.get("unknownEnds", 0)),
-        _local(one["createTime"]),
-        one.get("reason", ""),
-    ]
+    emit(form, lambda: found, lambda: deliveries_table(found))
 
 
 @deliveries.command(examples=("jobrunner deliveries describe 0197-…",))
@@ -131,95 +113,14 @@ def _line(one: Document) -> list[str]:
 def describe(state: State, delivery: str, form: str) -> None:
     """Show one delivery with all its attempts."""
     from jobrunner.cli.output import emit
+    from triggers.cli.deliveries_views import delivery_text
     from triggers.cli.desk import desk_of, path_to
 
     with desk_of(state) as desk:
         found = desk.call("GET", path_to(ROOM, delivery))
-    emit(form, lambda: found, lambda: _described(found))
+    emit(form, lambda: found, lambda: delivery_text(found))
     if form == "table" and found["state"] == "DEAD" and "replayedBy" not in found:
         click.echo(f"Send it again: jobrunner deliveries replay {delivery}", err=True)
-
-
-def _described(one: Document) -> str:
-    from jobrunner.cli.output import pairs, table
-
-    text = pairs(
-        [
-            ("Delivery", one["uid"]),
-            ("State", one["state"]),
-            ("Reason", one.get("reason", "")),
-            ("Source", _source(one)),
-            ("Key", one["key"]),
-            ("Order key", one.get("orderKey", "")),
-            ("Target", _called(one["calls"])),
-            ("Created", _local(one["createTime"])),
-            ("Not before", _local(one.get("notBefore"))),
-            ("Settled", _local(one.get("settleTime"))),
-            ("Attempts", str(one["attempts"])),
-            ("Unknown ends", str(one.get("unknownEnds", ""))),
-            ("Execution", one.get("execution", "")),
-            ("Replays", one.get("parent", "")),
-            ("Replayed by", one.get("replayedBy", "")),
-            ("Held by", one.get("holder", "")),
-        ]
-    )
-    if not one["attemptLog"]:
-        return text
-    rows = [
-        [
-            str(attempt["number"]),
-            _local(attempt["startTime"]),
-            str(attempt.get("status", "")),
-            _ruled(attempt, one["state"]),
-            _came(attempt),
-        ]
-        for attempt in one["attemptLog"]
-    ]
-    return f"{text}\n{table(['ATTEMPT', 'STARTED', 'STATUS', 'RULING', 'WHAT CAME'], rows)}"
-
-
-def _ruled(attempt: Document, state: str) -> str:
-    """What followed from the attempt."""
-    if attempt["ruling"] != "retry":
-        return str(attempt["ruling"])
-    at = attempt.get("retryTime")
-    if at:
-        return f"again at {_local(at)}"
-    return "given up" if state in {"DEAD", "EXPIRED"} else "retry"
-
-
-def _came(attempt: Document) -> str:
-    """What went wrong, or the beginning of the answer: its status has a column of its own."""
-    error = attempt.get("error", "")
-    answer = " ".join(attempt.get("answer", "").split())[:120]
-    if answer and error == f"HTTP {attempt.get('status')}":
-        return answer
-    return error or answer
-
-
-def _place(target: str) -> str:
-    return _by_name(f"http://{target.removesuffix(':80')}", target)
-
-
-def _by_name(url: str, otherwise: str | None = None) -> str:
-    """A service that goes by its name has no address before it is called."""
-    from triggers.core.service_urls import read_pending_url
-
-    pending = read_pending_url(url)
-    if pending is None:
-        return url if otherwise is None else otherwise
-    scope, name, path = pending
-    return f"service {name} ({scope.region}){f', {path}' if path else ''}"
-
-
-def _called(calls: Document) -> str:
-    if "httpTarget" in calls:
-        return f"{calls['httpTarget']['httpMethod']} {_by_name(calls['httpTarget']['uri'])}"
-    if "jobTarget" in calls:
-        job = calls["jobTarget"]
-        place = f"{job['project']}, {job['region']}"
-        return f"job {job['job']} ({place}), acknowledged on {job['acknowledgedOn']}"
-    return str(calls["pubsubTarget"]["topicName"])
 
 
 @deliveries.command(examples=("jobrunner deliveries count --newer-than 24h",))
@@ -291,95 +192,16 @@ def count(state: State, form: str, **wanted: Any) -> None:
 def send(state: State, url: str | None, job: str | None, form: str, **flags: Any) -> None:
     """Call a URL or start a job, durably: again and again until it is accepted or given up."""
     from jobrunner.cli.output import emit
+    from triggers.cli.deliveries_flags import order_of
     from triggers.cli.desk import desk_of, path_to
     from triggers.cli.naming import DELIVERY, flags_named
 
-    body = _order(state, url, job, flags)
+    body = order_of(state, url, job, flags)
     with desk_of(state) as desk, flags_named(DELIVERY):
         found = desk.call("POST", path_to(ROOM), body=body)
     emit(form, lambda: found, lambda: f"{found['uid']}\n")
     if not desk.served:
         click.echo("It waits for a server: jobrunner serve", err=True)
-
-
-def _order(state: State, url: str | None, job: str | None, flags: Document) -> Document:
-    from jobrunner.core.quantities import format_duration
-
-    ctx = click.get_current_context()
-    if (url is None) is (job is None):
-        raise click.UsageError("Name a URL, or a job by --job.", ctx=ctx)
-
-    def text(name: str) -> str | None:
-        value = flags[name]
-        return format_duration(value) if isinstance(value, float) else value
-
-    scope = state.scope()
-    order: Document = {
-        "project": scope.project,
-        "region": scope.region,
-        "key": flags["key"],
-        "orderKey": flags["order_key"],
-        "delay": text("delay"),
-        "retry": _present(
-            {
-                "retryCount": flags["max_retry_attempts"],
-                "maxRetryDuration": text("max_retry_duration"),
-                "minBackoff": text("min_backoff"),
-                "maxBackoff": text("max_backoff"),
-                "maxDoublings": flags["max_doublings"],
-            }
-        ),
-    }
-    http_only = (
-        "data", "data_file", "http_method", "attempt_deadline", "oidc_service_account_email",
-        "oidc_token_audience",
-    )  # fmt: skip
-    if job is not None:
-        given = [name for name in http_only if flags[name] is not None]
-        if given or flags["headers"]:
-            name = (given or ["header"])[0].replace("_", "-")
-            raise click.UsageError(f"--{name} does not go with --job.", ctx=ctx)
-        order["job"] = _present({"name": job, "acknowledgedOn": flags["acknowledge"]})
-        return _present(order)
-    if flags["acknowledge"] is not None:
-        raise click.UsageError("--acknowledge goes with --job only.", ctx=ctx)
-    order["http"] = _present(
-        {
-            "url": url,
-            "method": flags["http_method"] and flags["http_method"].upper(),
-            "headers": _headers(flags["headers"]),
-            "body": _body(flags),
-            "attemptDeadline": text("attempt_deadline"),
-            "serviceAccount": flags["oidc_service_account_email"],
-            "audience": flags["oidc_token_audience"],
-        }
-    )
-    return _present(order)
-
-
-def _headers(texts: tuple[str, ...]) -> dict[str, str]:
-    headers = {}
-    for text in texts:
-        name, colon, value = text.partition(":")
-        if not colon or not name.strip():
-            raise click.BadParameter(f"'{text}' is not 'NAME: VALUE'", param_hint="--header")
-        headers[name.strip()] = value.strip()
-    return headers
-
-
-def _body(flags: Document) -> str | None:
-    from base64 import b64encode
-
-    if flags["data"] is not None and flags["data_file"] is not None:
-        ctx = click.get_current_context()
-        raise click.UsageError("--data and --data-file exclude each other.", ctx=ctx)
-    if flags["data_file"] is not None:
-        data: bytes = flags["data_file"].read()
-    elif flags["data"] is not None:
-        data = flags["data"].encode("utf-8", "surrogateescape")
-    else:
-        return None
-    return b64encode(data).decode()
 
 
 @deliveries.command(examples=("jobrunner deliveries cancel 0197-…",))
@@ -412,9 +234,11 @@ def replay(
 ) -> None:
     """Send dead letters again: those that are named, or those of a filter. Each at most once."""
     from jobrunner.cli.output import emit, table
+    from triggers.cli.deliveries_flags import present
+    from triggers.cli.deliveries_views import local
     from triggers.cli.desk import desk_of, path_to
 
-    more = _present({"rate": rate}) | {"dryRun": dry_run}
+    more = present({"rate": rate}) | {"dryRun": dry_run}
     if names and any(wanted.values()):
         ctx = click.get_current_context()
         raise click.UsageError("Name deliveries, or give a filter: not both.", ctx=ctx)
@@ -447,7 +271,7 @@ def replay(
                 if not answer.get("more"):
                     break
                 query |= {"after": answer["after"], "startTime": answer["startTime"]}
-    rows = [[one["parent"], one.get("uid", ""), _local(one["notBefore"])] for one in found]
+    rows = [[one["parent"], one.get("uid", ""), local(one["notBefore"])] for one in found]
     if rows or form != "table":
         headers = ["LETTER", "REPLAYED AS", "NOT BEFORE"]
         emit(form, lambda: found, lambda: table(headers, rows))
@@ -498,14 +322,3 @@ def purge(state: State, dry_run: bool, quiet: bool, **wanted: Any) -> None:
 
 def _counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
-
-
-def _local(text: str | None) -> str:
-    from jobrunner.cli.words import time_text
-    from jobrunner.core.timestamps import parse_time
-
-    return time_text(parse_time(text)) if text else ""
-
-
-def _present(fields: Document) -> Document:
-    return {name: value for name, value in fields.items() if value is not None}
