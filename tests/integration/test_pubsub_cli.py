@@ -101,7 +101,7 @@ def test_without_an_emulator_of_its_own_a_command_asks_that_of_the_server(
     ("words", "code", "said"),
     [
         (("topics", "create", "a/b"), 2, "is not a topic"),
-        (("topics", "delete", "nowhere", "--quiet"), 3, "Topic not found"),
+        (("topics", "delete", "nowhere", "--quiet"), 3, "There is no topic 'nowhere'"),
         (("publish", "orders"), 2, "A message has data or attributes"),
         (("publish", "orders", "--message", "x", "--attribute", "k"), 2, "--attribute"),
         (("publish", "nowhere", "--message", "x"), 3, "jobrunner pubsub topics create nowhere"),

@@ -30,8 +30,8 @@ name_argument = click.argument("name", metavar="TRIGGER")
 
 
 def settings(document: Document) -> Document:
-    """What people set of a trigger."""
-    return {key: document[key] for key in SETTINGS}
+    """What people set of a trigger. A server that is older than this program knows less."""
+    return {key: document[key] for key in SETTINGS if key in document}
 
 
 def warn(trigger: Document, served: bool) -> None:

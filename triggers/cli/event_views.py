@@ -46,7 +46,7 @@ def trigger_text(row: Document) -> str:
             ("Retries", "none" if once else backoff),
             ("Dead letters", letters["deadLetterTopic"] if letters else ""),
             ("Deadline", row["deadline"]),
-            ("Backlog", str(row["backlog"])),
+            ("Backlog", str(row.get("backlog", ""))),
             ("Labels", ", ".join(f"{key}={value}" for key, value in row["labels"].items())),
             *(
                 ("Problem", f"{one['message']} ({one['code']})")

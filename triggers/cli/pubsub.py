@@ -77,11 +77,16 @@ def list_(state: State, form: str) -> None:
 @with_state
 def delete(state: State, topics: tuple[str, ...], quiet: bool) -> None:
     """Delete topics; their subscriptions stay, with what they have."""
+    from jobrunner.errors import NotFound
+
     client = emulator_of(state)
     several = f"{len(topics)} topics" if len(topics) > 1 else f"topic '{topics[0]}'"
     confirmed(f"Delete {several}?", quiet=quiet)
     for topic in topics:
-        client.call("DELETE", path_of(state, topic))
+        try:
+            client.call("DELETE", path_of(state, topic))
+        except NotFound:
+            raise NotFound(f"There is no topic '{topic}'.") from None
         click.echo(f"Deleted topic '{topic}'.", err=True)
 
 

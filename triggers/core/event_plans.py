@@ -20,7 +20,7 @@ from triggers.core.event_triggers import (
 from triggers.core.event_variables import as_file, rendered, with_event
 from triggers.core.events import CloudEvent
 from triggers.core.expression import evaluate
-from triggers.core.google_events import MESSAGE_PUBLISHED, OBJECT, in_uri, topic_source
+from triggers.core.google_events import AUDIT, MESSAGE_PUBLISHED, OBJECT, in_uri, topic_source
 from triggers.core.lifecycle_events import MAX_HOPS, goes_round
 from triggers.core.records import (
     Delivery,
@@ -180,6 +180,12 @@ def event_key(trigger: EventTrigger, event: CloudEvent) -> str:
     return f"{trigger.uid}/{name[:40]}"
 
 
+def _as_delivered(header: tuple[str, str]) -> tuple[str, str]:
+    """The name of a log has a ``%2F`` in it, and Eventarc does not encode its ``%`` again."""
+    name, value = header
+    return (name, value.replace("%252F", "%2F")) if name == "ce-id" else header
+
+
 def _addressed(
     trigger: EventTrigger, event: CloudEvent, resolve: Resolve, with_modes: bool
 ) -> tuple[Target, Payload | None]:
@@ -187,6 +193,8 @@ def _addressed(
         case ServiceDestination() | HttpDestination():
             account = trigger.service_account
             headers, body = encode_binary(event)
+            if event.type == AUDIT:
+                headers = tuple(map(_as_delivered, headers))
             url = url_of(trigger, resolve)
             if with_modes and isinstance(trigger.destination, ServiceDestination):
                 url = with_mode(url, event)

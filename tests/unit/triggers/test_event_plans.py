@@ -468,6 +468,23 @@ def test_what_is_no_notification_is_refused(more: dict[str, str], field: str) ->
     assert caught.value.field == field
 
 
+def test_the_id_of_an_audit_event_is_delivered_as_eventarc_writes_it() -> None:
+    entry = audit_entry(
+        project="P", service="run.googleapis.com", method="m", resource="100%", at=NOW,
+        insert_id="i1",
+    )  # fmt: skip
+    event = from_audit_entry(entry)
+    trigger = replace(
+        TRIGGER, filters=(EventFilter("type", event.type),), destination=HttpDestination("http://x")
+    )
+    [plan] = plan_event(event, [trigger], now=NOW, new_uid=lambda: "d", resolve=nowhere)
+    assert plan.delivery is not None
+    assert plan.delivery.payload is not None
+    headers = dict(plan.delivery.payload.headers)
+    assert headers["ce-id"].startswith("projects/P/logs/cloudaudit.googleapis.com%2Factivityi1")
+    assert headers["ce-resourcename"] == "100%25"
+
+
 def test_an_entry_of_the_audit_log_is_its_event() -> None:
     entry = audit_entry(
         project="P", service="run.googleapis.com", method="google.cloud.run.v2.Jobs.CreateJob",
