@@ -53,7 +53,8 @@ EVENED = (
     (re.compile(r"the current one is '[^']*'"), "the current one is '(varies)'"),
     (re.compile(r"\.{2,}"), "..."),
     # A dot for each look at something that takes its time.
-    (re.compile(r"^\s*\.+(?=done\.)"), ""),
+    (re.compile(r"^\s*\.+(?=(?:done|failed)\.)"), ""),
+    (re.compile(r"(?<=\w)\.+(?=(?:done|failed)\b)"), "..."),
     (re.compile(r"(etag|resourceVersion|nonce): .*"), r"\1: (varies)"),
     (
         re.compile(r'("(?:etag|resourceVersion|client.knative.dev/nonce)"): ".*?"'),
