@@ -20,7 +20,7 @@ from triggers.core.records import (
     SourceKind,
     Target,
 )
-from triggers.core.verdict import Answer, Break, Broken
+from triggers.core.verdict import Answer, Break, Broken, judge
 from triggers.ports import Sent
 from triggers.senders.pubsub import PubsubSender
 
@@ -92,6 +92,7 @@ async def test_a_message_carries_the_data_and_attributes_of_the_target_and_no_mo
     async with emulated(monkeypatch) as emulator:
         sent = await send(PubsubTarget(TOPIC, b"hello", attributes))
     assert sent == Sent(Answer(200), b"1")
+    assert judge(SourceKind.SCHEDULE, sent.outcome).reason == "message 1 was published"
     (request,) = emulator.seen
     (message,) = request.messages
     assert request.topic == TOPIC
@@ -131,6 +132,8 @@ async def test_a_refusal_is_the_answer_that_the_api_would_give(
     assert sent.outcome == outcome
     if isinstance(outcome, Answer):
         assert sent.excerpt == b"said so"
+        reason = judge(SourceKind.SCHEDULE, sent.outcome).reason
+        assert reason == f"HTTP {outcome.status}: said so"
 
 
 async def test_an_emulator_that_is_not_there_is_no_connection(

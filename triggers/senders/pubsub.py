@@ -70,7 +70,8 @@ class PubsubSender:
         answer = await client.publish(
             request={"topic": target.topic, "messages": [message]}, retry=None, timeout=DEADLINE
         )
-        return Sent(Answer(200), b", ".join(one.encode() for one in answer.message_ids))
+        ids = ", ".join(answer.message_ids)
+        return Sent(Answer(200, words=f"message {ids} was published"), ids.encode())
 
     async def _client(self) -> Any:
         """One for all; what could not be made is tried again by the next message."""
@@ -111,7 +112,7 @@ def _read(error: Exception) -> tuple[Answer | Broken, bytes]:
         case ServiceUnavailable():
             return Broken(Break.CONNECT, said), b""
         case GoogleAPICallError() if error.code is not None:
-            return Answer(int(error.code)), said.encode()
+            return Answer(int(error.code), words=said.removesuffix(".")), said.encode()
         case GoogleAPICallError() | GoogleAuthError() | OSError():
             return Broken(Break.CONNECT, said), b""
         case ValueError() | TypeError():
