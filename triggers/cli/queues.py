@@ -14,7 +14,7 @@ from jobrunner.cli.base import Group, State, UsageProblem, read_format, with_sta
 from triggers.cli.desk import desk_of, pages, path_to
 from triggers.cli.queues_flags import HTTP, LIMITS, RETRY, WHEN, item_body, merged
 from triggers.cli.rooms import Room, limit_option, place_of
-from triggers.cli.schedules_flags import BODY, JOB, given, options
+from triggers.cli.schedules_flags import BODY, JOB, changes, given, options
 
 Document = dict[str, Any]
 ROOM = Room("queues", "queue", "Nothing is sent")
@@ -58,7 +58,7 @@ def create(state: State, name: str, **flags: Any) -> None:
 
 @queues.command(examples=("jobrunner queues update mail --max-dispatches-per-second 0.5",))
 @name_argument
-@options(LIMITS, RETRY)
+@changes(LIMITS, RETRY)
 @with_state
 def update(state: State, name: str, **flags: Any) -> None:
     """Change what is given; the rest stays. It holds for the items that are there, too."""

@@ -45,9 +45,18 @@ RETRY = (
         metavar="DURATION",
         help="From the first attempt; given up is what has reached both limits.",
     ),
-    click.option("--min-backoff", type=DURATION, metavar="DURATION", help="[default: 0.1s]"),
-    click.option("--max-backoff", type=DURATION, metavar="DURATION", help="[default: 1h]"),
-    click.option("--max-doublings", type=whole(0), metavar="N", help="[default: 16]"),
+    click.option(
+        "--min-backoff",
+        type=DURATION,
+        metavar="DURATION",
+        help="Before the first retry  [default: 0.1s].",
+    ),
+    click.option(
+        "--max-backoff", type=DURATION, metavar="DURATION", help="At most that  [default: 1h]."
+    ),
+    click.option(
+        "--max-doublings", type=whole(0), metavar="N", help="Then it grows evenly  [default: 16]."
+    ),
 )
 WHEN = (
     click.option("--name", metavar="TEXT", help="A second one of this name is refused."),
@@ -56,10 +65,12 @@ WHEN = (
 )
 HTTP = (
     click.option("--url", "uri", metavar="URL", help="What is called."),
-    click.option("--http-method", metavar="METHOD", help="[default: POST]"),
+    click.option("--http-method", metavar="METHOD", help="Of the request  [default: POST]."),
     click.option("--headers", multiple=True, metavar="K=V,...", help="Of the request."),
     click.option("--oidc-service-account-email", metavar="EMAIL", help="Who an ID token is for."),
-    click.option("--oidc-token-audience", metavar="TEXT", help="[default: the URL]"),
+    click.option(
+        "--oidc-token-audience", metavar="TEXT", help="Of the ID token  [default: the URL]."
+    ),
     click.option("--oauth-service-account-email", metavar="EMAIL", help="For an access token."),
     click.option("--oauth-token-scope", metavar="TEXT", help="Of the access token."),
     click.option(

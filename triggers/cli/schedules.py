@@ -31,6 +31,7 @@ from triggers.cli.schedules_flags import (
     POLICY,
     PUBSUB,
     SCHEDULE,
+    changes,
     given,
     names_of,
     options,
@@ -143,7 +144,7 @@ def _create(state: State, name: str, target: Any, flags: dict[str, Any]) -> None
     examples=("jobrunner schedules update nightly --schedule '30 2 * * *' --missed-runs all",)
 )
 @name_argument
-@options(SCHEDULE, HTTP, JOB, PUBSUB, BODY, POLICY)
+@changes(SCHEDULE, HTTP, JOB, PUBSUB, BODY, POLICY)
 @with_state
 def update(state: State, name: str, **flags: Any) -> None:
     """Change what is named, and leave the rest as it is."""

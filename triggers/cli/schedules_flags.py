@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 INSTANT = Parsed("time", lambda text: parse_time(text.strip()))
 Flags = dict[str, Any]
+_DEFAULT = re.compile(r"\s*\[default: [^]]*\]")
 
 SCHEDULE = (
     click.option("--schedule", "expression", metavar="EXPR", help="'*/5 * * * *', or in English."),
@@ -62,9 +64,18 @@ POLICY = (
     click.option("--pause-after", type=whole(1), metavar="N", help="Failures in a row."),
     click.option("--max-retry-attempts", type=whole(0), metavar="N", help="After a failure, 0-5."),
     click.option("--max-retry-duration", type=DURATION, metavar="DURATION", help="From the first."),
-    click.option("--min-backoff", type=DURATION, metavar="DURATION", help="[default: 5s]"),
-    click.option("--max-backoff", type=DURATION, metavar="DURATION", help="[default: 1h]"),
-    click.option("--max-doublings", type=whole(0), metavar="N", help="[default: 5]"),
+    click.option(
+        "--min-backoff",
+        type=DURATION,
+        metavar="DURATION",
+        help="Before the first retry  [default: 5s].",
+    ),
+    click.option(
+        "--max-backoff", type=DURATION, metavar="DURATION", help="At most that  [default: 1h]."
+    ),
+    click.option(
+        "--max-doublings", type=whole(0), metavar="N", help="Then it grows evenly  [default: 5]."
+    ),
 )
 BODY = (
     click.option("--message-body", metavar="TEXT", help="Of the request or message."),
@@ -76,13 +87,20 @@ PUBSUB = (
 )
 HTTP = (
     click.option("--uri", metavar="URL", help="What is called."),
-    click.option("--http-method", metavar="METHOD", help="[default: POST]"),
+    click.option("--http-method", metavar="METHOD", help="Of the request  [default: POST]."),
     click.option("--headers", multiple=True, metavar="K=V,...", help="Of the request."),
     click.option("--oidc-service-account-email", metavar="EMAIL", help="Who an ID token is for."),
-    click.option("--oidc-token-audience", metavar="TEXT", help="[default: the URL]"),
+    click.option(
+        "--oidc-token-audience", metavar="TEXT", help="Of the ID token  [default: the URL]."
+    ),
     click.option("--oauth-service-account-email", metavar="EMAIL", help="For an access token."),
     click.option("--oauth-token-scope", metavar="TEXT", help="Of the access token."),
-    click.option("--attempt-deadline", type=DURATION, metavar="DURATION", help="[default: 3m]"),
+    click.option(
+        "--attempt-deadline",
+        type=DURATION,
+        metavar="DURATION",
+        help="Of one attempt  [default: 3m].",
+    ),
 )
 JOB = (
     click.option("--job", metavar="JOB", help="What is executed."),
@@ -122,6 +140,20 @@ def options(*groups: tuple[Any, ...]) -> Decorator:
     def add(function: Any) -> Any:
         for option in reversed([one for group in groups for one in group]):
             function = option(function)
+        return function
+
+    return add
+
+
+def changes(*groups: tuple[Any, ...]) -> Decorator:
+    """As :func:`options`, for what is there already: what is not given stays as it is, so that the
+    help tells of no defaults."""
+
+    def add(function: Any) -> Any:
+        function = options(*groups)(function)
+        for param in function.__click_params__:
+            if isinstance(param, click.Option) and param.help:
+                param.help = _DEFAULT.sub("", param.help)
         return function
 
     return add
