@@ -111,3 +111,9 @@ def test_a_rehearsal_names_who_says_no_and_ends_with_one(way: str) -> None:
     yes = jobrunner("triggers", "test", "orders", "--type", MADE, "--attributes", "tenant=a")
     assert yes.returncode == 0, yes.stdout
     assert jobrunner("events", "tail", "--no-follow").stdout == ""
+
+
+def test_an_attribute_that_is_given_empty_is_not_made_up(way: str) -> None:
+    for option, name in (("--source", "source"), ("--id", "id")):
+        run = jobrunner("events", "send", "--type", MADE, option, "")
+        assert (run.returncode, run.stderr) == (2, f"Error: events[0].{name}: it is empty\n")

@@ -111,8 +111,8 @@ def _of_flags(flags: Document) -> Document:
 
     event: Document = {
         "specversion": "1.0",
-        "id": flags["event_id"] or str(uuid.uuid4()),
-        "source": flags["source"] or "//jobrunner.dev/cli",
+        "id": str(uuid.uuid4()) if flags["event_id"] is None else flags["event_id"],
+        "source": "//jobrunner.dev/cli" if flags["source"] is None else flags["source"],
         "type": flags["event_type"],
         "time": flags["event_time"] or format_time(time.time()),
     }
