@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobrunner.cli.main import main
+from jobrunner.ports import Joined
 from jobrunner.service.commit import GroupCommit
-from triggers.core.events import PubsubMessage
-from triggers.core.subscriptions import Subscription
-from triggers.service.arrivals import Arrivals, Result, Taken
+from triggers.api.push.ingress import _Ingress
+from triggers.service.arrivals import Arrival, Arrivals, Result, Taken
 from triggers.service.dispatch import Dispatcher
 
 
@@ -25,19 +25,19 @@ async def held(self: Dispatcher) -> None:
     await asyncio.Event().wait()
 
 
-def taken(self: Arrivals, subscription: Subscription, message: PubsubMessage, now: float) -> Taken:
-    return Taken(Result.AGAIN)
+def taken(self: Arrivals, arrivals: Sequence[Arrival]) -> Sequence[Taken]:
+    return [Taken(Result.AGAIN) for _ in arrivals]
 
 
 def forget() -> None:
     grouped = GroupCommit.__call__
 
     async def commit(self: GroupCommit, work: Callable[[], Any]) -> Any:
-        if getattr(work, "__qualname__", "").startswith("_Ingress"):
+        if isinstance(work, Joined) and work.each.__qualname__ == _Ingress._accept.__qualname__:
             return work()
         return await grouped(self, work)
 
-    Arrivals.accept = taken  # type: ignore[method-assign]
+    Arrivals.accept_all = taken  # type: ignore[method-assign]
     GroupCommit.__call__ = commit  # type: ignore[method-assign, assignment]
 
 

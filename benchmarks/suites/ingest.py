@@ -62,7 +62,10 @@ def durable(homes: Homes, context: Context) -> list[Row]:
             "push, on disk before the answer", "the same server, nothing stored",
             partial(pushes, ours), partial(pushes, bare), at_most=1 / SHARE,
         )  # fmt: skip
-        return pair_rows(run_pairs([pair], context.rounds, tell=context.tell))
+        rows = pair_rows(run_pairs([pair], context.rounds, tell=context.tell))
+        if backlog(bare) or not backlog(ours):
+            raise Failed("what is to store nothing has stored something, or the other way round")
+        return rows
 
 
 def whole_way(context: Context) -> list[Row]:
