@@ -10,6 +10,7 @@ from triggers.core.envelopes import decode_wrapped
 from triggers.core.events import PubsubMessage
 from triggers.core.records import (
     Delivery,
+    EventRetry,
     JobTarget,
     Payload,
     PubsubTarget,
@@ -55,6 +56,17 @@ def is_given_up(delivery: Delivery) -> bool:
         delivery.source is SourceKind.SUBSCRIPTION
         and isinstance(delivery.retry, PushRetry)
         and not isinstance(delivery.target, PubsubTarget)
+    )
+
+
+def sender_goes_on(delivery: Delivery) -> bool:
+    """Whether it was one attempt of a message that is acknowledged when it is finished: Pub/Sub
+    has the message, and sends it again. A replay of such an attempt is nobody's but ours."""
+    return (
+        delivery.source is SourceKind.SUBSCRIPTION
+        and isinstance(delivery.retry, EventRetry)
+        and not isinstance(delivery.target, PubsubTarget)
+        and delivery.parent is None
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from triggers.core.dead_letters import sender_goes_on
 from triggers.core.states import DeliveryState
 from triggers.ports import Move, place_of
 
@@ -16,6 +17,11 @@ def say_given_up(moves: Sequence[Move]) -> None:
     for move in moves:
         after = move.after
         if after.state is DeliveryState.DEAD or after.state is DeliveryState.EXPIRED:
+            if sender_goes_on(after):
+                log.info(
+                    "Delivery %s was refused, and Pub/Sub goes on: %s", after.uid, after.reason
+                )
+                continue
             source = f"{after.source.value} {after.source_name}".rstrip()
             log.warning(
                 "Delivery %s (%s to %s) was given up: %s",

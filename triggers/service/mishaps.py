@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jobrunner.ports import Clock
+from triggers.core.dead_letters import sender_goes_on
 from triggers.core.lifecycle_events import DEAD, EXPIRED, MISSED, dead_letter_event, missed_event
 from triggers.core.records import Occurrence, Schedule
 from triggers.core.states import DeliveryState
@@ -26,7 +27,11 @@ class Mishaps:
     def recorded(self, moves: Sequence[Move]) -> None:
         """Inside the transaction that has written ``moves``; see
         :meth:`triggers.service.dispatch.Dispatcher.watch`."""
-        given_up = [move.after for move in moves if move.after.state in _TYPES]
+        given_up = [
+            move.after
+            for move in moves
+            if move.after.state in _TYPES and not sender_goes_on(move.after)
+        ]
         awaited = {
             state
             for state in {letter.state for letter in given_up}

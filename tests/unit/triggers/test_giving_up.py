@@ -7,7 +7,7 @@ import pytest
 from jobrunner.core.news import News
 from tests.support.deliveries import a_delivery, an_attempt, moved
 from triggers.cli.event_views import event_line, trigger_text
-from triggers.core.records import Ruling
+from triggers.core.records import EventRetry, Ruling, SourceKind
 from triggers.core.states import DeliveryEvent, DeliveryState
 from triggers.ports import Move
 from triggers.service.giving_up import say_given_up
@@ -33,6 +33,13 @@ def test_a_dead_letter_is_a_line_of_the_log_that_says_why(caplog: pytest.LogCapt
 def test_what_is_tried_again_is_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     say_given_up([moved(HELD, DeliveryEvent.RETRYABLE, reason=WHY)])
     assert caplog.messages == []
+
+
+def test_what_pubsub_sends_again_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    source = SourceKind.SUBSCRIPTION
+    one = replace(HELD, source=source, retry=EventRetry(max_attempts=1))
+    say_given_up([moved(one, DeliveryEvent.EXHAUSTED, reason=WHY)])
+    assert [record.levelname for record in caplog.records if record.levelname != "INFO"] == []
 
 
 def test_a_dead_letter_tells_its_last_answer_once() -> None:

@@ -119,6 +119,18 @@ async def test_what_has_grown_too_old_is_an_event_of_its_own_type() -> None:
     assert [dict(one.payload.headers)["ce-type"] for one in found if one.payload] == [EXPIRED]
 
 
+async def test_an_attempt_of_what_its_sender_still_has_is_no_event_but_a_replay_is() -> None:
+    letters = Letters(DEAD)
+    once = EventRetry(max_attempts=1)
+    attempt = a_delivery("d", retry=once, source=SourceKind.SUBSCRIPTION)
+    await letters.refuse(attempt)
+    assert letters.bench.store.get(attempt.uid).state is DeliveryState.DEAD
+    assert told(letters.bench.store) == []
+    replay = a_delivery("r", retry=once, source=SourceKind.SUBSCRIPTION, parent=attempt.uid)
+    await letters.refuse(replay)
+    assert len(told(letters.bench.store)) == 1
+
+
 async def test_nobody_waits_and_nothing_is_kept() -> None:
     letters = Letters()
     await letters.refuse(a_delivery("d", retry=NO_RETRY))
