@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import socket
@@ -35,7 +34,7 @@ from jobrunner.core.timestamps import format_time
 from jobrunner.errors import JobrunnerError, Refused, RunnerFault
 from jobrunner.executor.recovery import sweep
 from jobrunner.executor.serving import ServingExecutor
-from jobrunner.lib import serverfile
+from jobrunner.lib import garbage, serverfile
 from jobrunner.lib.bell import stroke
 from jobrunner.lib.clock import VirtualClock
 from jobrunner.lib.database.sqlite import SqliteDatabase
@@ -60,9 +59,6 @@ FACES_SECONDS = 2.0
 DRAIN_SECONDS = 3.0
 FINISH_LOOK_SECONDS = 0.05
 
-GARBAGE_AT_ONCE = 10_000
-"""Objects between two looks of the collector."""
-
 log = logging.getLogger("jobrunner.server")
 
 
@@ -82,7 +78,7 @@ def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None])
                 server = Server(app, options, listener, tls, keep)
 
                 def ready(words: str) -> None:
-                    _leave_alone_what_stays()
+                    garbage.stays()
                     say(words)
 
                 finish = server.finish if options.patient else None
@@ -96,14 +92,6 @@ def serve(settings: Settings, options: ServeOptions, say: Callable[[str], None])
                     lock.release()
     finally:
         listener.close()
-
-
-def _leave_alone_what_stays() -> None:
-    """The collector of garbage looks no more at modules and tables, and less often at the rest:
-    it was a twentieth of the time that a busy server took."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE_AT_ONCE, 20, 20)
 
 
 def _bind(settings: Settings, options: ServeOptions) -> socket.socket:

@@ -12,6 +12,7 @@ import click
 from jobrunner.cli.base import Cmd, State, with_state
 from jobrunner.cli.faults import fault_options, faults_from
 from jobrunner.cli.params import TIME, whole
+from jobrunner.lib.garbage import uncollected
 
 PORTS = whole(0, 65535)
 
@@ -71,18 +72,19 @@ def serve(
     Listens on this machine only, unless told otherwise. SIGTERM or Ctrl-C ends the server within
     five seconds; what runs goes on, and the next server takes it up.
     """
-    from jobrunner.app.options import ServeOptions
-    from jobrunner.app.reporting import set_up_logging
-    from jobrunner.app.server import serve as serve_home
+    with uncollected():
+        from jobrunner.app.options import ServeOptions
+        from jobrunner.app.reporting import set_up_logging
+        from jobrunner.app.server import serve as serve_home
 
-    settings = state.settings()
-    if database_url is not None:
-        settings = replace(settings, database_url=database_url)
-    if slots is not None:
-        settings = replace(settings, slots=slots)
-    set_up_logging(verbose=flags["verbose"])
-    wanted = faults_from(faults, allow_faults, state.env)
-    serve_home(settings, ServeOptions(virtual=clock == "virtual", faults=wanted, **flags), _say)
+        settings = state.settings()
+        if database_url is not None:
+            settings = replace(settings, database_url=database_url)
+        if slots is not None:
+            settings = replace(settings, slots=slots)
+        set_up_logging(verbose=flags["verbose"])
+        wanted = faults_from(faults, allow_faults, state.env)
+        serve_home(settings, ServeOptions(virtual=clock == "virtual", faults=wanted, **flags), _say)
 
 
 def _say(line: str) -> None:
