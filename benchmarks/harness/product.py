@@ -52,7 +52,9 @@ class Homes:
 
 
 def environment(home: Path) -> dict[str, str]:
-    return {"JOBRUNNER_HOME": str(home), "JOBRUNNER_DATABASE_URL": ""}
+    # What is installed has its bytecode; a checkout gets it with its first start.
+    bytecode = {"PYTHONDONTWRITEBYTECODE": ""}
+    return {"JOBRUNNER_HOME": str(home), "JOBRUNNER_DATABASE_URL": "", **bytecode}
 
 
 def command_line(

@@ -234,7 +234,7 @@ def quiet(homes: Homes, url: str, context: Context) -> list[Row]:
     return [
         limit_row("server with 10,000 schedules, none due", idle, IDLE_PERCENT, "% of a core"),
         limit_row("first line of the ticker's loop to the alarm set", armed, START_SECONDS, "s"),
-        limit_row("first line of the process to the alarm set", whole, None, "s"),
+        limit_row("first line of the process to the alarm set", whole, START_SECONDS, "s"),
         limit_row("start of the process to /readyz", ready, None, "s"),
     ]
 
