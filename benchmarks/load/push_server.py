@@ -3,30 +3,30 @@
     python push_server.py OPTION...
 
 Everything is the product's. With ``HOLD`` in the environment nothing is sent on; with ``FORGET``
-what comes in is read, answered and stored nowhere: the same server without a database.
+what comes in is read, planned, answered and stored nowhere: the same server without a database.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from jobrunner.cli.main import main
 from jobrunner.ports import Joined
 from jobrunner.service.commit import GroupCommit
 from triggers.api.push.ingress import _Ingress
-from triggers.service.arrivals import Arrival, Arrivals, Result, Taken
 from triggers.service.dispatch import Dispatcher
+from triggers.store.sql import SqlDeliveries
 
 
 async def held(self: Dispatcher) -> None:
     await asyncio.Event().wait()
 
 
-def taken(self: Arrivals, arrivals: Sequence[Arrival]) -> Sequence[Taken]:
-    return [Taken(Result.AGAIN) for _ in arrivals]
+def opened(self: SqlDeliveries, wanted: Any) -> Any:
+    return wanted
 
 
 def forget() -> None:
@@ -37,7 +37,8 @@ def forget() -> None:
             return work()
         return await grouped(self, work)
 
-    Arrivals.accept_all = taken  # type: ignore[method-assign]
+    SqlDeliveries.open = opened  # type: ignore[method-assign]
+    SqlDeliveries.open_each = opened  # type: ignore[method-assign]
     GroupCommit.__call__ = commit  # type: ignore[method-assign, assignment]
 
 
