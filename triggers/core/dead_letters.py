@@ -52,22 +52,20 @@ def with_origin(delivery: Delivery, subscription: Subscription, message: PubsubM
 def is_given_up(delivery: Delivery) -> bool:
     """Whether a DEAD delivery is a message that goes to the dead-letter topic, if there is one: by
     our own engine, and not a dead letter itself."""
-    return (
-        delivery.source is SourceKind.SUBSCRIPTION
-        and isinstance(delivery.retry, PushRetry)
-        and not isinstance(delivery.target, PubsubTarget)
-    )
+    return _is_message(delivery) and isinstance(delivery.retry, PushRetry)
 
 
 def sender_goes_on(delivery: Delivery) -> bool:
     """Whether it was one attempt of a message that is acknowledged when it is finished: Pub/Sub
     has the message, and sends it again. A replay of such an attempt is nobody's but ours."""
-    return (
-        delivery.source is SourceKind.SUBSCRIPTION
-        and isinstance(delivery.retry, EventRetry)
-        and not isinstance(delivery.target, PubsubTarget)
-        and delivery.parent is None
-    )
+    once = isinstance(delivery.retry, EventRetry) and delivery.parent is None
+    return _is_message(delivery) and once
+
+
+def _is_message(delivery: Delivery) -> bool:
+    """One that a subscription of ours has taken in, and no copy for a dead-letter topic."""
+    of_ours = delivery.source is SourceKind.SUBSCRIPTION
+    return of_ours and not isinstance(delivery.target, PubsubTarget)
 
 
 def dead_letter(
