@@ -8,7 +8,15 @@ import click
 
 from jobrunner.cli.base import UsageProblem
 from jobrunner.cli.params import DURATION, Parsed, whole
-from triggers.cli.schedules_flags import BODY, INSTANT, JOB, http_target, job_target, names_of
+from triggers.cli.schedules_flags import (
+    BODY,
+    INSTANT,
+    JOB,
+    backoff,
+    http_target,
+    job_target,
+    names_of,
+)
 
 if TYPE_CHECKING:
     from jobrunner.core.records import Scope
@@ -45,18 +53,7 @@ RETRY = (
         metavar="DURATION",
         help="From the first attempt; given up is what has reached both limits.",
     ),
-    click.option(
-        "--min-backoff",
-        type=DURATION,
-        metavar="DURATION",
-        help="Before the first retry  [default: 0.1s].",
-    ),
-    click.option(
-        "--max-backoff", type=DURATION, metavar="DURATION", help="At most that  [default: 1h]."
-    ),
-    click.option(
-        "--max-doublings", type=whole(0), metavar="N", help="Then it grows evenly  [default: 16]."
-    ),
+    *backoff("0.1s", 16),
 )
 WHEN = (
     click.option("--name", metavar="TEXT", help="A second one of this name is refused."),

@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     )
 
 INSTANT = Parsed("time", lambda text: parse_time(text.strip()))
+
+
+def backoff(shortest: str, doublings: int) -> tuple[Decorator, ...]:
+    """The options of growing pauses between retries, with the defaults of their kind."""
+    first = f"Before the first retry  [default: {shortest}]."
+    then = f"Then it grows evenly  [default: {doublings}]."
+    return (
+        click.option("--min-backoff", type=DURATION, metavar="DURATION", help=first),
+        click.option(
+            "--max-backoff", type=DURATION, metavar="DURATION", help="At most that  [default: 1h]."
+        ),
+        click.option("--max-doublings", type=whole(0), metavar="N", help=then),
+    )
+
+
 Flags = dict[str, Any]
 _DEFAULT = re.compile(r"\s*\[default: [^]]*\]")
 
@@ -64,18 +79,7 @@ POLICY = (
     click.option("--pause-after", type=whole(1), metavar="N", help="Failures in a row."),
     click.option("--max-retry-attempts", type=whole(0), metavar="N", help="After a failure, 0-5."),
     click.option("--max-retry-duration", type=DURATION, metavar="DURATION", help="From the first."),
-    click.option(
-        "--min-backoff",
-        type=DURATION,
-        metavar="DURATION",
-        help="Before the first retry  [default: 5s].",
-    ),
-    click.option(
-        "--max-backoff", type=DURATION, metavar="DURATION", help="At most that  [default: 1h]."
-    ),
-    click.option(
-        "--max-doublings", type=whole(0), metavar="N", help="Then it grows evenly  [default: 5]."
-    ),
+    *backoff("5s", 5),
 )
 BODY = (
     click.option("--message-body", metavar="TEXT", help="Of the request or message."),
