@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from jobrunner.lib.database import Database, connect
 from jobrunner.ports import Store
 from jobrunner.store import open_store
+from triggers.store import open_deliveries
 
 
 @pytest.fixture(params=["sqlite-file", "sqlite-memory", "postgresql"])
@@ -22,6 +24,15 @@ def shared_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
         return str(request.getfixturevalue("fresh_postgres_url"))
     return f"sqlite:///{tmp_path}/state.db"
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """With the tables of deliveries and what leads to them."""
+    opened = connect(url)
+    open_deliveries(opened)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """What comes of events that come in, over every store: deliveries, and a log that is bounded."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,25 +9,17 @@ from jobrunner.core.records import Scope
 from jobrunner.core.spec import ContainerOverride, Overrides
 from jobrunner.errors import BacklogFull, NotFound
 from jobrunner.lib.clock import FakeClock
-from jobrunner.lib.database import Database, connect
+from jobrunner.lib.database import Database
 from tests.support.events import HERE, MADE, a_trigger, an_event, rooms
 from triggers.core.event_triggers import EventFilter, JobDestination, ServiceDestination
 from triggers.core.records import HttpTarget, SourceKind
 from triggers.core.states import DeliveryEvent, DeliveryState
 from triggers.event_ports import Led, Logged
 from triggers.ports import DeliveryFilter, Move
-from triggers.store import open_deliveries, open_event_log
+from triggers.store import open_event_log
 from triggers.store.event_log import KEPT_DATA, SqlEventLog
 
 NOW = 1_750_000_000.0
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = connect(url)
-    open_deliveries(opened)
-    yield opened
-    opened.close()
 
 
 def test_an_event_opens_a_delivery_at_every_trigger_that_wants_it(database: Database) -> None:

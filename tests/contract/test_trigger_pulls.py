@@ -1,33 +1,22 @@
 """What the topic of an event trigger brings, over every store."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-import pytest
-
 from jobrunner.core.timestamps import format_time
 from jobrunner.lib.clock import FakeClock
-from jobrunner.lib.database import Database, connect
+from jobrunner.lib.database import Database
 from tests.support.events import Numbers, a_trigger, rooms
 from triggers.core.event_triggers import EventFilter, EventTrigger, Transport
 from triggers.core.events import PubsubMessage
 from triggers.event_ports import Response
 from triggers.ports import DeliveryFilter, DeliveryStore
 from triggers.service.consuming import Counter, TriggerConsumer
-from triggers.store import open_deliveries
 
 NOW = 1_750_000_000.0
 TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
 T = TypeVar("T")
-
-
-@pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    opened = connect(url)
-    open_deliveries(opened)
-    yield opened
-    opened.close()
 
 
 def a_pulled_trigger(backlog: int) -> EventTrigger:
