@@ -13,7 +13,7 @@ import uuid
 
 from jobrunner.errors import Refused, RunnerFault
 from jobrunner.lib.database import Database, DatabaseError, Session
-from jobrunner.store.sql import fault
+from jobrunner.transactions import fault
 
 FILE = "id"
 _FIND = "SELECT id, path, host FROM homes"

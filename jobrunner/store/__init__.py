@@ -20,7 +20,8 @@ def open_store(url: str) -> SqlStore:
     from jobrunner.errors import UsageError
     from jobrunner.lib.database import DatabaseError, Fault, connect
     from jobrunner.store.schema import ensure
-    from jobrunner.store.sql import SqlStore, fault
+    from jobrunner.store.sql import SqlStore
+    from jobrunner.transactions import fault
 
     try:
         database = connect(url)

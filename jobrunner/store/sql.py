@@ -24,7 +24,6 @@ from jobrunner.core.records import (
     Token,
 )
 from jobrunner.core.states import TaskState
-from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Database, DatabaseError, Session
 from jobrunner.ports import Joined, Loaded, Page, Retention, Turn
 from jobrunner.store import (
@@ -43,15 +42,16 @@ from jobrunner.store import (
 )
 from jobrunner.store.recall import Recall
 from jobrunner.store.revisions import HEAD
+from jobrunner.transactions import Transactions, fault
 
 T = TypeVar("T")
 
 
-class SqlStore:
+class SqlStore(Transactions):
     """See :class:`jobrunner.ports.Store`. May be used from several threads; they take turns."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         database.before_commit = feed.write
         self._recall = Recall()
         self._in_group = False
@@ -60,18 +60,6 @@ class SqlStore:
     def database(self) -> Database:
         """For tables of others in the same database."""
         return self._database
-
-    def _read(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.read(work)
-        except DatabaseError as error:
-            raise fault(error) from error
-
-    def _write(self, work: Callable[[Session], T]) -> T:
-        try:
-            return self._database.write(work)
-        except DatabaseError as error:
-            raise fault(error) from error
 
     # jobs
 
@@ -350,7 +338,3 @@ def _answers(
     if len(answers) != len(items):
         raise ValueError(f"{len(items)} items were given {len(answers)} answers")
     return answers
-
-
-def fault(error: DatabaseError) -> StoreFault:
-    return StoreFault(error.message, hint=error.hint or None)

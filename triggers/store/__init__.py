@@ -46,9 +46,9 @@ def open_deliveries(database: Database) -> DeliveryStore:
     outside of any transaction.
     """
     from jobrunner.lib.database import DatabaseError
+    from jobrunner.transactions import fault
     from triggers.store.schema import ensure
     from triggers.store.sql import SqlDeliveries
-    from triggers.store.transactions import fault
 
     try:
         ensure(database)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobrunner.lib.database import Session
-from triggers.store.transactions import Transactions
+from jobrunner.transactions import Transactions
 
 _SELECT = "SELECT position FROM cursors WHERE name = ?"
 _INSERT = "INSERT INTO cursors (name, position) VALUES (?, 0) ON CONFLICT DO NOTHING"

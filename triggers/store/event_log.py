@@ -13,13 +13,13 @@ import msgspec
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec, NotFound
 from jobrunner.lib.database import Database, Row, Session
+from jobrunner.transactions import Transactions
 from triggers.core.cloudevents.decode import decode_structured
 from triggers.core.cloudevents.encode import encode_structured
 from triggers.core.events import CloudEvent, DataKind
 from triggers.event_ports import Led, Logged
 from triggers.store.documents import _decode, unreadable
 from triggers.store.selecting import given, joined
-from triggers.store.transactions import Transactions
 
 KEPT = 5000
 """Events."""

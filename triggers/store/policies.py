@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobrunner.core.records import NO_POLICY_ETAG, Policy
 from jobrunner.errors import Conflict
 from jobrunner.lib.database import Session
-from triggers.store.transactions import Transactions
+from jobrunner.transactions import Transactions
 
 _GET = "SELECT document, etag, version FROM resource_policies WHERE owner = ?"
 _CREATE = (

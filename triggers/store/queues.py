@@ -8,6 +8,7 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import NotFound, StoreFault
 from jobrunner.lib.database import Row, Session
 from jobrunner.ports import Page
+from jobrunner.transactions import Transactions
 from triggers.core.queues import Queue, QueueState, task_key
 from triggers.core.records import Delivery, QueueRetry, SourceKind, Unreadable
 from triggers.store import policies
@@ -17,7 +18,6 @@ from triggers.store.gating import touch
 from triggers.store.queues_rows import QUEUE, QUEUES, encode_override, queue_row
 from triggers.store.rows import DELIVERY, KEY, clean, columns, delivery_of, lane, marks
 from triggers.store.selecting import bad_token, page_by_name, tail
-from triggers.store.transactions import Transactions
 
 _SELECT = f"SELECT {columns(QUEUE)} FROM queues"
 _INSERT = f"INSERT INTO queues ({columns(QUEUE)}) VALUES ({marks(QUEUE)}) ON CONFLICT DO NOTHING"

@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import Database, Row
 from jobrunner.ports import Page
+from jobrunner.transactions import Transactions
 from triggers.core.records import Unreadable
 from triggers.store.damage import Reader
 from triggers.store.resource_documents import Document
 from triggers.store.selecting import page_by_name
-from triggers.store.transactions import Transactions
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from jobrunner.core.records import Scope
 from jobrunner.errors import AlreadyExists, NotFound
 from jobrunner.lib.database import Database, Row, Session
 from jobrunner.ports import Page
+from jobrunner.transactions import Transactions
 from triggers.core.records import Occurrence, OccurrenceKey, Schedule, Unreadable
 from triggers.core.states import SETTLED_OCCURRENCES, DeliveryState, OccurrenceState
 from triggers.ports import Advance, Armed, Draft, Ended, Replay
@@ -23,7 +24,6 @@ from triggers.store.schedules_rows import (
     schedule_row,
 )
 from triggers.store.selecting import given, joined, page_by_name
-from triggers.store.transactions import Transactions
 
 _STATES: dict[str | None, DeliveryState | None] = {one.value: one for one in DeliveryState}
 _STATES[None] = None

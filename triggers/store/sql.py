@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import Database
 from jobrunner.ports import Page
+from jobrunner.transactions import Transactions
 from triggers.core.records import Delivery, DeliveryAttempt, SourceKind
 from triggers.core.states import DeliveryState
 from triggers.ports import Claims, Damaged, DeliveryFilter, Draft, Move, Tries
 from triggers.store import claiming, deliveries, recording
 from triggers.store.rows import lane
-from triggers.store.transactions import Transactions
 
 
 class SqlDeliveries(Transactions):
