@@ -173,6 +173,7 @@ def _make(ground: Ground) -> Layer:
     reporting = None
     if ground.tell is not None:
         reporting = Reporting(open_event_log(ground.database), ground.tell)
+        ground.tell.first(reporting.look)
         dispatcher.watch(durable=reporting.moved)
     else:
         dispatcher.watch(durable=say_given_up)

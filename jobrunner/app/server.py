@@ -45,6 +45,7 @@ from jobrunner.service.commit import GroupCommit
 from jobrunner.service.moving import Mover
 from jobrunner.service.parts import Ground, Parts
 from jobrunner.service.rounds import Rounds
+from jobrunner.service.telling import Telling
 from jobrunner.service.tokens import Authenticator, Tokens
 from jobrunner.settings import Settings
 from jobrunner.store.sql import SqlStore
@@ -130,6 +131,7 @@ class Server:
         self._app = app
         self._keep = keep
         self._options = options
+        self._tell = None if options.tell is None else Telling(options.tell)
         self._listener = listener
         self._tls = tls
         self._stopping = asyncio.Event()
@@ -153,7 +155,7 @@ class Server:
             self.loop.call_soon_threadsafe(work)
 
     async def run(self, say: Callable[[str], None]) -> None:
-        app, settings, options = self._app, self._app.settings, self._options
+        app, settings, options, tell = self._app, self._app.settings, self._options, self._tell
         executor = ServingExecutor(
             make_means(
                 settings,
@@ -163,7 +165,7 @@ class Server:
                 clock=app.clock,
                 machine=app.machine,
                 owner=app.owner,
-                observer=LogObserver() if options.tell is None else NewsObserver(options.tell),
+                observer=LogObserver() if tell is None else NewsObserver(tell),
             )
         )
         commit = GroupCommit(app.store)
@@ -197,7 +199,7 @@ class Server:
             settings.home,
             self._endpoint(),
             lambda token: doors(token, loopback),
-            options.tell,
+            tell,
             options.faults,
         )
         found = plugged.plugins()
@@ -274,7 +276,7 @@ class Server:
             return backend
         from jobrunner.app.killing import Killing
 
-        return Killing(backend, faults, self._app.clock, self._options.tell or _unheard)
+        return Killing(backend, faults, self._app.clock, self._tell or _unheard)
 
     # ------------------------------------------------------------ faces
 
@@ -341,7 +343,7 @@ class Server:
         self._stopping.set()
 
     def _tell_of_runs(self, executor: ServingExecutor, state: str, then: str) -> None:
-        count, tell = executor.held(), self._options.tell
+        count, tell = executor.held(), self._tell
         if tell is not None:
             words = "1 run goes on" if count == 1 else f"{count} runs go on"
             at = self._app.clock.now()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from jobrunner.calls import Principal
 from jobrunner.core.faults import Faults
-from jobrunner.core.news import News
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import Database
 from jobrunner.ports import Clock, Commit, Ids, MachineClock, Runner
 from jobrunner.service import Service
+from jobrunner.service.telling import Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Ground:
     home: str
     url: str
     admit: Callable[[str | None], Principal | None] = nobody
-    tell: Callable[[News], None] | None = None
+    tell: Telling | None = None
     faults: Faults | None = None
 
 
