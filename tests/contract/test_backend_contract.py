@@ -12,6 +12,7 @@ from jobrunner.core.records import ExitStatus
 from jobrunner.core.states import StopReason
 from jobrunner.errors import AttemptVanished, LaunchFailed
 from jobrunner.ports import Backend, Found, Launched, LaunchSpec, Running, Vanished
+from tests.support.awaiting import until
 from tests.support.backends import (
     EXECUTION,
     STAGES,
@@ -25,7 +26,6 @@ from tests.support.backends import (
     Stage,
     Unstartable,
     output,
-    until,
 )
 
 GRACE = 20.0

@@ -403,7 +403,7 @@ def test_nobody_takes_one_that_was_taken_before_that_transaction_ends(shared_url
             ours.advance_all([Advance(uid, NOW + 1, None) for uid in uids])
 
         mine.write(lambda session: mine.nested(work))
-        thread.join(30)
+        thread.join(60)
         assert seen == [NOW + 1] * 3
     finally:
         mine.close()

@@ -972,7 +972,7 @@ def test_a_writer_waits_for_another_and_a_reader_does_not(
     assert not done.wait(0.2)
     tell(holder)
     holder.communicate()
-    writer.join(10)
+    writer.join(60)
     assert done.is_set()
     assert store.get_execution(HOME, "job-1").abort == wish
     assert len(store.list_attempts("uid-of-job-1")) == 1

@@ -8,8 +8,8 @@ import pytest
 
 from jobrunner.app.frozen import FrozenWatch
 from jobrunner.lib.database import BUSY_SECONDS, Database, connect
-from tests.support.commands import until
 from tests.support.frozen import frozen_after, frozen_before_the_next, is_gone
+from tests.support.waiting import until
 
 LOCK = "SELECT a FROM t WHERE a < 3 ORDER BY a FOR UPDATE SKIP LOCKED"
 
@@ -27,7 +27,7 @@ def free(database: Database) -> list[int]:
 
 
 def freed(database: Database) -> int:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not (found := database.free_frozen(after=0.05)):
         assert time.monotonic() < deadline
     return found

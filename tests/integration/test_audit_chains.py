@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import PLACE, Served, served
+from tests.support.waiting import until
 from triggers.core.google_events import AUDIT, audit_entry
 
 
@@ -26,7 +27,7 @@ def test_calls_and_posted_entries_are_filtered_by_service_method_and_resource(
         for name, method in (("own", "google.cloud.run.v2.Jobs.RunJob"), ("posted", "m.Create")):
             listen(server, name, method, f"{receiver.url}/{name}")
         server.run("report")
-        eventually(lambda: receiver.done["/own"] == 1)
+        until(lambda: receiver.done["/own"] == 1)
         said = receiver.headers["/own"]
         assert said["ce-resourcename"] == f"{PLACE[4:]}/jobs/report"
         assert said["ce-servicename"] == "run.googleapis.com"
@@ -38,7 +39,7 @@ def test_calls_and_posted_entries_are_filtered_by_service_method_and_resource(
         )  # fmt: skip
         for _ in range(2):
             assert post(server, {"entries": [entry]}) == 202
-        eventually(lambda: receiver.done["/posted"] == 1)
+        until(lambda: receiver.done["/posted"] == 1)
         server.call("GET", f"{PLACE}/jobs")
         assert receiver.began == {"/own": 1, "/posted": 1}
 
@@ -69,6 +70,6 @@ def post(server: Served, body: object) -> int:
         data=json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         status: int = answer.status
         return status

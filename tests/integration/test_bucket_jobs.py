@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import jobrunner
-from tests.support.receiver import eventually
 from tests.support.served import Served, answering, served, start
+from tests.support.waiting import until
 from triggers.service.crashpoints import BUCKET_POINTS
 
 DOCUMENT = """\
@@ -69,12 +69,12 @@ def test_a_file_runs_its_job_once_though_the_server_is_killed(tmp_path: Path, po
     (photos / "early Ü.jpg").write_text("1")
     dying = start(home, "--backend", "process", env={"JOBRUNNER_CRASH_AT": point})
     if answering(dying):
-        dying.process.wait(30)
+        dying.process.wait(60)
     assert dying.process.returncode == -signal.SIGKILL
     with served(home, "--backend", "process") as server:
-        eventually(lambda: ends(server, 1))
+        until(lambda: ends(server, 1))
         (photos / "late.jpg").write_text("2")
-        eventually(lambda: ends(server, 2))
+        until(lambda: ends(server, 2))
         found = server.executions("thumbnail")
         assert [one["succeededCount"] for one in found] == [1, 1]
     assert sorted(one.name.split(".jpg")[0] for one in made.iterdir()) == ["early Ü", "late"]

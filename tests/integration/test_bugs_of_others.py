@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.commands import jobrunner
-from tests.support.receiver import eventually
 from tests.support.served import PLACE, Answered, Served, served
+from tests.support.waiting import until
 
 SCHEDULES = "/v1/projects/local/locations/us-central1/jobs"
 YEARLY = ("--schedule", "0 0 1 1 *")
@@ -51,17 +51,17 @@ def test_a_run_that_outlives_its_server_forbids_a_second_one_and_the_next_starts
         server.create("long", f"{script}; echo end >> {book}")
         schedule("guarded", "long", "--overlap", "forbid")
         fire(server, "guarded")
-        eventually(book.exists)
+        until(book.exists)
         server.process.kill()
         server.process.wait()
     with served(home, *SERVE) as server:
         assert refused(server, "guarded")
         assert len(runs(server, "long")) == 1
         gate.touch()
-        eventually(lambda: over(server, "long"))
+        until(lambda: over(server, "long"))
         assert runs(server, "long")[0]["succeededCount"] == 1
         fire(server, "guarded")
-        eventually(lambda: len(runs(server, "long")) == 2 and over(server, "long"))
+        until(lambda: len(runs(server, "long")) == 2 and over(server, "long"))
     assert book.read_text().split() == ["start", "end"] * 2
 
 
@@ -75,8 +75,8 @@ def test_a_process_that_a_task_leaves_behind_keeps_no_later_fire_from_starting(
         server.create("litter", f"(sleep 300 & echo $! > {left}; (exit 0) & exit 0) & exit 0")
         schedule("untidy", "litter", "--overlap", "forbid")
         for count in (1, 2):
-            eventually(lambda: not refused(server, "untidy"))
-            eventually(lambda n=count: len(runs(server, "litter")) == n and over(server, "litter"))
+            until(lambda: not refused(server, "untidy"))
+            until(lambda n=count: len(runs(server, "litter")) == n and over(server, "litter"))
         assert [one["succeededCount"] for one in runs(server, "litter")] == [1, 1]
 
 
@@ -87,12 +87,12 @@ def test_a_server_that_is_told_to_end_drains_and_ends_well(home: Path, tmp_path:
         server.create("work", f"touch {begun}; sleep 0.5; touch {begun}.over")
         schedule("nightly", "work")
         fire(server, "nightly")
-        eventually(begun.exists)
+        until(begun.exists)
         assert server.stop() < 10
         assert server.process.returncode == 0
         assert "Traceback" not in server.said()
     with served(home, *SERVE) as server:
-        eventually(lambda: over(server, "work"))
+        until(lambda: over(server, "work"))
         assert runs(server, "work")[0]["succeededCount"] == 1
         assert Path(f"{begun}.over").exists()
 
@@ -106,9 +106,9 @@ def test_after_a_restart_nothing_that_failed_long_ago_is_started_or_sent_again(
         server.create("bad", f"echo start >> {book}; exit 1")
         schedule("failing", "bad", "--acknowledge", "success")
         fire(server, "failing")
-        eventually(lambda: over(server, "bad"))
+        until(lambda: over(server, "bad"))
         path = "/jobrunner/v1/deliveries"
-        eventually(lambda: server.call("GET", f"{path}?state=dead")["deliveries"] != [])
+        until(lambda: server.call("GET", f"{path}?state=dead")["deliveries"] != [])
         before = server.call("GET", path)
         server.stop()
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_a_run_that_could_not_do_its_work_leaves_a_letter_that_says_why(home: Pa
             schedule(name, name, "--acknowledge", "success")
             fire(server, name)
         path = "/jobrunner/v1/deliveries?state=dead"
-        eventually(lambda: len(server.call("GET", path)["deliveries"]) == 2)
+        until(lambda: len(server.call("GET", path)["deliveries"]) == 2)
         letters = {one["sourceName"]: one for one in server.call("GET", path)["deliveries"]}
         for name, code in codes.items():
             (run,) = runs(server, name)

@@ -21,8 +21,8 @@ from tests.support.commands import (
     line_of,
     only_execution,
     started,
-    until,
 )
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("way")
 

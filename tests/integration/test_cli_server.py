@@ -20,10 +20,10 @@ from tests.support.commands import (
     line_of,
     only_execution,
     started,
-    until,
 )
 from tests.support.fixtures import free_port
 from tests.support.serving import announced, serving
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("home")
 

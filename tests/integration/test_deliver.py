@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Answered, Served, served
+from tests.support.waiting import until
 
 PATH = "/jobrunner/v1/deliveries"
 
@@ -24,7 +25,7 @@ def seen(server: Served, uid: str) -> Any:
 
 
 def until_state(server: Served, uid: str, state: str, patience: float = 30.0) -> Any:
-    eventually(lambda: seen(server, uid)["state"] == state, patience, lambda: seen(server, uid))
+    until(lambda: seen(server, uid)["state"] == state, patience, lambda: seen(server, uid))
     return seen(server, uid)
 
 

@@ -11,8 +11,8 @@ import pytest
 from tests.support.bad_sinks import HUGE, IDLE_SECONDS, BadSink, bad_sink
 from tests.support.delivery_load import Books, Want
 from tests.support.faults import kill_marked
-from tests.support.receiver import eventually
 from tests.support.served import served
+from tests.support.waiting import until
 from triggers.core.records import (
     Delivery,
     DeliveryAttempt,
@@ -80,7 +80,7 @@ def seen() -> Iterator[Seen]:
         books = Books(f"sqlite:///{home}/jobrunner.db")
         try:
             books.open(wants)
-            eventually(lambda: not books.unsettled(), 60, books.unsettled)
+            until(lambda: not books.unsettled(), 60, books.unsettled)
             found = dict(books.deliveries())
             yield Seen(sink, other, found, {k: books.attempts(one) for k, one in found.items()})
         finally:
@@ -131,7 +131,7 @@ def test_a_redirect_that_keeps_the_request_brings_its_body_to_another_host(seen:
 
 
 def test_a_yes_that_comes_after_the_deadline_does_not_count_and_harms_nothing(seen: Seen) -> None:
-    eventually(lambda: seen.sink.answered_late == ["late"])
+    until(lambda: seen.sink.answered_late == ["late"])
     assert seen.rulings("late") == [Ruling.RETRY, Ruling.ACCEPT]
     assert seen.statuses("late") == [None, 200]
     assert (seen.deliveries["late"].attempts, seen.sink.calls["/late"]) == (2, 2)

@@ -10,8 +10,9 @@ import pytest
 
 from tests.support.commands import PROGRAM
 from tests.support.fixtures import free_port
-from tests.support.receiver import eventually, receiving
+from tests.support.receiver import receiving
 from tests.support.served import served
+from tests.support.waiting import until
 
 
 def run(*words: str, code: int = 0, stdin: bytes = b"") -> str:
@@ -39,7 +40,7 @@ def test_what_is_opened_without_a_server_waits_and_is_sent_when_one_runs(home: P
         assert run("send", f"{receiver.url}/a", "--key", "k").split()[0] == said.split()[0]
         assert states() == ["PENDING"]
         with served(home):
-            eventually(lambda: states() == ["DELIVERED"])
+            until(lambda: states() == ["DELIVERED"])
         assert receiver.bodies["/a"] == b"\x00hi"
         assert receiver.began["/a"] == 1
         described = run("describe", said.split()[0])
@@ -52,7 +53,7 @@ def test_dead_letters_are_listed_replayed_and_purged_through_the_server(home: Pa
         receiver.answer = lambda path, count: 400 if count == 1 else 200
         once = ("--max-retry-attempts", "0")
         uid = run("send", f"{receiver.url}/b", "--header", "X-A: b", *once).split()[0]
-        eventually(lambda: states() == ["DEAD"])
+        until(lambda: states() == ["DEAD"])
         assert receiver.headers["/b"]["X-A"] == "b"
         assert receiver.headers["/b"]["User-Agent"].startswith("jobrunner/")
         assert not [name for name in receiver.headers["/b"] if "Cloud" in name]
@@ -63,7 +64,7 @@ def test_dead_letters_are_listed_replayed_and_purged_through_the_server(home: Pa
         assert f"jobrunner deliveries replay {uid}" in described
         assert "Would replay 1 dead letter;" in run("replay", "--state", "dead", "--dry-run")
         assert uid in run("replay", uid)
-        eventually(lambda: states() == ["DELIVERED", "DEAD"])
+        until(lambda: states() == ["DELIVERED", "DEAD"])
         assert "replayed already" in run("replay", uid, code=4)
         assert "Replayed 0 dead letters; 1 had been replayed before." in run(
             "replay", "--state", "dead"

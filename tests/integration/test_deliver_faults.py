@@ -23,8 +23,9 @@ from tests.support.delivery_faults import (
     run_delivery_round,
 )
 from tests.support.fixtures import free_port
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, answering, start
+from tests.support.waiting import until
 from triggers.service.crashpoints import POINTS
 
 DICE = random.Random(45)
@@ -112,7 +113,7 @@ def test_kill_at_random_moments_loses_nothing_and_counts_what_came_twice(
             def settled() -> bool:
                 return all(one["state"] == "DELIVERED" for one in everything(server))
 
-            eventually(settled, 60, lambda: server.call("GET", f"{PATH}:count"))
+            until(settled, 60, lambda: server.call("GET", f"{PATH}:count"))
             check(receiver, everything(server))
             assert "Traceback" not in server.said()
         finally:
@@ -154,14 +155,14 @@ def test_a_server_that_is_stopped_leaves_what_was_on_the_wire_to_the_next_at_onc
             assert answering(server), server.said()
             body = {"http": {"url": f"{receiver.url}/x"}}
             uid = server.call("POST", PATH, body)["uid"]
-            eventually(lambda: receiver.began["/x"] == 1)
+            until(lambda: receiver.began["/x"] == 1)
             assert server.stop(signal.SIGTERM) < 5
             assert "Traceback" not in server.said()
             gate.set()
             server = start(home)
             assert answering(server), server.said()
             began = time.monotonic()
-            eventually(lambda: server.call("GET", f"{PATH}/{uid}")["state"] == "DELIVERED")
+            until(lambda: server.call("GET", f"{PATH}/{uid}")["state"] == "DELIVERED")
             assert time.monotonic() - began < 12, "the lease was waited for"
             found = server.call("GET", f"{PATH}/{uid}")
             assert (found["unknownEnds"], found["attempts"]) == (1, 1)

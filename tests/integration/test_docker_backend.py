@@ -29,7 +29,8 @@ from jobrunner.ports import (
     SecretFile,
     Tmpfs,
 )
-from tests.support.backends import output, until
+from tests.support.awaiting import until
+from tests.support.backends import output
 from tests.support.components import UnixConnection, engine_socket
 
 pytestmark = pytest.mark.usefixtures("busybox_image")

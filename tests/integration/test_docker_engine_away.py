@@ -16,7 +16,8 @@ from jobrunner.backends.docker import DockerBackend
 from jobrunner.core.records import AttemptKey
 from jobrunner.errors import AttemptVanished, BackendFault, LaunchFailed
 from jobrunner.ports import LaunchSpec, LaunchTemplate, Running
-from tests.support.backends import output, until
+from tests.support.awaiting import until
+from tests.support.backends import output
 from tests.support.components import require
 from tests.support.engines import PrivateEngine, private_engine
 from tests.support.fixtures import BUSYBOX_IMAGE
@@ -189,11 +190,11 @@ async def test_an_engine_that_was_never_there_is_told_at_once(home: Path) -> Non
     missing = {**os.environ, "DOCKER_HOST": f"unix://{home}/none.sock"}
     backend = DockerBackend(str(home), environ=missing)
     with pytest.raises(BackendFault) as fault:
-        await asyncio.wait_for(backend.prepare(BUSYBOX_IMAGE, print), 5.0)
+        await asyncio.wait_for(backend.prepare(BUSYBOX_IMAGE, print), 60)
     assert not isinstance(fault.value, LaunchFailed)
     assert fault.value.hint
     with pytest.raises(BackendFault):
-        await asyncio.wait_for(backend.launch(spec(home, "true")), 5.0)
+        await asyncio.wait_for(backend.launch(spec(home, "true")), 60)
     with pytest.raises(BackendFault):
         _ = [found async for found in backend.discover()]
     await backend.close()

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.commands import jobrunner
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 TRIGGERS, SERVICES = "/jobrunner/v1/event-triggers", "/jobrunner/v1/services"
 TYPE = "com.example.made"
@@ -46,7 +47,7 @@ def send(
         f"http://127.0.0.1:{server.port}{path}", method=verb, data=body, headers=headers
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, dict(answer.headers), json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
         with error:
@@ -71,7 +72,7 @@ def test_a_service_gets_the_event_as_eventarc_delivers_it(
     headers = {**BINARY, "ce-type": "com.example.exact", "CE-MethodName": "m"}
     assert send(server, b'{"a": 1}', headers)[0] == 202
     path = "/ev?__GCP_CloudEventsMode=CE_PUBSUB_BINDING"
-    eventually(lambda: receiver.done[path] or receiver.began[path])
+    until(lambda: receiver.done[path] or receiver.began[path])
     got = receiver.headers[path]
     assert receiver.bodies[path] == b'{"a": 1}'
     wanted = {
@@ -99,7 +100,7 @@ def test_a_service_that_has_no_url_yet_is_a_condition_and_gets_the_event_later(
         found = server.call("GET", "/jobrunner/v1/deliveries?sourceName=late")["deliveries"]
         return found and found[0]["attempts"] and found[0]
 
-    eventually(waiting)
+    until(waiting)
     said = server.call("GET", f"/jobrunner/v1/deliveries/{waiting()['uid']}")
     assert "jobrunner services set later URL" in json.dumps(said)
     server.call("PUT", f"{SERVICES}/later", {"url": receiver.url})
@@ -123,13 +124,13 @@ def test_a_structured_event_and_a_batch_are_taken_whole(server: Served, receiver
     batched = {"content-type": "application/cloudevents-batch+json; charset=utf-8"}
     assert send(server, json.dumps(event(1)).encode(), structured)[0] == 202
     assert send(server, json.dumps([event(2), event(3)]).encode(), batched)[0] == 202
-    eventually(lambda: receiver.began["/modes"] == 3)
+    until(lambda: receiver.began["/modes"] == 3)
     broken = [event(4), {**event(5), "id": ""}]
     code, _, said = send(server, json.dumps(broken).encode(), batched)
     assert code == 400
     assert "events[1].id" in said["error"]["message"]
     assert send(server, json.dumps([event(4)]).encode(), batched)[0] == 202
-    eventually(lambda: receiver.began["/modes"] == 4)
+    until(lambda: receiver.began["/modes"] == 4)
     assert send(server, b"[]", batched)[0] == 204
 
 
@@ -179,7 +180,7 @@ def test_half_of_a_surrogate_pair_in_the_data_reaches_the_receiver_as_it_was(
     trigger(server, "half", {"httpEndpoint": {"uri": f"{receiver.url}/half"}}, kind)
     headers = {**BINARY, "ce-type": kind}
     assert send(server, b'{"a": "\\ud800"}', headers)[0] == 202
-    eventually(lambda: "/half" in receiver.bodies)
+    until(lambda: "/half" in receiver.bodies)
     assert receiver.bodies["/half"] == b'{"a": "\\ud800"}'
     [entry] = server.call("GET", f"/jobrunner/v1/events?type={kind}")["events"]
     assert entry["event"]["data"] == {"a": "?"}
@@ -194,7 +195,7 @@ def test_events_of_a_channel_that_nobody_knows_are_refused(
     made = trigger(server, "own", {"httpEndpoint": {"uri": uri}}, channel="own")
     assert made["channel"] == "projects/local/locations/us-central1/channels/own"
     assert send(server, b"{}", BINARY, "/events/own")[0] == 202
-    eventually(lambda: receiver.began["/channel"])
+    until(lambda: receiver.began["/channel"])
 
 
 def test_a_job_finds_the_event_in_a_file_and_in_its_environment(server: Served) -> None:
@@ -208,7 +209,7 @@ def test_a_job_finds_the_event_in_a_file_and_in_its_environment(server: Served) 
     trigger(server, "report", {"cloudRun": destination}, "com.example.job")
     headers = {**BINARY, "ce-type": "com.example.job"}
     assert send(server, '{"a": "é"}'.encode(), headers)[0] == 202
-    eventually(lambda: server.executions("report"))
+    until(lambda: server.executions("report"))
     [execution] = server.executions("report")
     name = execution["name"].rsplit("/", 1)[-1]
     assert server.ended("report", name)["succeededCount"] == 1
@@ -217,7 +218,7 @@ def test_a_job_finds_the_event_in_a_file_and_in_its_environment(server: Served) 
     event = json.loads(kept.read_bytes())
     assert (event["type"], event["data"]) == ("com.example.job", {"a": "é"})
     assert kept.stat().st_mode & 0o777 == 0o400
-    eventually(
+    until(
         lambda: (
             server.call("GET", "/jobrunner/v1/deliveries?sourceName=report")["deliveries"][0][
                 "state"

@@ -14,8 +14,9 @@ import pytest
 from tests.integration.test_events import trigger
 from tests.support.fixtures import free_port
 from tests.support.ingress_fuzz import Request, answer, wire
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 KIND = "com.example.faults"
 ROUNDS = 3
@@ -66,7 +67,7 @@ async def storm(server: Served, draw: random.Random, first: int) -> tuple[list[i
         server.process.send_signal(signal.SIGKILL)
 
     await asyncio.gather(kill(), *(one() for _ in range(SENDERS)))
-    server.process.wait(20)
+    server.process.wait(60)
     return accepted, count
 
 
@@ -99,6 +100,6 @@ def test_what_was_accepted_is_delivered_and_no_batch_is_there_by_half(
             found: dict[str, int] = server.call("GET", "/jobrunner/v1/deliveries:count")["counts"]
             return found
 
-        eventually(lambda: states() == {"DELIVERED": sum(kept.values())}, 60, why=states)
+        until(lambda: states() == {"DELIVERED": sum(kept.values())}, 60, why=states)
     # Each event at least once; those that were on the wire when the server died perhaps twice.
     assert receiver.began["/e"] >= sum(kept.values())

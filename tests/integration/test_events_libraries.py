@@ -16,8 +16,9 @@ from cloudevents.http import CloudEvent, from_http
 from tests.integration.test_events import SERVICES, send, trigger
 from tests.support.components import require
 from tests.support.fixtures import BUSYBOX_IMAGE, free_port
-from tests.support.receiver import eventually, receiving
+from tests.support.receiver import receiving
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 FUNCTION = """\
 import json, os
@@ -59,7 +60,7 @@ def function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pa
     yield f"http://127.0.0.1:{port}", seen
     process.terminate()
     try:
-        process.wait(10)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
@@ -88,7 +89,7 @@ def test_a_function_gets_what_the_sdk_has_sent(server: Served, function: tuple[s
     trigger(server, "function", {"cloudRun": {"service": "function"}}, KIND, retryPolicy=quick)
     assert sent(server, an_event("b1", tenant="a")) == 202
     assert sent(server, an_event("s1", tenant="a"), to_structured) == 202
-    eventually(lambda: len(seen_by(seen)) >= 2, why=lambda: seen.parent.joinpath("log").read_text())
+    until(lambda: len(seen_by(seen)) >= 2, why=lambda: seen.parent.joinpath("log").read_text())
     for one in seen_by(seen):
         assert one["id"] in ("b1", "s1")
         assert one["data"] == {"n": 1, "text": "é€😀"}
@@ -104,7 +105,7 @@ def test_a_function_that_fails_gets_the_event_again_under_the_same_id(
     quick = {"minBackoff": "0.1s", "maxBackoff": "0.3s"}
     trigger(server, "fails", {"cloudRun": {"service": url}}, f"{KIND}.fails", retryPolicy=quick)
     assert sent(server, an_event("fails", f"{KIND}.fails")) == 202
-    eventually(lambda: sum(1 for one in seen_by(seen) if one["id"] == "fails") >= 3)
+    until(lambda: sum(1 for one in seen_by(seen) if one["id"] == "fails") >= 3)
     server.call("DELETE", "/jobrunner/v1/event-triggers/fails")
 
 
@@ -114,7 +115,7 @@ def test_the_sdk_reads_what_an_endpoint_gets(server: Served) -> None:
         trigger(server, "sdk", {"httpEndpoint": {"uri": uri}}, f"{KIND}.read")
         event = an_event("r1", f"{KIND}.read")
         assert sent(server, event) == 202
-        eventually(lambda: "/sdk" in receiver.bodies)
+        until(lambda: "/sdk" in receiver.bodies)
         found = from_http(receiver.headers["/sdk"], receiver.bodies["/sdk"])
     assert found.get_attributes() == event.get_attributes()
     assert found.get_data() == event.get_data()
@@ -130,7 +131,7 @@ def test_a_call_carries_a_token_for_the_origin_of_the_service(server: Served) ->
         )  # fmt: skip
         assert sent(server, an_event("t1", f"{KIND}.signed")) == 202
         path = "/deep/path?__GCP_CloudEventsMode=CE_PUBSUB_BINDING"
-        eventually(lambda: path in receiver.headers)
+        until(lambda: path in receiver.headers)
         token = receiver.headers[path]["Authorization"].removeprefix("Bearer ")
         claims = jwt.decode(token, options={"verify_signature": False})
         assert claims["aud"] == receiver.url
@@ -144,6 +145,6 @@ def test_a_container_finds_the_event_in_a_file(server: Served, busybox_image: st
     job = {"job": "boxed", "acknowledge": "success"}
     trigger(server, "boxed", {"cloudRun": job}, f"{KIND}.boxed")
     assert sent(server, an_event("box1", f"{KIND}.boxed")) == 202
-    eventually(lambda: server.executions("boxed"))
+    until(lambda: server.executions("boxed"))
     name = server.executions("boxed")[0]["name"].rsplit("/", 1)[-1]
     assert server.ended("boxed", name).get("succeededCount") == 1

@@ -10,8 +10,9 @@ import pytest
 from tests.integration.test_events import BINARY, send, trigger
 from tests.support.components import require
 from tests.support.pubsub import PubsubEmulator, pubsub_emulator
-from tests.support.receiver import eventually, receiving
+from tests.support.receiver import receiving
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def publish(emulator: PubsubEmulator, topic: str) -> None:
     headers = {"Content-Type": "application/json"}
     body = json.dumps({"messages": [message]}).encode()
     request = urllib.request.Request(url, data=body, headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 200
 
 
@@ -75,7 +76,7 @@ def test_an_event_that_is_given_up_goes_to_the_dead_letter_topic_once(
         found = server.call("GET", "/jobrunner/v1/deliveries?sourceName=once")["deliveries"]
         return sorted(one["state"] for one in found)
 
-    eventually(lambda: states() == ["DEAD", "DELIVERED"], why=states)
+    until(lambda: states() == ["DEAD", "DELIVERED"], why=states)
 
 
 def test_a_message_of_a_topic_calls_a_service_as_eventarc_does(
@@ -92,7 +93,7 @@ def test_a_message_of_a_topic_calls_a_service_as_eventarc_does(
         assert made["conditions"] == {}
         publish(emulator, "orders")
         path = "/e?__GCP_CloudEventsMode=CUSTOM_PUBSUB_projects%2Flocal%2Ftopics%2Forders"
-        eventually(lambda: path in receiver.bodies, why=lambda: dict(receiver.began))
+        until(lambda: path in receiver.bodies, why=lambda: dict(receiver.began))
         headers, body = receiver.headers[path], json.loads(receiver.bodies[path])
     assert headers["ce-source"] == "//pubsub.googleapis.com/projects/local/topics/orders"
     assert headers["ce-id"] == body["message"]["messageId"] == body["message"]["message_id"]

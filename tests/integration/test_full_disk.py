@@ -17,9 +17,10 @@ from jobrunner.core.records import AttemptKey, Scope
 from jobrunner.errors import StoreFault
 from jobrunner.ports import Turn
 from jobrunner.settings import Settings
-from tests.support.commands import jobrunner, until
+from tests.support.commands import jobrunner
 from tests.support.served import PLACE, Answered, Served, served
 from tests.support.stores import NOW, TTL, a_job, an_execution, settled
+from tests.support.waiting import until
 
 MIB = 1024 * 1024
 

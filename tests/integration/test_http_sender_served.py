@@ -3,8 +3,7 @@
 import base64
 import http.server
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from google.oauth2 import id_token
 from requests import Session
 
 from tests.support.served import Served, served, start
+from tests.support.waiting import until
 
 BASE = "/v1/projects/local/locations/us-central1/jobs"
 RUN = (
@@ -66,13 +66,6 @@ def service() -> Iterator[Service]:
     made.shutdown()
     thread.join()
     made.server_close()
-
-
-def until(true: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def fire(server: Served, name: str, target: dict[str, Any]) -> None:
@@ -138,7 +131,7 @@ def test_a_denied_target_is_never_called(home: Path, service: Service) -> None:
 
 def test_a_server_with_a_wrong_setting_says_so_and_does_not_start(home: Path) -> None:
     server = start(home, env={"JOBRUNNER_TARGETS_DENY": "http://x"})
-    assert server.process.wait(30) == 2
+    assert server.process.wait(60) == 2
     said = server.said()
     assert "JOBRUNNER_TARGETS_DENY: 'http://x' is not" in said
     assert "Traceback" not in said

@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from jobrunner.api.http.listen import Listening, TlsFiles, listen, within_open_f
 from jobrunner.calls import Answer, Call, Method, Principal, Role
 from jobrunner.errors import UsageError
 from jobrunner.lib.clock import SystemClock
+from tests.support.awaiting import until
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 10.0
 SHORT = Limits(head_seconds=0.3, body_seconds=0.3, idle_seconds=1, send_seconds=1)
 HOST = b"Host: localhost:8686\r\n"
 
@@ -98,12 +99,6 @@ class Client:
 
     def close(self) -> None:
         self.writer.close()
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.awaiting import until
 from tests.support.certificates import make_certificate
 from tests.support.http_targets import OK, Server, read_request, saying, served
 from triggers.core.verdict import Break
@@ -46,12 +47,6 @@ async def call(
     answer = await connection.call(text, body, until, cap=100, bodiless=method == "HEAD")
     there.give(connection)
     return answer
-
-
-async def until_true(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not true():  # noqa: ASYNC110 - sockets of others tell nobody
-            await asyncio.sleep(0.005)
 
 
 # ---------------------------------------------------------------- used again
@@ -110,7 +105,7 @@ async def test_what_a_server_says_unasked_is_no_answer_to_the_next_request() -> 
     closed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     async with served(raw=handle) as server, pooled() as there:
         await call(there, server.url)
-        assert await asyncio.wait_for(closed, 20) == b""
+        assert await asyncio.wait_for(closed, 60) == b""
         assert there.take(route(read_url(server.url), None, False, True).place) is None
 
 
@@ -120,7 +115,7 @@ async def test_an_unused_connection_is_closed_after_a_while(
     monkeypatch.setattr(pool, "IDLE_SECONDS", 0.05)
     async with served() as server, pooled() as there:
         await call(there, server.url)
-        await until_true(lambda: not there._all)
+        await until(lambda: not there._all)
         assert not there._idle
 
 
@@ -130,13 +125,13 @@ async def test_no_more_unused_connections_are_kept_than_the_bound_says(
     monkeypatch.setattr(pool, "MOST_IDLE", 2)
     async with served() as server, pooled() as there:
         await asyncio.gather(*(call(there, server.url) for _ in range(6)))
-        await until_true(lambda: len(there._all) == 2)
+        await until(lambda: len(there._all) == 2)
 
 
 async def test_closing_takes_connections_along_that_are_in_use() -> None:
     async with served(raw=saying(b"", then="wait")) as server, pooled() as there:
         calling = asyncio.ensure_future(call(there, server.url))
-        await until_true(lambda: server.connections)
+        await until(lambda: server.connections)
         await there.close()
         with pytest.raises(Stop) as caught:
             await calling
@@ -176,8 +171,8 @@ async def test_a_call_that_is_given_up_closes_its_connection(how: str) -> None:
             calling.cancel()
         with pytest.raises(Late if how == "late" else asyncio.CancelledError):
             await calling
-        assert await asyncio.wait_for(closed, 20) == b""
-        await until_true(lambda: not there._all)
+        assert await asyncio.wait_for(closed, 60) == b""
+        await until(lambda: not there._all)
 
 
 # ---------------------------------------------------------------- large requests
@@ -194,7 +189,7 @@ async def test_a_large_body_arrives_whole() -> None:
 async def test_no_more_of_a_large_body_is_held_for_sending_than_one_piece() -> None:
     async with served(raw=_deaf) as server, pooled() as there:
         calling = asyncio.ensure_future(call(there, server.url, b"x" * 64 * 1024 * 1024))
-        await until_true(lambda: there._all and next(iter(there._all))._room is not None)
+        await until(lambda: there._all and next(iter(there._all))._room is not None)
         (connection,) = there._all
         assert connection.transport.get_write_buffer_size() <= 4 * AT_ONCE
         calling.cancel()
@@ -252,7 +247,7 @@ async def test_an_address_that_is_silent_does_not_hold_up_the_next_one(
             guest.setblocking(False)
             guest.connect_ex(full.getsockname())
         silent = Spot(socket.AF_INET, full.getsockname())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             connected = await connect([silent, Spot(socket.AF_INET, ("127.0.0.1", server.port))])
         assert connected.getpeername()[1] == server.port
         for sock in (connected, full, *guests):

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support.commands import jobrunner
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, answering, served, start
+from tests.support.waiting import until
 from triggers.core.lifecycle_events import DEAD, EXECUTION
 from triggers.service.crashpoints import CHANGES_POINTS
 
@@ -52,7 +53,7 @@ def test_after_one_job_succeeded_the_next_one_runs_and_knows_why(server: Served)
     env = {"FROM": "{{ data.execution }}"}
     after(server, "extract", "succeeded", {"cloudRun": {"job": "load", "env": env}})
     server.run("extract")
-    eventually(lambda: ended(server, "load"))
+    until(lambda: ended(server, "load"))
     [execution] = server.executions("load")
     assert execution["succeededCount"] == 1
 
@@ -62,7 +63,7 @@ def test_a_failure_is_told_to_a_webhook(server: Served, receiver: Receiver) -> N
     uri = {"httpEndpoint": {"uri": f"{receiver.url}/hook"}}
     after(server, "frail", "failed", uri)
     name = server.run("frail")
-    eventually(lambda: receiver.done["/hook"] == 1)
+    until(lambda: receiver.done["/hook"] == 1)
     said = json.loads(receiver.bodies["/hook"])
     assert (said["execution"], said["change"], said["failed"]) == (name, "failed", "1")
     assert receiver.headers["/hook"]["ce-subject"] == f"executions/{name}"
@@ -75,7 +76,7 @@ def test_a_circle_of_jobs_comes_to_an_end(server: Served) -> None:
     after(server, "pong", "succeeded", {"cloudRun": {"job": "ping"}})
     server.run("ping")
     # Events of up to eight hops are delivered, so one run follows the first and each of those.
-    eventually(lambda: told(server, "ping", "succeeded") == told(server, "pong", "succeeded") == 5)
+    until(lambda: told(server, "ping", "succeeded") == told(server, "pong", "succeeded") == 5)
     assert (len(server.executions("ping")), len(server.executions("pong"))) == (5, 5)
 
 
@@ -93,7 +94,7 @@ def test_a_dead_letter_is_told_once_and_its_own_death_is_not(
     server.call("POST", TRIGGERS, {"name": "dead", "eventFilters": filters, "destination": uri})
     sent = {"http": {"url": f"{receiver.url}/refuses"}, "retry": {"retryCount": 0}}
     server.call("POST", "/jobrunner/v1/deliveries", sent)
-    eventually(lambda: receiver.done["/notice"] == 1)
+    until(lambda: receiver.done["/notice"] == 1)
     said = json.loads(receiver.bodies["/notice"])
     assert (said["source"], said["lastStatus"]) == ("manual", 400)
 
@@ -111,13 +112,13 @@ def test_a_server_that_dies_between_two_jobs_runs_the_second_one_once(
     dying = start(home, "--backend", "process", env={"JOBRUNNER_CRASH_AT": point})
     assert answering(dying)
     dying.run("first")
-    assert dying.process.wait(30) == -signal.SIGKILL
+    assert dying.process.wait(60) == -signal.SIGKILL
     with served(home, "--backend", "process") as server:
-        eventually(lambda: ended(server, "second"))
+        until(lambda: ended(server, "second"))
         assert len(server.executions("second")) == 1
         # What is told after it does not tell it again.
         server.run("first")
-        eventually(lambda: ended(server, "second", 2))
+        until(lambda: ended(server, "second", 2))
         assert len(server.executions("second")) == 2
 
 
@@ -137,7 +138,7 @@ def test_the_dead_mans_switch_of_the_docs_says_when_nothing_has_succeeded(
     after(server, "watch-nightly", "failed", uri)
     first = server.run("watch-nightly")
     assert server.ended("watch-nightly", first)["failedCount"] == 1
-    eventually(lambda: receiver.done["/watch"] == 1)
+    until(lambda: receiver.done["/watch"] == 1)
     server.ended("nightly", server.run("nightly"))
     second = server.run("watch-nightly")
     assert server.ended("watch-nightly", second)["succeededCount"] == 1

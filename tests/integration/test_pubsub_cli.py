@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.commands import document, jobrunner, line_of, started, until
+from tests.support.commands import document, jobrunner, line_of, started
 from tests.support.components import require
 from tests.support.fixtures import free_port
 from tests.support.pubsub import PROJECT
 from tests.support.pulling import Publisher
 from tests.support.served import served
+from tests.support.waiting import until
 
 
 class Emulator:
@@ -51,7 +52,7 @@ def emulator() -> Iterator[Emulator]:
         one = Emulator(process, port)
         yield one
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
         assert process.returncode == 0
         assert one.java() == []
 

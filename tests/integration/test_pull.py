@@ -18,8 +18,8 @@ from tests.support.components import require
 from tests.support.cut_line import a_line
 from tests.support.pubsub import PROJECT, PubsubEmulator, pubsub_emulator
 from tests.support.pulling import Publisher, Pulls, Sink, a_sink, topic
-from tests.support.receiver import eventually
 from tests.support.served import Answered, Served, answering, start
+from tests.support.waiting import until
 from triggers.core.records import JobTarget, PushRetry
 from triggers.core.subscriptions import AckPolicy, SubscriptionState
 
@@ -87,7 +87,7 @@ def test_what_is_published_arrives_as_production_pushes_it(stage: Stage) -> None
     stage.pulls.subscribe("plain")
     sent = names(50, "plain")
     ids = stage.publisher.send("plain", sent, attributes={"kind": "a"})
-    eventually(lambda: sorted(stage.sink.at("plain")) == sorted(sent), why=stage.why)
+    until(lambda: sorted(stage.sink.at("plain")) == sorted(sent), why=stage.why)
     envelope = stage.sink.envelopes["plain-0"]
     message = envelope["message"]
     assert envelope["subscription"] == f"projects/{PROJECT}/subscriptions/plain"
@@ -109,7 +109,7 @@ def test_what_is_published_right_after_a_subscription_was_made_arrives(stage: St
         stage.server.call("POST", "/jobrunner/v1/subscriptions", body)
         stage.publisher.client.publish(topic(name), name.encode()).result(30)
     expected = sorted(f"right-after-{number}" for number in range(8))
-    eventually(lambda: sorted(stage.sink.at("right-after")) == expected, why=stage.why)
+    until(lambda: sorted(stage.sink.at("right-after")) == expected, why=stage.why)
 
 
 def test_what_the_filter_does_not_want_is_acknowledged_and_leads_to_nothing(stage: Stage) -> None:
@@ -117,7 +117,7 @@ def test_what_the_filter_does_not_want_is_acknowledged_and_leads_to_nothing(stag
     stage.pulls.subscribe("filtered", filter='attributes.kind = "a"')
     stage.publisher.send("filtered", ["no-1", "no-2"], attributes={"kind": "b"})
     stage.publisher.send("filtered", ["yes"], attributes={"kind": "a"})
-    eventually(lambda: stage.sink.at("filtered") == ["yes"], why=stage.why)
+    until(lambda: stage.sink.at("filtered") == ["yes"], why=stage.why)
     assert len(stage.deliveries("filtered")) == 1
     assert stage.emulator.pull("filtered", patience=1.0) == []
 
@@ -129,7 +129,7 @@ def test_messages_of_one_key_are_delivered_in_their_order(stage: Stage) -> None:
     )
     for key in ("a", "b"):
         stage.publisher.send("ordered", names(12, key), key=key)
-    eventually(lambda: len(stage.sink.at("ordered")) == 24, why=stage.why)
+    until(lambda: len(stage.sink.at("ordered")) == 24, why=stage.why)
     for key in ("a", "b"):
         assert [one for one in stage.sink.at("ordered") if one[0] == key] == names(12, key)
     assert stage.sink.envelopes["a-0"]["message"]["orderingKey"] == "a"
@@ -139,7 +139,7 @@ def test_finished_means_that_pub_sub_sends_what_the_target_refused_again(stage: 
     stage.pulls.subscribe("finished", **FINISHED, retry=QUICK)
     stage.sink.answers["/finished"] = lambda data, count: 200 if count == 3 else 503
     stage.publisher.send("finished", ["finished-1"])
-    eventually(lambda: stage.sink.at("finished") == ["finished-1"], why=stage.why)
+    until(lambda: stage.sink.at("finished") == ["finished-1"], why=stage.why)
     # Each try is one delivery with one attempt.
     found = stage.deliveries("finished")
     assert [one["attempts"] for one in found] == [1, 1, 1]
@@ -151,9 +151,9 @@ def test_a_refusal_without_a_retry_policy_is_not_tried_again_at_once(stage: Stag
     stage.pulls.subscribe("slower", **FINISHED)
     stage.sink.answers["/slower"] = lambda data, count: 503
     stage.publisher.send("slower", ["slower-1"])
-    eventually(lambda: stage.sink.came["slower-1"] >= 3, why=stage.why)
+    until(lambda: stage.sink.came["slower-1"] >= 3, why=stage.why)
     began, before = time.monotonic(), stage.sink.came["slower-1"]
-    eventually(lambda: stage.sink.came["slower-1"] > before, why=stage.why)
+    until(lambda: stage.sink.came["slower-1"] > before, why=stage.why)
     assert time.monotonic() - began > 0.1
     assert stage.sink.came["slower-1"] < 8
     stage.pulls.change("uid-of-slower", state=SubscriptionState.PAUSED)
@@ -170,7 +170,7 @@ def test_a_message_that_is_refused_too_often_goes_to_the_dead_letter_topic(
     stage.pulls.subscribe(name, ack=ack, retry=retry, dead_letter_topic=letters)
     stage.sink.answers[f"/{name}"] = lambda data, count: 500
     stage.publisher.send(name, [name], attributes={"kind": "x"})
-    eventually(lambda: stage.sink.came[name] == 5, why=stage.why)
+    until(lambda: stage.sink.came[name] == 5, why=stage.why)
     assert stage.sink.envelopes[name]["deliveryAttempt"] == 5
     (letter,) = stage.emulator.pull(f"letters-{ack.value}")
     attributes = dict(letter.attributes)
@@ -186,7 +186,7 @@ def test_a_message_that_is_refused_too_often_goes_to_the_dead_letter_topic(
 def test_a_paused_subscription_takes_nothing_and_goes_on_when_it_is_resumed(stage: Stage) -> None:
     made = stage.pulls.subscribe("paused")
     stage.publisher.send("paused", ["before"])
-    eventually(lambda: stage.sink.at("paused") == ["before"], why=stage.why)
+    until(lambda: stage.sink.at("paused") == ["before"], why=stage.why)
     stage.pulls.change(made.uid, state=SubscriptionState.PAUSED)
     sent = ["before"]
 
@@ -196,17 +196,17 @@ def test_a_paused_subscription_takes_nothing_and_goes_on_when_it_is_resumed(stag
         stage.publisher.send("paused", sent[-1:])
         return bool(stage.emulator.pull("paused", patience=1.0, keep=True))
 
-    eventually(stays, why=stage.why)
+    until(stays, why=stage.why)
     assert sent[-1] not in stage.sink.at("paused")
     stage.pulls.change(made.uid, state=SubscriptionState.ACTIVE)
-    eventually(lambda: sorted(stage.sink.at("paused")) == sorted(sent), why=stage.why)
+    until(lambda: sorted(stage.sink.at("paused")) == sorted(sent), why=stage.why)
 
 
 def test_with_exactly_once_delivery_each_message_comes_once(stage: Stage) -> None:
     stage.pulls.subscribe("exact", exactly_once=True)
     sent = names(30, "exact")
     stage.publisher.send("exact", sent)
-    eventually(lambda: sorted(stage.sink.at("exact")) == sorted(sent), why=stage.why)
+    until(lambda: sorted(stage.sink.at("exact")) == sorted(sent), why=stage.why)
     assert stage.emulator.pull("exact", patience=1.0) == []
 
 
@@ -215,10 +215,10 @@ def test_more_than_the_backlog_waits_in_pub_sub(stage: Stage) -> None:
     stage.sink.answers["/full"] = lambda data, count: 200 if stage.sink.gate.wait(30) else 500
     sent = names(100, "full")
     stage.publisher.send("full", sent)
-    eventually(lambda: len(stage.deliveries("full")) >= 20, why=stage.why)
+    until(lambda: len(stage.deliveries("full")) >= 20, why=stage.why)
     assert len(stage.deliveries("full")) <= 20
     stage.sink.gate.set()
-    eventually(lambda: sorted(stage.sink.at("full")) == sorted(sent), why=stage.why)
+    until(lambda: sorted(stage.sink.at("full")) == sorted(sent), why=stage.why)
 
 
 def test_nothing_is_lost_or_done_twice_when_the_runner_is_killed_with_messages_in_flight(
@@ -235,20 +235,20 @@ def test_nothing_is_lost_or_done_twice_when_the_runner_is_killed_with_messages_i
     for ack in AckPolicy:
         stage.publisher.send(f"killed-{ack.value}", [f"{ack.value}-{one}" for one in sent])
     for count in (20, 150):
-        eventually(lambda: len(stage.sink.at("killed-durable")) >= count, why=stage.why)  # noqa: B023
+        until(lambda: len(stage.sink.at("killed-durable")) >= count, why=stage.why)  # noqa: B023
         stage.kill()
         stage.serve()
     for ack in AckPolicy:
         wanted = {f"{ack.value}-{one}" for one in sent}
-        eventually(
+        until(
             lambda: set(stage.sink.at(f"killed-{ack.value}")) == wanted,  # noqa: B023
             60.0,
             why=stage.why,
         )
     path = "/jobrunner/v1/deliveries:count?sourceName=killed-durable"
     assert stage.server.call("GET", path)["total"] == len(sent)
-    eventually(lambda: len(stage.deliveries("killed-job")) == 10, why=stage.why)
-    eventually(lambda: len(stage.server.executions("killed")) == 10, why=stage.why)
+    until(lambda: len(stage.deliveries("killed-job")) == 10, why=stage.why)
+    until(lambda: len(stage.server.executions("killed")) == 10, why=stage.why)
 
 
 def slowly(data: str, count: int) -> int:
@@ -272,20 +272,20 @@ def test_nothing_is_lost_and_the_work_goes_on_when_the_network_was_cut(stage: St
             jobs = stage.publisher.send("cut-job", names(10, "cut"))
             for ack in AckPolicy:
                 stage.publisher.send(f"cut-{ack.value}", [f"{ack.value}-{one}" for one in sent])
-            eventually(lambda: len(stage.sink.at("cut-durable")) >= 20, why=stage.why)
+            until(lambda: len(stage.sink.at("cut-durable")) >= 20, why=stage.why)
             before = line.opened
             line.cut()
             accepted = {one["uid"] for one in stage.deliveries("cut-durable")}
             described = f"/jobrunner/v1/subscriptions/cut-durable?project={PROJECT}"
-            eventually(lambda: line.host in stage.server.call("GET", described).get("trouble", ""))
+            until(lambda: line.host in stage.server.call("GET", described).get("trouble", ""))
             late = names(20, "late")
             stage.publisher.send("cut-durable", late)
             line.mend()
             wanted = {f"durable-{one}" for one in sent} | set(late)
-            eventually(lambda: set(stage.sink.at("cut-durable")) == wanted, 60.0, why=stage.why)
+            until(lambda: set(stage.sink.at("cut-durable")) == wanted, 60.0, why=stage.why)
             wanted = {f"finished-{one}" for one in sent}
-            eventually(lambda: set(stage.sink.at("cut-finished")) == wanted, 60.0, why=stage.why)
-            eventually(lambda: len(stage.server.executions("cut")) == len(jobs), why=stage.why)
+            until(lambda: set(stage.sink.at("cut-finished")) == wanted, 60.0, why=stage.why)
+            until(lambda: len(stage.server.executions("cut")) == len(jobs), why=stage.why)
             assert line.opened > before
             assert "trouble" not in stage.server.call("GET", described)
             # Of each one delivery, however often Pub/Sub has sent it, and what was there went on.
@@ -329,11 +329,11 @@ def test_a_push_subscription_is_there_again_after_the_emulator_was_killed(stage:
         except (Answered, OSError):
             return None
 
-    eventually(lambda: again() == seen, why=stage.why)
+    until(lambda: again() == seen, why=stage.why)
     data = base64.b64encode(b"pushed-1").decode()
     path = "/v1/projects/elsewhere/topics/pushed:publish"
     proxied(stage, "POST", path, {"messages": [{"data": data}]})
-    eventually(lambda: stage.sink.at("pushed") == ["pushed-1"], why=stage.why)
+    until(lambda: stage.sink.at("pushed") == ["pushed-1"], why=stage.why)
     topics = proxied(stage, "GET", "/v1/projects/elsewhere/topics")["topics"]
     assert [one["name"].rpartition("/")[2] for one in topics] == ["pushed"]
 
@@ -348,16 +348,14 @@ def test_an_emulator_that_was_killed_is_used_again_without_a_restart_of_ours(sta
     stage.pulls.subscribe("revived", backlog=10_000)
     before = names(200, "before")
     stage.publisher.send("revived", before)
-    eventually(lambda: len(stage.sink.at("revived")) >= 10, why=stage.why)
+    until(lambda: len(stage.sink.at("revived")) >= 10, why=stage.why)
     stage.emulator.stop()
     accepted = {one["uid"] for one in stage.deliveries("revived")}
     described = f"/jobrunner/v1/subscriptions/revived?project={PROJECT}"
-    eventually(
-        lambda: stage.emulator.host in stage.server.call("GET", described).get("trouble", "")
-    )
+    until(lambda: stage.emulator.host in stage.server.call("GET", described).get("trouble", ""))
     stage.emulator.start()
     after = names(50, "after")
     stage.publisher.send("revived", after)
-    eventually(lambda: set(after) <= set(stage.sink.at("revived")), 60.0, why=stage.why)
+    until(lambda: set(after) <= set(stage.sink.at("revived")), 60.0, why=stage.why)
     assert "trouble" not in stage.server.call("GET", described)
-    eventually(lambda: all(stage.call_state(uid) == "DELIVERED" for uid in accepted), why=stage.why)
+    until(lambda: all(stage.call_state(uid) == "DELIVERED" for uid in accepted), why=stage.why)

@@ -7,8 +7,8 @@ from pathlib import Path
 from tests.support.components import require
 from tests.support.pubsub import pubsub_emulator
 from tests.support.pulling import Publisher, a_sink, topic
-from tests.support.receiver import eventually
 from tests.support.served import served
+from tests.support.waiting import until
 
 
 def test_messages_are_pulled_and_told_of_when_they_are_durable_or_finished(
@@ -32,12 +32,12 @@ def test_messages_are_pulled_and_told_of_when_they_are_durable_or_finished(
                 server.call("POST", "/jobrunner/v1/subscriptions", body)
                 names = [f"{ack}-{one}" for one in sent]
                 Publisher(emulator.host).send(ack, names)
-                eventually(
+                until(
                     lambda ack=ack, names=names: sorted(sink.at(ack)) == sorted(names),
                     why=server.said,
                 )
             path = "/jobrunner/v1/deliveries:count?sourceName="
-            eventually(lambda: server.call("GET", f"{path}durable")["total"] == 40)
-            eventually(lambda: server.call("GET", f"{path}finished")["total"] == 80)
+            until(lambda: server.call("GET", f"{path}durable")["total"] == 40)
+            until(lambda: server.call("GET", f"{path}finished")["total"] == 80)
             assert emulator.pull("finished", patience=1.0) == []
             assert "Traceback" not in server.said()

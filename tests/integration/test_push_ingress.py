@@ -15,8 +15,9 @@ from tests.support.commands import jobrunner
 from tests.support.components import require
 from tests.support.pubsub import PubsubEmulator, pubsub_emulator
 from tests.support.pubsub_push import Topics
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 PATH = "/jobrunner/v1/subscriptions"
 SHOW = "sleep 0.1; cat $CLOUDEVENT_FILE >> {out}/$CE_ID; echo >> {out}/$CE_ID"
@@ -68,7 +69,7 @@ def deliveries(server: Served, name: str) -> list[Any]:
 def post(url: str, body: Any) -> int:
     request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -88,9 +89,9 @@ def test_what_is_published_is_called_and_run_once_however_often_it_is_pushed(
         topics.push("both", f"run-{number}", run)
     sent = [{"data": f"hällo {n}".encode(), "attributes": {"n": str(n)}} for n in range(6)]
     ids = topics.publish("both", *sent)
-    eventually(lambda: described(server, "called")["messages"]["again"] == 6)
-    eventually(lambda: described(server, "run")["messages"]["again"] == 6)
-    eventually(lambda: len(receiver.received) >= 6)
+    until(lambda: described(server, "called")["messages"]["again"] == 6)
+    until(lambda: described(server, "run")["messages"]["again"] == 6)
+    until(lambda: len(receiver.received) >= 6)
     bodies = [json.loads(body) for _, body in receiver.received]
     assert sorted(body["message"]["messageId"] for body in bodies) == sorted(ids)
     [first] = [body for body in bodies if body["message"]["messageId"] == ids[0]]
@@ -99,8 +100,8 @@ def test_what_is_published_is_called_and_run_once_however_often_it_is_pushed(
     assert first["message"]["data"] == "aMOkbGxvIDA="
     assert "deliveryAttempt" not in first
     assert receiver.headers["/x"]["User-Agent"].startswith("APIs-Google")
-    eventually(lambda: len(server.executions("show")) == 6)
-    eventually(lambda: all("completionTime" in one for one in server.executions("show")))
+    until(lambda: len(server.executions("show")) == 6)
+    until(lambda: all("completionTime" in one for one in server.executions("show")))
     for number, message_id in enumerate(ids):
         [line] = (tmp_path / message_id).read_text().splitlines()
         event = json.loads(line)
@@ -119,8 +120,8 @@ def test_pubsub_retries_what_the_target_has_not_accepted_where_it_is_to_wait_for
     topics.create("finished")
     topics.push("finished", "finished", url)
     topics.publish("finished", {"data": b"x"})
-    eventually(lambda: receiver.done["/finished"] == 3)
-    eventually(
+    until(lambda: receiver.done["/finished"] == 3)
+    until(
         lambda: (
             [one["state"] for one in deliveries(server, "finished")]
             == ["DELIVERED", "DEAD", "DEAD"]
@@ -138,10 +139,10 @@ def test_a_paused_subscription_gets_its_messages_when_it_goes_on(
     topics.create("paused")
     topics.push("paused", "paused", url)
     topics.publish("paused", {"data": b"x"})
-    eventually(lambda: " - POST /push/paused 503 " in server.said())
+    until(lambda: " - POST /push/paused 503 " in server.said())
     assert deliveries(server, "paused") == []
     server.call("POST", f"{PATH}/paused:resume", {})
-    eventually(lambda: receiver.done["/paused"] == 1)
+    until(lambda: receiver.done["/paused"] == 1)
 
 
 def test_pushes_without_an_envelope_come_in_with_what_belongs_to_them(
@@ -155,8 +156,8 @@ def test_pushes_without_an_envelope_come_in_with_what_belongs_to_them(
     topics.push("bare", "bare", url, no_wrapper={"write_metadata": True})
     no, yes = ({"data": b"text", "attributes": {"kind": kind}} for kind in "ba")
     [_, message_id] = topics.publish("bare", no, yes)
-    eventually(lambda: receiver.done["/bare"] == 1)
-    eventually(lambda: described(server, "bare")["messages"]["filtered"] == 1)
+    until(lambda: receiver.done["/bare"] == 1)
+    until(lambda: described(server, "bare")["messages"]["filtered"] == 1)
     message = json.loads(receiver.bodies["/bare"])["message"]
     assert (message["messageId"], message["data"]) == (message_id, "dGV4dA==")
     assert message["attributes"] == {"kind": "a"}
@@ -194,7 +195,7 @@ def test_a_push_token_lets_in_and_is_written_down_nowhere(
     topics.create("guarded")
     topics.push("guarded", "guarded", f"{url}?token={token}")
     topics.publish("guarded", {"data": b"x"})
-    eventually(lambda: receiver.done["/g"] == 1)
+    until(lambda: receiver.done["/g"] == 1)
     assert post(f"{url}?token=wrong", {}) == 401
     assert post(url, {}) == 401
     assert " - POST /push/guarded 204 " in server.said()
@@ -210,7 +211,7 @@ def test_a_push_token_lets_in_and_is_written_down_nowhere(
             return "guarded" in run.stdout
 
         # The audit log is written once a second.
-        eventually(shown)
+        until(shown)
         assert token not in "".join(said)
     for file in server.home.glob("jobrunner.db*"):
         assert token.encode() not in file.read_bytes()
@@ -224,10 +225,10 @@ def test_a_server_with_tokens_asks_for_one(tmp_path: Path) -> None:
         body = {"message": {"messageId": "1", "publishTime": "2026-01-01T00:00:00Z"}}
         assert post(url, body) == 204
         made = jobrunner("tokens", "create", "ci", "--role", "invoker", env=env)
-        eventually(lambda: post(url, body) == 401)
+        until(lambda: post(url, body) == 401)
         request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")
         request.add_header("Authorization", f"Bearer {made.stdout.split()[-1]}")
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 204
 
 
@@ -247,5 +248,5 @@ def test_an_emulator_that_was_restarted_counts_from_one_again_and_nothing_is_los
             topics.create("again")
             topics.push("again", "again", url)
             ids += topics.publish("again", {"data": b"x"})
-            eventually(partial(called, count))
+            until(partial(called, count))
     assert ids[0] == ids[1]

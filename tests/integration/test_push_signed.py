@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.support.pushing import ENVELOPE, Issuer
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 PATH = "/jobrunner/v1/subscriptions"
 EMAIL = "pusher@p.iam.gserviceaccount.com"
@@ -62,7 +63,7 @@ def post(url: str, bearer: str) -> int:
     headers = {"Authorization": f"Bearer {bearer}"}
     request = urllib.request.Request(url, json.dumps(ENVELOPE).encode(), headers, method="POST")
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         with error:
@@ -92,7 +93,7 @@ def test_what_google_has_signed_comes_in_and_nothing_else(
     ]
     assert [post(url, one) for one in wrong] == [401] * len(wrong)
     assert Keys.asked == 1
-    eventually(lambda: receiver.done["/g"] == 1)
+    until(lambda: receiver.done["/g"] == 1)
 
 
 def test_a_call_that_we_sign_is_a_push_that_we_let_in(server: Served, receiver: Receiver) -> None:
@@ -105,9 +106,9 @@ def test_a_call_that_we_sign_is_a_push_that_we_let_in(server: Served, receiver: 
     request = urllib.request.Request(
         f"{begin}?token=a-token-of-sixteen-or-more", json.dumps(ENVELOPE).encode(), method="POST"
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 204
-    eventually(lambda: receiver.done["/end"] == 1)
+    until(lambda: receiver.done["/end"] == 1)
     body = json.loads(receiver.bodies["/end"])
     assert body["message"]["messageId"] == ENVELOPE["message"]["messageId"]
     assert body["subscription"] == "projects/local/subscriptions/end"

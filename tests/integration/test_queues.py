@@ -12,8 +12,9 @@ import pytest
 from jobrunner.core.records import Scope
 from jobrunner.lib.database import connect
 from tests.support.commands import jobrunner
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Answered, Served, served
+from tests.support.waiting import until
 from triggers.core.queues import task_key
 from triggers.core.records import Delivery, HttpTarget, QueueRetry, SourceKind
 from triggers.store import open_deliveries, open_queues
@@ -72,7 +73,7 @@ def test_attempts_bear_the_counters_of_the_contract(home: Path, receiver: Receiv
     with served(home) as server:
         make(server, "mail", retryConfig=AGAIN)
         add(server, "mail", f"{receiver.url}/table", name="seven")
-        eventually(lambda: items(server, "mail") == 0 and len(seen) == 6, why=lambda: seen)
+        until(lambda: items(server, "mail") == 0 and len(seen) == 6, why=lambda: seen)
         with pytest.raises(Answered, match="Item 'seven' of queue 'mail' no longer exists") as gone:
             server.call("GET", f"{PATH}/mail/items/seven")
         assert gone.value.code == 404
@@ -94,7 +95,7 @@ def test_a_missed_deadline_shows_as_504_and_counts_as_no_response(
     def answer(path: str, count: int) -> int:
         seen.append(dict(receiver.headers[path]))
         if count == 1:
-            eventually(lambda: receiver.began[path] > 1)
+            until(lambda: receiver.began[path] > 1)
         return 200
 
     receiver.answer = answer
@@ -121,7 +122,7 @@ def test_a_missed_deadline_shows_as_504_and_counts_as_no_response(
             )
         )
         database.close()
-        eventually(lambda: items(server, "mail") == 0 and len(seen) == 2, why=lambda: seen)
+        until(lambda: items(server, "mail") == 0 and len(seen) == 2, why=lambda: seen)
     assert [counters(headers) for headers in seen] == [("0", "0", None), ("1", "0", "504")]
 
 
@@ -132,7 +133,7 @@ def test_a_task_that_is_used_up_is_gone_for_its_queue_and_stays_as_a_dead_letter
     with served(home) as server:
         make(server, "mail", retryConfig={**AGAIN, "maxAttempts": 2})
         add(server, "mail", f"{receiver.url}/no", name="n")
-        eventually(lambda: items(server, "mail") == 0)
+        until(lambda: items(server, "mail") == 0)
         with pytest.raises(Answered, match="no longer exists"):
             server.call("GET", f"{PATH}/mail/items/n")
         (letter,) = server.call("GET", "/jobrunner/v1/deliveries?state=dead")["deliveries"]
@@ -140,7 +141,7 @@ def test_a_task_that_is_used_up_is_gone_for_its_queue_and_stays_as_a_dead_letter
         receiver.answer = lambda path, count: 200
         done = server.call("POST", "/jobrunner/v1/deliveries:replay", {})
         assert len(done["replayed"]) == 1
-        eventually(lambda: receiver.began["/no"] == 3)
+        until(lambda: receiver.began["/no"] == 3)
         assert receiver.headers["/no"]["X-CloudTasks-TaskName"] == done["replayed"][0]["uid"]
 
 
@@ -154,10 +155,10 @@ def test_a_paused_queue_sends_what_is_run_by_hand_once_and_the_rest_when_it_is_r
             add(server, "mail", f"{receiver.url}/{path}", name=path, delay="3600s")
         add(server, "mail", f"{receiver.url}/c")
         server.call("POST", f"{PATH}/mail/items/a:run", {})
-        eventually(lambda: items(server, "mail") == 2)
+        until(lambda: items(server, "mail") == 2)
         assert dict(receiver.began) == {"/a": 1}
         server.call("POST", f"{PATH}/mail:resume", {})
-        eventually(lambda: items(server, "mail") == 1)
+        until(lambda: items(server, "mail") == 1)
         assert dict(receiver.began) == {"/a": 1, "/c": 1}
         server.call("POST", f"{PATH}/mail:purge", {})
         assert items(server, "mail") == 0
@@ -176,7 +177,7 @@ def test_a_queue_speaks_for_its_tasks_when_they_are_sent(home: Path, receiver: R
         )
         headers = {"X-Mine": "task", "X-Other": "task"}
         add(server, "mail", "http://nowhere.invalid/x", http={"headers": headers})
-        eventually(lambda: receiver.done["/all"] == 1)
+        until(lambda: receiver.done["/all"] == 1)
         assert receiver.headers["/all"]["X-Mine"] == "queue"
         assert receiver.headers["/all"]["X-Other"] == "task"
 
@@ -193,7 +194,7 @@ def test_a_rate_of_five_a_second_is_held(home: Path, receiver: Receiver) -> None
         make(server, "mail", rateLimits={"maxDispatchesPerSecond": 5, "maxBurstSize": 1})
         for number in range(11):
             add(server, "mail", f"{receiver.url}/{number}")
-        eventually(lambda: len(instants) == 11)
+        until(lambda: len(instants) == 11)
     lasted = instants[-1] - instants[0]
     # Ten gaps of 200 ms; a machine that is busy may be late with one of them, never early with all.
     assert 1.9 < lasted < 3.5, lasted
@@ -207,7 +208,7 @@ def test_jobs_of_a_queue_run_one_after_another(home: Path) -> None:
         for _ in range(3):
             job = {"job": "report", "acknowledge": "success"}
             server.call("POST", f"{PATH}/one/items", {"jobTarget": job})
-        eventually(lambda: items(server, "one") == 0)
+        until(lambda: items(server, "one") == 0)
         counts = server.call("GET", "/jobrunner/v1/deliveries:count")["counts"]
         assert counts == {"DELIVERED": 3}
         listed = server.call(
@@ -233,7 +234,7 @@ def test_the_command_line_reaches_the_queues_of_another_home(
         monkeypatch.setenv("JOBRUNNER_ENDPOINT", f"http://127.0.0.1:{server.port}")
         run("create", "mail")
         run("add", "mail", "--url", f"{receiver.url}/there", "--message-body", "hello")
-        eventually(lambda: receiver.done["/there"] == 1)
+        until(lambda: receiver.done["/there"] == 1)
         assert receiver.bodies["/there"] == b"hello"
         run("pause", "mail")
         assert run("add", "mail", "--url", f"{receiver.url}/x", "--name", "x") == "x\n"

@@ -3,7 +3,6 @@
 import http.server
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,9 @@ import pytest
 
 from tests.support.commands import jobrunner
 from tests.support.serving import announced, serving
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("home")
-PATIENCE = 30.0
 YEARLY = ("--schedule", "0 0 1 1 *")
 
 
@@ -52,13 +51,6 @@ def sink() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
         yield f"http://127.0.0.1:{server.server_port}", Own.seen
         server.shutdown()
         thread.join()
-
-
-def until(true: object) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_schedule_is_made_shown_changed_and_removed(way: str) -> None:

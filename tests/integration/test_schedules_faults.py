@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from jobrunner.store import open_store
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.schedules import WHERE, a_schedule
 from tests.support.served import Served, answering, start
+from tests.support.waiting import until
 from triggers.core.delays import spread_of
 from triggers.core.records import HttpTarget, Occurrence
 from triggers.core.states import SETTLED_OCCURRENCES, OccurrenceState
@@ -106,7 +107,7 @@ def test_a_server_that_dies_at_a_named_point_opens_each_that_was_due_once(
         count = sum(row is not None for row in before.values())
         assert count == (CROWD if point in {"schedule-opened", "schedule-closed"} else 0)
         server = up(home)
-        eventually(lambda: all_closed(home, nominals), 60, server.said)
+        until(lambda: all_closed(home, nominals), 60, server.said)
         after = opened(home, nominals)
         for name, row in after.items():
             assert row is not None
@@ -133,13 +134,13 @@ def test_a_server_that_stands_still_over_several_due_instants_opens_each_once(
     try:
         assert answering(server), server.said()
         # The first ones while it runs, the others while it stands still.
-        eventually(lambda: sum(receiver.began.values()) >= 5, 30, server.said)
+        until(lambda: sum(receiver.began.values()) >= 5, 30, server.said)
         server.process.send_signal(signal.SIGSTOP)
-        eventually(lambda: time.time() > due[-1] + 0.5)
+        until(lambda: time.time() > due[-1] + 0.5)
         stood = opened(home, nominals)
         assert any(row is None for row in stood.values()), "nothing was due while it stood still"
         server.process.send_signal(signal.SIGCONT)
-        eventually(lambda: all_closed(home, nominals), 30, server.said)
+        until(lambda: all_closed(home, nominals), 30, server.said)
         rows = opened(home, nominals)
         assert {row.reason.split(";")[0] for row in rows.values() if row} == {"on time"}
         assert set(receiver.began.values()) == {1}

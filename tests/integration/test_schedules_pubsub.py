@@ -13,9 +13,9 @@ from tests.integration.test_deliver import PATH
 from tests.support.commands import jobrunner
 from tests.support.components import require
 from tests.support.pubsub import PubsubEmulator, pubsub_emulator
-from tests.support.receiver import eventually
 from tests.support.schedules import WHERE
 from tests.support.served import Served, served
+from tests.support.waiting import until
 from triggers.ports import Armed, ScheduleStore
 from triggers.store import open_schedules
 
@@ -64,7 +64,7 @@ def test_a_run_by_hand_publishes_exactly_what_was_given(
     assert message.data == DATA.encode()
     assert dict(message.attributes) == {"kind": "nightly", "empty": ""}
     assert message.ordering_key == ""
-    eventually(lambda: only(server)["state"] == "DELIVERED")
+    until(lambda: only(server)["state"] == "DELIVERED")
     (attempt,) = only(server)["attemptLog"]
     assert (attempt["status"], attempt["answer"]) == (200, message.message_id)
 
@@ -84,7 +84,7 @@ def test_the_clock_publishes_once_for_each_occurrence(home: Path, emulator: Pubs
     with served(home, env={"PUBSUB_EMULATOR_HOST": emulator.host}) as server:
         (message,) = emulator.pull("by-clock")
         assert (message.data, dict(message.attributes)) == (b"tick", {})
-        eventually(lambda: states(store, armed) == ["CLOSED", "MISSED", "MISSED"])
+        until(lambda: states(store, armed) == ["CLOSED", "MISSED", "MISSED"])
         assert only(server)["state"] == "DELIVERED"
     database.close()
 
@@ -92,14 +92,14 @@ def test_the_clock_publishes_once_for_each_occurrence(home: Path, emulator: Pubs
 def test_a_topic_that_is_not_there_is_a_failed_attempt_that_says_so(server: Served) -> None:
     ok("create", "pubsub", "lost", *YEARLY, "--topic", "nowhere", "--message-body", "x")
     ok("run", "lost")
-    eventually(lambda: only(server)["state"] == "DEAD", why=lambda: only(server))
+    until(lambda: only(server)["state"] == "DEAD", why=lambda: only(server))
     found = only(server)
     (attempt,) = found["attemptLog"]
     assert attempt["status"] == 404
     assert "Topic not found" in attempt["answer"]
     assert "404" in found["reason"]
     place = "/v1/projects/local/locations/us-central1/jobs/lost"
-    eventually(lambda: "status" in server.call("GET", place))
+    until(lambda: "status" in server.call("GET", place))
     assert server.call("GET", place)["status"]["code"] == 5
     assert "lost" in ok("list")
     assert json.loads(ok("describe", "lost", "--format", "json"))
@@ -113,7 +113,7 @@ def test_an_emulator_that_is_away_is_waited_for_and_gets_the_message_once(
     emulator.stop()
     try:
         ok("run", "away")
-        eventually(lambda: only(server)["attempts"] >= 1, why=lambda: only(server))
+        until(lambda: only(server)["attempts"] >= 1, why=lambda: only(server))
         waiting = only(server)
         assert waiting["state"] in ("PENDING", "SENDING")
         assert "status" not in waiting["attemptLog"][0]
@@ -121,7 +121,7 @@ def test_an_emulator_that_is_away_is_waited_for_and_gets_the_message_once(
     finally:
         emulator.start()
     emulator.topic("away")
-    eventually(lambda: only(server)["state"] == "DELIVERED", why=lambda: only(server))
+    until(lambda: only(server)["state"] == "DELIVERED", why=lambda: only(server))
     found = only(server)
     rulings = [one["ruling"] for one in found["attemptLog"]]
     assert rulings == ["retry"] * (len(rulings) - 1) + ["accept"]

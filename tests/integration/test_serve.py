@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import jobrunner, until
+from tests.support.commands import jobrunner
 from tests.support.faults import kill_marked
 from tests.support.fixtures import free_port
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 WORKER = (
     'echo "start $CLOUD_RUN_TASK_INDEX.$CLOUD_RUN_TASK_ATTEMPT" >> "$BOOK"; echo begin;'
@@ -155,7 +156,7 @@ def test_who_waits_for_an_execution_is_answered_when_the_server_goes_down(
         waiting.start()
         time.sleep(0.3)
         assert server.stop() < 5
-        waiting.join(5)
+        waiting.join(60)
         assert [answer.get("done", False) for answer in answers] == [False]
 
 

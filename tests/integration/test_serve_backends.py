@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import until
 from tests.support.engines import private_engine
 from tests.support.faults import supervisors
 from tests.support.fixtures import BUSYBOX_IMAGE
 from tests.support.served import served
+from tests.support.waiting import until
 
 
 def test_a_supervisor_that_was_killed_is_replaced(home: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.support.supervisors import Processes
 
 async def finish(backend: Backend, spec: LaunchSpec) -> ExitStatus:
     launched = await backend.launch(spec)
-    return await asyncio.wait_for(backend.wait(launched.handle), 30)
+    return await asyncio.wait_for(backend.wait(launched.handle), 60)
 
 
 async def said(processes: Processes, spec: LaunchSpec) -> str:

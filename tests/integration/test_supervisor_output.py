@@ -6,7 +6,8 @@ from pathlib import Path
 
 from jobrunner.lib.framelog import read_frames
 from jobrunner.ports import LogLimits
-from tests.support.backends import output, until
+from tests.support.awaiting import until
+from tests.support.backends import output
 from tests.support.supervisors import Processes
 
 MIB = 1024 * 1024
@@ -104,7 +105,7 @@ async def test_a_process_that_closes_its_output_and_goes_on_is_waited_for(
     async with processes.open() as backend:
         spec = processes.run("echo last; exec >&- 2>&-; sleep 0.4; exit 6")
         launched = await backend.launch(spec)
-        end = await asyncio.wait_for(backend.wait(launched.handle), 30)
+        end = await asyncio.wait_for(backend.wait(launched.handle), 60)
     assert end.code == 6
     assert output(spec) == b"last\n"
     assert end.ended_at is not None
@@ -119,7 +120,7 @@ async def test_a_log_that_cannot_be_written_loses_output_and_never_the_task(
         spec = processes.run("echo hello; exit 4")
         Path(spec.log + ".log").mkdir()
         launched = await backend.launch(spec)
-        end = await asyncio.wait_for(backend.wait(launched.handle), 30)
+        end = await asyncio.wait_for(backend.wait(launched.handle), 60)
         Path(spec.log + ".log").rmdir()
     assert end.code == 4
     assert end.output == len("hello\n")
@@ -135,5 +136,5 @@ async def test_a_stranger_that_holds_the_pipe_does_not_hold_up_the_end(
         await processes.ready(spec)
         main = launched.handle.split(":")[2]
         with open(f"/proc/{main}/fd/1", "wb", buffering=0):
-            end = await asyncio.wait_for(backend.wait(launched.handle), 20)
+            end = await asyncio.wait_for(backend.wait(launched.handle), 60)
     assert end.code == 0

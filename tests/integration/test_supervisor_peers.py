@@ -22,7 +22,8 @@ from jobrunner.backends.process import link
 from jobrunner.backends.supervisor import place, protocol, start
 from jobrunner.errors import BackendFault, LaunchFailed
 from jobrunner.ports import Running
-from tests.support.backends import output, until
+from tests.support.awaiting import until
+from tests.support.backends import output
 from tests.support.supervisors import Processes, alive, bearing
 
 
@@ -39,7 +40,7 @@ async def test_two_runners_at_once_have_a_supervisor_each_and_see_both(
         ends = await asyncio.gather(first.wait(theirs.handle), second.wait(theirs.handle))
         assert [end.code for end in ends] == [4, 4]
         await second.stop(mine.handle, grace=0)
-        assert (await asyncio.wait_for(first.wait(mine.handle), 30)).signal == 9
+        assert (await asyncio.wait_for(first.wait(mine.handle), 60)).signal == 9
 
 
 async def test_a_home_with_a_very_long_path_works(processes: Processes, home: Path) -> None:
@@ -242,7 +243,7 @@ async def test_a_stopped_supervisor_is_named_as_stopped_by_the_next_runner(
                 assert it.value.hint == f"if somebody stopped it: kill -CONT {supervisor}"
         finally:
             os.kill(supervisor, signal.SIGCONT)
-        assert (await asyncio.wait_for(first.wait(launched.handle), 30)).code == 8
+        assert (await asyncio.wait_for(first.wait(launched.handle), 60)).code == 8
 
 
 async def test_a_launch_that_was_given_up_never_happens(
@@ -261,7 +262,7 @@ async def test_a_launch_that_was_given_up_never_happens(
                 await backend.launch(processes.run(f"echo ran; sleep 600; : {tag}", 1))
         finally:
             os.kill(supervisor, signal.SIGCONT)
-        later = await asyncio.wait_for(backend.launch(processes.run("exit 0", 2)), 30)
+        later = await asyncio.wait_for(backend.launch(processes.run("exit 0", 2)), 60)
         await backend.wait(later.handle)
         await until(lambda: bearing(tag) == [], "it does not run")
         found = {item.key.index async for item in backend.discover()}
@@ -307,7 +308,7 @@ async def test_while_the_journal_cannot_be_written_nothing_starts_and_no_end_is_
         assert not waiting.done()
         assert isinstance(await backend.inspect(running.handle), Running)
         resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (hard, hard))
-        assert (await asyncio.wait_for(waiting, 30)).code == 3
+        assert (await asyncio.wait_for(waiting, 60)).code == 3
         again = await backend.launch(processes.run("exit 4", 1))
         assert (await backend.wait(again.handle)).code == 4
 

@@ -16,7 +16,8 @@ from jobrunner.backends.supervisor import place, remains
 from jobrunner.core.records import ExitStatus
 from jobrunner.errors import AttemptVanished, BackendFault
 from jobrunner.ports import Found, Running, Vanished
-from tests.support.backends import output, until
+from tests.support.awaiting import until
+from tests.support.backends import output
 from tests.support.supervisors import Processes, alive, bearing
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ async def test_kill_9_of_the_runner_interrupts_no_task_and_loses_nothing(
         found = {item.key.index: item async for item in second.discover()}
         assert {index: item.handle for index, item in found.items()} == dict(enumerate(handles))
         assert all(isinstance(item.sighting, Running | ExitStatus) for item in found.values())
-        ends = await asyncio.wait_for(asyncio.gather(*map(second.wait, handles)), 30)
+        ends = await asyncio.wait_for(asyncio.gather(*map(second.wait, handles)), 60)
     assert [end.code for end in ends] == [7] * 5
     whole = "".join(f"line {n}\n" for n in range(LINES)).encode()
     assert [output(processes.run("", n)) for n in range(5)] == [whole] * 5
@@ -95,7 +96,7 @@ async def test_signals_of_a_terminal_do_not_reach_the_supervisor(processes: Proc
         assert os.getsid(supervisor) not in (os.getsid(0), supervisor)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
             os.kill(supervisor, number)
-        assert (await asyncio.wait_for(backend.wait(launched.handle), 30)).code == 9
+        assert (await asyncio.wait_for(backend.wait(launched.handle), 60)).code == 9
         assert alive(supervisor)
 
 
@@ -147,7 +148,7 @@ async def test_leftovers_are_found_even_where_the_environment_was_dropped(
         (supervisor,) = processes.supervisors()
         os.kill(supervisor, signal.SIGKILL)
         with pytest.raises(AttemptVanished):
-            await asyncio.wait_for(backend.wait(launched.handle), 30)
+            await asyncio.wait_for(backend.wait(launched.handle), 60)
         assert bearing(tag) == []
 
 
@@ -162,7 +163,7 @@ async def test_a_process_that_only_looks_like_a_leftover_is_left_alone(
             other = await second.launch(processes.run("sleep 600", 0, execution="e-2"))
             os.kill(doomed, signal.SIGKILL)
             with pytest.raises(AttemptVanished):
-                await asyncio.wait_for(first.wait(launched.handle), 30)
+                await asyncio.wait_for(first.wait(launched.handle), 60)
             assert isinstance(await second.inspect(other.handle), Running)
 
 
@@ -178,7 +179,7 @@ async def test_a_runner_whose_supervisor_dies_reads_the_journal_first(
         await asyncio.sleep(0.05)
         os.kill(supervisor, signal.SIGKILL)
         with pytest.raises(AttemptVanished):
-            await asyncio.wait_for(waiting, 30)
+            await asyncio.wait_for(waiting, 60)
         assert (await backend.wait(ended.handle)).code == 5
         assert isinstance(await backend.inspect(running.handle), Vanished)
 
@@ -194,12 +195,12 @@ async def test_an_end_that_was_written_down_but_not_told_wins_over_vanished(
         # The loop stands still while the journal gets its line and the supervisor is killed, so
         # the runner hears of both together; which one it reads first must not matter.
         await asyncio.sleep(0)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while b"\nX " not in journal.read_bytes():
             assert time.monotonic() < deadline
         for supervisor in processes.supervisors():
             os.kill(supervisor, signal.SIGKILL)
-        assert (await asyncio.wait_for(waiting, 30)).code == 6
+        assert (await asyncio.wait_for(waiting, 60)).code == 6
 
 
 async def test_after_the_death_of_its_supervisor_a_runner_starts_a_new_one(
@@ -211,7 +212,7 @@ async def test_after_the_death_of_its_supervisor_a_runner_starts_a_new_one(
         (supervisor,) = processes.supervisors()
         os.kill(supervisor, signal.SIGKILL)
         launches = [backend.launch(processes.run("exit 2", n)) for n in range(1, 4)]
-        launched = await asyncio.wait_for(asyncio.gather(*launches), 30)
+        launched = await asyncio.wait_for(asyncio.gather(*launches), 60)
         ends = await asyncio.gather(*(backend.wait(one.handle) for one in launched))
         assert [end.code for end in ends] == [2, 2, 2]
         # What the dead one knew is still known.
@@ -274,7 +275,7 @@ async def test_leftovers_that_cannot_be_killed_are_a_fault_until_they_are_gone(
         await asyncio.sleep(0.05)
         os.kill(supervisor, signal.SIGKILL)
         with pytest.raises(BackendFault, match="cannot be killed"):
-            await asyncio.wait_for(waiting, 30)
+            await asyncio.wait_for(waiting, 60)
         monkeypatch.undo()
         with pytest.raises(AttemptVanished):
-            await asyncio.wait_for(backend.wait(launched.handle), 30)
+            await asyncio.wait_for(backend.wait(launched.handle), 60)

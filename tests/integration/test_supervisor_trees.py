@@ -8,7 +8,8 @@ from pathlib import Path
 from jobrunner.backends.supervisor import procfs
 from jobrunner.core.records import ExitStatus
 from jobrunner.ports import Backend, LaunchSpec
-from tests.support.backends import READY, output, until
+from tests.support.awaiting import until
+from tests.support.backends import READY, output
 from tests.support.supervisors import Processes, bearing
 
 DETACH = "import os,sys,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork(): os._exit(0)\n"
@@ -17,7 +18,7 @@ DETACH = "import os,sys,time\nif os.fork(): os._exit(0)\nos.setsid()\nif os.fork
 
 async def finish(backend: Backend, spec: LaunchSpec) -> ExitStatus:
     launched = await backend.launch(spec)
-    return await asyncio.wait_for(backend.wait(launched.handle), 30)
+    return await asyncio.wait_for(backend.wait(launched.handle), 60)
 
 
 def nobody(tag: str) -> Callable[[], bool]:
@@ -72,7 +73,7 @@ async def test_a_daemon_of_one_attempt_does_not_end_with_another(processes: Proc
         await asyncio.gather(*(finish(backend, processes.run("exit 0", n)) for n in range(1, 6)))
         assert len(bearing(tag)) == 2
         await backend.stop(launched.handle, grace=0)
-        await asyncio.wait_for(backend.wait(launched.handle), 30)
+        await asyncio.wait_for(backend.wait(launched.handle), 60)
         assert bearing(tag) == []
 
 
@@ -93,7 +94,7 @@ async def test_a_tree_that_ignores_term_is_killed_after_the_grace(processes: Pro
         await backend.stop(launched.handle, grace=0.6)
         await asyncio.sleep(0.3)
         assert len(bearing(tag)) >= 3
-        end = await asyncio.wait_for(backend.wait(launched.handle), 30)
+        end = await asyncio.wait_for(backend.wait(launched.handle), 60)
         assert time.monotonic() - begun >= 0.6
         assert bearing(tag) == []
     assert end.signal == 9
@@ -120,7 +121,7 @@ async def test_term_reaches_every_process_of_the_tree_once(processes: Processes)
         await processes.ready(spec)
         await until(lambda: output(spec).count(b"up ") == 3, "the others are up")
         await backend.stop(launched.handle, grace=1.5)
-        await asyncio.wait_for(backend.wait(launched.handle), 30)
+        await asyncio.wait_for(backend.wait(launched.handle), 60)
     lines = output(spec).decode().replace("up ", "").splitlines()
     said = sorted(line for line in lines if line.startswith("got"))
     assert said == ["got child", "got daemon", "got main", "got session"]
@@ -138,7 +139,7 @@ async def test_orphans_that_end_leave_no_zombies(processes: Processes) -> None:
             lambda: procfs.children(supervisor) == [main], "the main process is the only child"
         )
         await backend.stop(launched.handle, grace=0)
-        await asyncio.wait_for(backend.wait(launched.handle), 30)
+        await asyncio.wait_for(backend.wait(launched.handle), 60)
 
 
 async def test_a_chain_that_forks_as_it_dies_is_ended(processes: Processes) -> None:
@@ -159,7 +160,7 @@ async def test_a_stopped_process_is_woken_to_take_its_term(processes: Processes)
         main = int(launched.handle.split(":")[2])
         await until(lambda: getattr(procfs.stat(main), "state", "") == "T", "it is stopped")
         await backend.stop(launched.handle, grace=20)
-        end = await asyncio.wait_for(backend.wait(launched.handle), 30)
+        end = await asyncio.wait_for(backend.wait(launched.handle), 60)
     assert end.code == 5
     assert output(spec) == READY + b"bye\n"
 
@@ -172,7 +173,7 @@ async def test_a_deadline_holds_while_no_runner_is_there(processes: Processes) -
         await until(lambda: len(bearing(tag)) >= 1, "it runs")
     await until(nobody(tag), "the deadline has ended it")
     async with processes.open() as backend:
-        end = await asyncio.wait_for(backend.wait(launched.handle), 30)
+        end = await asyncio.wait_for(backend.wait(launched.handle), 60)
     assert end.signal == 15
     assert end.stopped == "timeout"
 

@@ -7,7 +7,8 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.commands import document, jobrunner, started, until
+from tests.support.commands import document, jobrunner, started
+from tests.support.waiting import until
 
 WORKER = 'echo "$CLOUD_RUN_EXECUTION $CLOUD_RUN_TASK_INDEX" >> "$BOOK"; sleep "$NAP"'
 

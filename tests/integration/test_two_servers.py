@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from jobrunner.lib.database import BUSY_SECONDS, FROZEN_SECONDS, connect
-from tests.support.commands import until
 from tests.support.frozen import frozen_after, is_gone
 from tests.support.served import Served, served
+from tests.support.waiting import until
 
 WORKER = (
     'echo "start $CLOUD_RUN_EXECUTION $CLOUD_RUN_TASK_INDEX.$CLOUD_RUN_TASK_ATTEMPT" >> "$BOOK";'

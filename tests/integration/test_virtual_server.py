@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import jobrunner
-from tests.support.receiver import Receiver, eventually, receiving
+from tests.support.receiver import Receiver, receiving
 from tests.support.served import Answered, Served, served
 from tests.support.serving import serving
+from tests.support.waiting import until
 
 START = "2030-01-01T00:00:00Z"
 ADVANCE = "/jobrunner/v1/clock:advance"
@@ -156,10 +157,10 @@ def _advance_until_killed(server: Served, sink: Receiver, seen: int) -> None:
 
     caller = threading.Thread(target=advance)
     caller.start()
-    eventually(lambda: sink.began["/call"] >= seen)
+    until(lambda: sink.began["/call"] >= seen)
     server.process.kill()
     server.process.wait()
-    caller.join(10)
+    caller.join(60)
 
 
 def _hourly(server: Served, name: str, url: str) -> None:

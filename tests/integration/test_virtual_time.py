@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from jobrunner.errors import Refused, UsageError
 from jobrunner.lib.clock import VirtualClock, WallClock
+from tests.support.awaiting import until
 from tests.support.receiver import Receiver, receiving
-from tests.support.virtual_home import Home, home, until
+from tests.support.virtual_home import Home, home
 from triggers.core.records import Ack, HttpTarget, JobTarget, Overlap, ScheduleRetry
 
 START = 1_893_456_000.0

@@ -4,12 +4,10 @@ A backend joins the contract by one entry in ``STAGES``. What it cannot show is 
 ``cannot``, with the reason, and those tests are skipped for it.
 """
 
-import asyncio
 import contextlib
 import os
 import shlex
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from jobrunner.core.records import AttemptKey
 from jobrunner.errors import AttemptVanished
 from jobrunner.lib.framelog import read_frames
 from jobrunner.ports import Backend, LaunchSpec, LaunchTemplate, LogLimits
+from tests.support.awaiting import until
 from tests.support.components import engine_socket, require
 from tests.support.fixtures import BUSYBOX_IMAGE, make_busybox_image
 
@@ -269,18 +268,3 @@ def output(spec: LaunchSpec, stream: int | None = None) -> bytes:
     """What is in the attempt's log now."""
     frames = read_frames(spec.log)
     return b"".join(frame.data for frame in frames if stream in (None, frame.stream))
-
-
-async def until(
-    condition: Callable[[], object], what: str, *, seconds: float = 20.0, step: float = 0.01
-) -> None:
-    """Polls; fails with ``what`` when the time is over."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        await asyncio.sleep(step)
-
-
-async def soon(awaitable: Awaitable[object], seconds: float = 20.0) -> object:
-    """The result, which must come within ``seconds``."""
-    return await asyncio.wait_for(awaitable, seconds)

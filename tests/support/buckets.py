@@ -80,7 +80,7 @@ class Place:
             marker.unlink(missing_ok=True)
 
     async def until(self, what: Callable[[], bool]) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while not what():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,15 +48,6 @@ def document(*words: str) -> Any:
     run = jobrunner(*words, "--format", "json")
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
-
-
-def until(condition: Callable[[], Any], patience: float = 30.0) -> Any:
-    """What ``condition`` says once it is true; fails when ``patience`` seconds have passed."""
-    deadline = time.monotonic() + patience
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-    return found
 
 
 def alive(pid: int) -> bool:

@@ -42,7 +42,7 @@ class CutLine:
     def close(self) -> None:
         self.cut()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(60)
         self._loop.close()
 
     def _do(self, deed: Coroutine[Any, Any, None]) -> None:

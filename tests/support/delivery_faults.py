@@ -177,12 +177,12 @@ class DeliveryRound:
             time.sleep(self.plan.after)
             first.process.kill()
         try:
-            self.report.killed = first.process.wait(20) == -signal.SIGKILL
+            self.report.killed = first.process.wait(60) == -signal.SIGKILL
         except subprocess.TimeoutExpired:
             first.process.kill()
             first.process.wait()
         for caller in callers:
-            caller.join(30)
+            caller.join(60)
         quiet(self.receiver)
         self.snapshot(books, "")
         return self.serve(port=first.port)

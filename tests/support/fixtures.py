@@ -98,10 +98,10 @@ def postgres_server() -> Iterator[str]:
     finally:
         server.terminate()
         try:
-            server.wait(5)
+            server.wait(60)
         except subprocess.TimeoutExpired:
             server.send_signal(3)  # QUIT: at once, connections or not
-            server.wait(30)
+            server.wait(60)
         shutil.rmtree(root, ignore_errors=True)
 
 
@@ -236,7 +236,7 @@ def registry() -> Iterator[str]:
         deadline = time.monotonic() + START_TIMEOUT
         while True:
             try:
-                urllib.request.urlopen(f"http://{address}/v2/", timeout=5).close()
+                urllib.request.urlopen(f"http://{address}/v2/", timeout=60).close()
                 break
             except OSError:
                 if server.poll() is not None or time.monotonic() > deadline:

@@ -62,7 +62,7 @@ def _until_it_stands(
     statement: str,
 ) -> None:
     pid = connection.info.backend_pid
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     with database.dbapi() as looking:
         looking.autocommit = True
         while not looking.execute(_STANDS, (pid, state, statement)).fetchone():

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from jobrunner.lib.database import connect
-from tests.support.commands import until
 from tests.support.pubsub import PROJECT
+from tests.support.waiting import until
 from triggers.core.records import HttpTarget
 from triggers.core.subscriptions import Intake, Subscription
 from triggers.store import open_declared

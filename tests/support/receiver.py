@@ -1,7 +1,6 @@
 """A real HTTP server that takes deliveries, notes them, and answers as it is told."""
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,13 +76,3 @@ def receiving() -> Iterator[Receiver]:
     finally:
         receiver.shutdown()
         receiver.server_close()
-
-
-def eventually(
-    what: Callable[[], bool], patience: float = 30.0, why: Callable[[], object] = str
-) -> None:
-    """Polls until it holds. ``why`` tells how things stand if it does not."""
-    until = time.monotonic() + patience
-    while not what():
-        assert time.monotonic() < until, f"it did not come true within {patience:g} s: {why()}"
-        time.sleep(0.02)

@@ -17,9 +17,9 @@ from typing import Any
 
 from tests.support.commands import PROGRAM
 from tests.support.fixtures import free_port
+from tests.support.waiting import PATIENCE
 
 PLACE = "/v2/projects/local/locations/us-central1"
-PATIENCE = 30.0
 
 
 class Answered(Exception):
@@ -134,7 +134,7 @@ def answering(server: Served) -> bool:
     until = time.monotonic() + PATIENCE
     while server.process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz", timeout=60):
                 return True
         except OSError:
             assert time.monotonic() < until, server.said()

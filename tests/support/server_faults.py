@@ -105,7 +105,7 @@ class ServerRound:
         try:
             if answering(first):
                 self.load(first)
-            self.report.killed = first.process.wait(30) == -signal.SIGKILL
+            self.report.killed = first.process.wait(60) == -signal.SIGKILL
             second = start(self.home, *options, port=first.port, env=env)
             self.report.expect(answering(second), f"no second server: {second.said()}")
             self.settle(second)
@@ -131,12 +131,12 @@ class ServerRound:
             server.process.kill()
         else:
             try:
-                server.process.wait(20)
+                server.process.wait(60)
             except Exception:
                 server.process.kill()
         self.over.set()
         for caller in callers:
-            caller.join(30)
+            caller.join(60)
 
     def caller(self, server: Served, number: int) -> None:
         """Creates, runs, cancels and deletes until nobody answers any more."""
@@ -261,7 +261,7 @@ class ServerRound:
         report.expect(started <= set(there) | gone, f"ran unknown: {started - set(there) - gone}")
 
     def check_machine(self) -> None:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         left: list[object] = []
         while time.monotonic() < until:
             left = [*marked(str(self.folder)), *supervisors(self.home)]

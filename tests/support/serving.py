@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jobrunner.lib import serverfile
 from jobrunner.lib.serverfile import ServerFile
-from tests.support.commands import PROGRAM, until
+from tests.support.commands import PROGRAM
+from tests.support.waiting import until
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def serving(*words: str) -> "Iterator[subprocess.Popen[bytes]]":
     finally:
         server.terminate()
         try:
-            server.wait(20)
+            server.wait(60)
         finally:
             server.kill()
             server.wait()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -154,14 +154,6 @@ async def home(folder: str, clock: Clock) -> AsyncIterator[Home]:
             task.cancel()
         await asyncio.gather(*loops, return_exceptions=True)
         opened.close()
-
-
-async def until(true: Callable[[], bool], patience: float = 30.0) -> None:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + patience
-    while not true():
-        assert loop.time() < deadline
-        await asyncio.sleep(0.02)
 
 
 def names(rows: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -327,9 +327,9 @@ def test_callers_whose_messages_have_no_job_are_not_told_of_it(
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         operation = json.load(answer)["name"]
-    with urllib.request.urlopen(f"{url}/{id}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/{id}", timeout=60) as answer:
         assert json.load(answer)["destination"] == body["destination"]
     assert clients.eventarc.get_operation({"name": operation}).done
     shown = clients.eventarc.get_trigger(name=f"{PARENT}/triggers/{id}")
@@ -344,7 +344,7 @@ def test_callers_whose_messages_have_no_job_are_not_told_of_it(
         allow_missing=False,
     ).result()
     assert dict(changed.labels) == {"a": "b"}
-    with urllib.request.urlopen(f"{url}/{id}", timeout=10) as answer:
+    with urllib.request.urlopen(f"{url}/{id}", timeout=60) as answer:
         assert json.load(answer)["destination"] == body["destination"]
 
 

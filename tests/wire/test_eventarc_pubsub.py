@@ -16,8 +16,9 @@ from google.rpc import code_pb2
 
 from tests.support.components import require
 from tests.support.pubsub import PubsubEmulator, pubsub_emulator
+from tests.support.waiting import until
 from tests.wire.running import serving
-from tests.wire.test_tasks import Sink, sinking, until
+from tests.wire.test_tasks import Sink, sinking
 
 PARENT = "projects/local/locations/us-central1"
 MESSAGES = "google.cloud.pubsub.topic.v1.messagePublished"
@@ -50,7 +51,7 @@ class Stage(NamedTuple):
             method=verb,
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             if error.code != 404:

@@ -17,7 +17,7 @@ CHECKS = "not_a_server_error,content_type_conformance,response_schema_conformanc
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         body: bytes = answer.read()
     return body
 

@@ -9,8 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,10 +17,10 @@ import pytest
 
 from tests.support.commands import PROGRAM
 from tests.support.components import require
+from tests.support.waiting import until
 from tests.wire.running import Running, serving
 
 PARENT = "projects/local/locations/us-central1"
-PATIENCE = 30.0
 
 
 class Stage(NamedTuple):
@@ -76,13 +75,6 @@ def stage() -> Iterator[Stage]:
             server.shutdown()
             thread.join()
             shutil.rmtree(home, ignore_errors=True)
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_gcloud_makes_changes_runs_pauses_and_removes_a_job(stage: Stage) -> None:

@@ -9,7 +9,7 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -21,10 +21,10 @@ from google.cloud import tasks_v2 as tasks
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import duration_pb2, field_mask_pb2, timestamp_pb2
 
+from tests.support.waiting import until
 from tests.wire.running import Running, serving
 
 PARENT = "projects/local/locations/us-central1"
-PATIENCE = 30.0
 
 
 class Seen(NamedTuple):
@@ -48,13 +48,6 @@ class Sink(NamedTuple):
 class Stage(NamedTuple):
     server: Running
     sink: Sink
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.03)
 
 
 @contextmanager
@@ -393,7 +386,7 @@ def test_the_url_of_a_job_starts_it_in_process(
         json.dumps(body).encode(),
         {"Content-Type": "application/json"},
     )
-    urllib.request.urlopen(made, timeout=10).close()
+    urllib.request.urlopen(made, timeout=60).close()
     url = f"https://us-central1-run.googleapis.com/v2/{job}:run"
     client.create_task(parent=queue, task=tasks.Task(http_request={"url": url}))
 

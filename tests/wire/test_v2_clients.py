@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +17,7 @@ from google.longrunning import operations_pb2
 from google.oauth2.credentials import Credentials
 from google.protobuf import duration_pb2
 
+from tests.support.waiting import until
 from tests.wire.running import Running, serving
 
 PARENT = "projects/local/locations/us-central1"
@@ -90,14 +90,6 @@ def clients(request: pytest.FixtureRequest, server: Running) -> Iterator[Clients
 def state_of(conditions: Any, kind: str) -> str:
     (found,) = [one for one in conditions if one.type_ == kind]
     return str(found.state.name)
-
-
-def until(question: Any) -> Any:
-    deadline = time.monotonic() + PATIENCE
-    while not (answer := question()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return answer
 
 
 def test_a_job_is_created_read_updated_and_deleted(clients: Clients) -> None:

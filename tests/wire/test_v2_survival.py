@@ -10,8 +10,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import run_v2
 from google.longrunning import operations_pb2
 
-from tests.support.commands import until
 from tests.support.serving import announced, serving
+from tests.support.waiting import until
 
 PARENT = "projects/local/locations/us-central1"
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from jobrunner.errors import StoreFault
+from tests.support.awaiting import until
 from triggers.core.events import PubsubMessage
 from triggers.event_ports import Consumer, PubsubSource, Response
 from triggers.sources import pull_stream
@@ -119,12 +120,6 @@ async def streaming(link: FakeLink, consumer: FakeConsumer) -> AsyncIterator[Str
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.001)
 
 
 async def test_what_the_consumer_has_taken_is_acknowledged_and_nothing_else() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobrunner.errors import StoreFault
+from tests.support.awaiting import until
 from tests.support.schedules import START, WHERE, IdleRunner, World
 from tests.support.stores import a_job, an_execution
 from triggers.core.occurrences import Timing
@@ -20,7 +21,6 @@ from triggers.service.schedules_turns import BUSY, SETTLED, SPARE_SECONDS, Turns
 from triggers.sources.ticker import SchedulerAlarm, Ticker
 
 T = TypeVar("T")
-PATIENCE = 10.0
 
 
 class FakeAlarm:
@@ -364,9 +364,3 @@ def test_the_alarm_of_apscheduler_rings_once_for_the_last_instant_it_was_set_to(
         alarm.stop()
 
     asyncio.run(scenario())
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)

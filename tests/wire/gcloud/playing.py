@@ -134,7 +134,7 @@ def _get(stage: Stage, path: str) -> dict[str, Any]:
     token = stage.settings.get("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
     if token is not None:
         request.add_header("Authorization", f"Bearer {Path(token).read_text()}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         found = json.load(answer)
     assert isinstance(found, dict)
     return found

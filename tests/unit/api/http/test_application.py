@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from jobrunner.api.http.guard import own_names
 from jobrunner.api.http.limits import Limits
 from jobrunner.calls import Answer, Call, Handler, Method, Principal, Raw, Role
 from jobrunner.errors import AlreadyExists, InvalidSpec, Refused, StoreFault, Violation
+from tests.support.awaiting import until
 
 
 class FakeClock:
@@ -366,12 +367,6 @@ async def test_the_access_log_has_a_line_for_each_request_and_never_a_query() ->
     (line,) = records.access
     assert line[:6] == (1000.0, "127.0.0.1", "owner", "GET", "/echo/x", 200)
     assert "s3cret" not in str(line)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0)
 
 
 async def forever(call: Call) -> Answer:
