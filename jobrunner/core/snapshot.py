@@ -78,10 +78,12 @@ class Snapshot:
         self.open_tasks = 0
         self._running = self._succeeded = self._failed = self._cancelled = self._retried = 0
         self._first_failed = execution.failed_index
+        self._last_end: float | None = None
         for task in tasks:
             self.tasks[task.index] = task
             self._count(task, +1)
             if task.state in ENDED_TASKS:
+                self._over(task)
                 continue
             self.open_tasks += 1
             if task.index in self.live:
@@ -216,14 +218,17 @@ class Snapshot:
                 message=self.execution.abort.message if self.execution.abort else "",
             )
             self._retask(before, task)
+            self._over(task)
             self.open_tasks -= 1
             if tried:
                 retried.append(task)
         return retried
 
     def do_settle(self, state: ExecutionState, reason: str, message: str, now: float) -> None:
+        """It was complete when its last task was, whenever somebody looked."""
+        at = now if self._last_end is None else min(self._last_end, now)
         self.execution = changed(
-            self.execution, state=state, reason=reason, message=message, completed_at=now
+            self.execution, state=state, reason=reason, message=message, completed_at=at
         )
 
     # ------------------------------------------------------------ facts
@@ -325,7 +330,7 @@ class Snapshot:
             counted=counted,
             lost=lost,
             not_before=verdict.not_before,
-            completed_at=now if over else None,
+            completed_at=_completed(ended, now) if over else None,
             reason=attempt.reason if over else "",
             message=attempt.message if over else "",
             exit_code=attempt.exit_code,
@@ -333,6 +338,7 @@ class Snapshot:
         )
         self._retask(before, task)
         if over:
+            self._over(task)
             self.open_tasks -= 1
         else:
             self._enqueue(task)
@@ -392,6 +398,11 @@ class Snapshot:
 
     # ------------------------------------------------------------ inside
 
+    def _over(self, task: Task) -> None:
+        at = task.completed_at
+        if at is not None and (self._last_end is None or at > self._last_end):
+            self._last_end = at
+
     def _live(self, key: AttemptKey) -> Attempt | None:
         """The live attempt ``key``; ``None`` for a late word about an earlier one."""
         attempt = self.live.get(key.index)
@@ -399,8 +410,7 @@ class Snapshot:
 
     def _due(self, attempt: Attempt) -> float:
         assert self.timeout is not None
-        since = attempt.launched_at if attempt.launched_at is not None else attempt.claimed_at
-        return since + self.timeout
+        return _began(attempt) + self.timeout
 
     def _watch(self, attempt: Attempt) -> None:
         if self.timeout is not None and attempt.launched_at is not None:
@@ -433,3 +443,14 @@ class Snapshot:
             self._cancelled += sign
         if task.attempts > 1:
             self._retried += sign
+
+
+def _began(attempt: Attempt) -> float:
+    return attempt.launched_at if attempt.launched_at is not None else attempt.claimed_at
+
+
+def _completed(ended: Attempt, now: float) -> float:
+    """When the task was complete of which this was the last attempt: when it ended, which may be
+    long ago. Clocks of others, and real ones beside a virtual one, count within bounds."""
+    at = now if ended.ended_at is None else ended.ended_at
+    return min(max(at, _began(ended)), now)

@@ -65,7 +65,7 @@ async def opened(home: Path, **environ: str) -> AsyncIterator[DockerBackend]:
 
 
 async def run(home: Path, script: str, **fields: Any) -> tuple[ExitStatus, str]:
-    """How it ended and what it wrote."""
+    """How it ended and what it wrote. The order of two streams is nobody's promise."""
     wanted = spec(home, script, **fields)
     async with opened(home) as backend:
         launched = await backend.launch(wanted)
@@ -216,7 +216,7 @@ async def test_secret_files_have_their_content_and_mode_and_cannot_be_written(ho
     status, said = await run(
         home,
         "cat /secrets/key; echo; stat -c '%a %n' /secrets/key /secrets/more/cert; "
-        "wc -c < /secrets/more/cert; echo x > /secrets/new",
+        "wc -c < /secrets/more/cert; (echo x > /secrets/new) 2>&1",
         secret_files=files,
     )
     assert status.code == 1
@@ -234,14 +234,13 @@ async def test_another_user_of_the_image_can_read_a_secret_that_allows_it(home: 
     try:
         files = (SecretFile("/s/open", b"yes", 0o444), SecretFile("/s/shut", b"no", 0o400))
         status, said = await run(
-            home, "id -u; cat /s/open; cat /s/shut", secret_files=files,
+            home, "exec 2>&1; id -u; cat /s/open; cat /s/shut", secret_files=files,
             image="jobrunner-test/user:latest",
         )  # fmt: skip
     finally:
         client.remove_image("jobrunner-test/user:latest", force=True)
         client.close()
     assert status.code == 1
-    # The order of two streams is nobody's promise.
     assert "1000\nyes" in said
     assert "Permission denied" in said
 
