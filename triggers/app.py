@@ -236,7 +236,8 @@ def _projects(declared: Declared, default: str) -> set[str]:
 
 def delivery_routes(ground: Ground) -> Sequence[Method]:
     layer = layer_of(ground)
-    return delivery_methods(layer.deliveries, ground.parts.commit, layer.dispatcher.look)
+    parts = ground.parts
+    return delivery_methods(layer.deliveries, parts.service, parts.commit, layer.dispatcher.look)
 
 
 def schedule_routes(ground: Ground) -> Sequence[Method]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.receiver import Receiver, receiving
-from tests.support.served import Answered, Served, served
+from tests.support.served import PLACE, Answered, Served, served
 from tests.support.waiting import until
 
 PATH = "/jobrunner/v1/deliveries"
@@ -140,8 +140,21 @@ def test_a_job_acknowledged_on_success_is_run_again_until_it_succeeds(
         assert len(server.executions("flaky")) == 2
 
 
-def test_a_job_that_is_not_there_makes_a_dead_letter_that_says_so(home: Path) -> None:
-    with served(home) as server:
-        answer = server.call("POST", PATH, {"job": {"name": "nowhere"}, "retry": {"retryCount": 0}})
+def test_a_job_that_has_gone_makes_a_dead_letter_that_says_so(home: Path) -> None:
+    with served(home, "--clock", "virtual", "--backend", "scripted") as server:
+        server.create("gone", "exit 0")
+        body = {"job": {"name": "gone"}, "retry": {"retryCount": 0}, "delay": "60s"}
+        answer = server.call("POST", PATH, body)
+        server.call("DELETE", f"{PLACE}/jobs/gone")
+        server.call("POST", "/jobrunner/v1/clock:advance", {"by": "60s"})
         found = until_state(server, answer["uid"], "DEAD")
         assert "404" in found["reason"]
+
+
+def test_a_job_that_is_not_there_is_refused(running: Served) -> None:
+    before = running.call("GET", f"{PATH}:count")
+    with pytest.raises(Answered) as refused:
+        running.call("POST", PATH, {"job": {"name": "nowhere"}})
+    assert refused.value.code == 404
+    assert "nowhere" in str(refused.value)
+    assert running.call("GET", f"{PATH}:count") == before

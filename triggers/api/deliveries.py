@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.errors import UsageError
 from jobrunner.ports import Commit
+from jobrunner.service import Service
+from triggers.api.own import check_job
 from triggers.service.deliveries import Deliveries
 
 PATH = "/jobrunner/v1/deliveries"
@@ -16,7 +19,7 @@ Document = dict[str, Any]
 
 
 def delivery_methods(
-    deliveries: Deliveries, commit: Commit, look: Callable[[], None]
+    deliveries: Deliveries, service: Service, commit: Commit, look: Callable[[], None]
 ) -> Sequence[Method]:
     """``look`` tells the dispatcher that there is something new."""
 
@@ -71,7 +74,7 @@ def delivery_methods(
             "send",
             "POST",
             PATH,
-            writing(lambda call: deliveries.send(_body(call))),
+            writing(lambda call: deliveries.send(_body(call), partial(check_job, service))),
             Role.ADMIN,
             "Open a delivery by hand.",
         ),

@@ -13,8 +13,9 @@ from jobrunner.core.problems import Problems
 from jobrunner.core.records import Scope
 from jobrunner.errors import InvalidSpec
 from jobrunner.ports import Page
+from jobrunner.service import Service
 from jobrunner.service.places import Places, region
-from triggers.core.records import Unreadable
+from triggers.core.records import JobTarget, Target, Unreadable
 
 Document = dict[str, Any]
 
@@ -125,6 +126,12 @@ def document_of(one: T | Unreadable, write: Callable[[T], Document]) -> Document
 def shown(text: str) -> str:
     """As a part of a path."""
     return quote(text.encode("utf-8", "replace"), safe="")
+
+
+def check_job(service: Service, target: Target) -> None:
+    """Raises NotFound for a job that is not there."""
+    if isinstance(target, JobTarget) and target.job:
+        service.jobs.get(Scope(target.project, target.region), target.job)
 
 
 def identity(scope: Scope, body: Document) -> Document:

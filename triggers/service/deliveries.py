@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -102,8 +102,9 @@ class Deliveries:
 
     # ------------------------------------------------------------ writes
 
-    def send(self, body: Mapping[str, Any]) -> Document:
-        """Opens a delivery by hand. The same ``key`` is sent once, and answered as it stands."""
+    def send(self, body: Mapping[str, Any], *checks: Callable[[Target], None]) -> Document:
+        """Opens a delivery by hand. The same ``key`` is sent once, and answered as it stands.
+        ``checks`` raise what speaks against a target that is valid."""
         _known(body, ("project", "region", "key", "orderKey", "delay", "http", "job", "retry"))
         scope, now = self._scope(body), self._clock.now()
         target = _target(body, scope)
@@ -125,6 +126,8 @@ class Deliveries:
             queued_at=now,
             not_before=now + _duration(body, "delay", 0.0),
         )
+        for check in checks:
+            check(target)
         return summary(self._store.open(delivery))
 
     def withdraw(self, uid: str, by: str) -> Document:

@@ -18,6 +18,7 @@ from triggers.api.own import (
     Maker,
     Where,
     body_of,
+    check_job,
     document_of,
     identity,
     page,
@@ -29,7 +30,6 @@ from triggers.api.queues.reading import NEW, OUTPUT, Settings, item_of, settings
 from triggers.api.queues.wording import in_our_words
 from triggers.api.queues.writing import Document, item_document, queue_document
 from triggers.core.queues import Queue, Task
-from triggers.core.records import JobTarget
 from triggers.errors import changed_meanwhile
 from triggers.service.purges import Purges
 from triggers.service.queues import Queues
@@ -145,9 +145,7 @@ class _Table:
     async def add(self, call: Call) -> Answer:
         scope, queue = self._named(call)
         wanted = item_of(body_of(call), scope)
-        if isinstance(wanted.target, JobTarget) and wanted.target.job:
-            job = wanted.target
-            self._service.jobs.get(Scope(job.project, job.region), job.job)
+        check_job(self._service, wanted.target)
         return await self._item(
             lambda: self._queues.create_task(
                 scope,

@@ -21,6 +21,7 @@ from triggers.api.own import (
     Maker,
     Where,
     body_of,
+    check_job,
     document_of,
     identity,
     read_settings,
@@ -202,11 +203,13 @@ class _Table:
     def _job_is_there(self, old: Schedule | None, new: Schedule) -> None:
         """Raises NotFound. A job that went away later does not forbid other changes."""
         target = new.target
-        if isinstance(target, JobTarget) and target.job:
-            before = old.target if old is not None else None
-            same = isinstance(before, JobTarget) and _place(before) == _place(target)
-            if not same:
-                self._service.jobs.get(Scope(target.project, target.region), target.job)
+        before = old.target if old is not None else None
+        if not (
+            isinstance(target, JobTarget)
+            and isinstance(before, JobTarget)
+            and _place(before) == _place(target)
+        ):
+            check_job(self._service, target)
 
 
 def _place(target: JobTarget) -> tuple[str, str, str]:

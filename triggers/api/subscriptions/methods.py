@@ -17,6 +17,7 @@ from triggers.api.own import (
     Maker,
     Where,
     body_of,
+    check_job,
     identity,
     page,
     read_settings,
@@ -32,7 +33,6 @@ from triggers.api.subscriptions.reading import (
     settings_of,
 )
 from triggers.api.subscriptions.writing import Document, subscription_document
-from triggers.core.records import JobTarget
 from triggers.core.subscriptions import Subscription
 from triggers.service.subscriptions import Subscriptions
 
@@ -92,7 +92,7 @@ class _Table:
         body = body_of(call)
         scope = self._where.of_body(call, body)
         settings, token = _settings(body, scope)
-        self._check_job(settings)
+        check_job(self._service, settings["target"])
         hashed = secret_hash(token) if token else ""
         wanted = replace(NEW, **identity(scope, body), secret_hash=hashed, **settings)
         return await self._written(partial(self._subscriptions.create, wanted))
@@ -103,7 +103,7 @@ class _Table:
         body = body_of(call)
         scope, name = self._named(call)
         (settings, token), version = _settings(body, scope), version_of(body)
-        self._check_job(settings)
+        check_job(self._service, settings["target"])
         if token is not None:
             settings["secret_hash"] = secret_hash(token) if token else ""
 
@@ -150,12 +150,6 @@ class _Table:
 
     def _alone(self, subscription: Subscription) -> bool:
         return len(self._subscriptions.store.named(subscription.name)) < 2
-
-    def _check_job(self, settings: Settings) -> None:
-        """Raises NotFound for a job that is not there."""
-        target = settings["target"]
-        if isinstance(target, JobTarget) and target.job:
-            self._service.jobs.get(Scope(target.project, target.region), target.job)
 
     def _named(self, call: Call) -> tuple[Scope, str]:
         return self._where.scope(call.params), call.params["subscription"]
