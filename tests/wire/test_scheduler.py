@@ -255,7 +255,7 @@ def test_gcloud_makes_and_changes_a_job_that_publishes(stage: Stage) -> None:
         "jobs", "create", "pubsub", "p1", "--schedule", "0 0 1 1 *", "--topic", "t",
         "--message-body", "hi", "--attributes", "a=b",
     )  # fmt: skip
-    target = {"topicName": "projects/local/topics/t", "data": "aGk=", "attributes": {"a": "b"}}
+    target = {"topicName": "projects/local/topics/t-1", "data": "aGk=", "attributes": {"a": "b"}}
     assert made["pubsubTarget"] == target
     changed = stage.ok("jobs", "update", "pubsub", "p1", "--update-attributes", "c=d")
     assert changed["pubsubTarget"] == {**target, "attributes": {"a": "b", "c": "d"}}

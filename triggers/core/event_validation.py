@@ -28,6 +28,7 @@ from triggers.core.event_triggers import (
 from triggers.core.message_filters import parse_message_filter
 from triggers.core.path_patterns import parse_path_pattern
 from triggers.core.providers import check_attributes
+from triggers.core.pubsub_names import check_pubsub_id, check_pubsub_name
 from triggers.core.records import HttpTarget, JobTarget
 from triggers.core.retry import check_retry
 from triggers.core.subscriptions import AckPolicy, Intake, Subscription
@@ -38,9 +39,6 @@ MIN_ACK_DEADLINE, MAX_ACK_DEADLINE = 10.0, 600.0
 MAX_BACKLOG = 10_000_000
 MAX_EVENT_DEADLINE = 3600.0
 
-PUBSUB_ID = re.compile(r"[A-Za-z][A-Za-z0-9\-_.~+%]{2,254}")
-_TOPIC = re.compile(r"projects/([^/\s]+)/topics/([^/\s]+)")
-_SUBSCRIPTION = re.compile(r"projects/([^/\s]+)/subscriptions/([^/\s]+)")
 _ID = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SERVICE = re.compile(r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
@@ -57,20 +55,22 @@ def is_url(service: str) -> bool:
 def check_subscription(subscription: Subscription) -> None:
     """Raises InvalidSpec with every violation."""
     problems = Problems()
-    _check_pubsub_id(problems, "name", subscription.name, "subscription")
+    check_pubsub_id(problems, "name", subscription.name, "subscription")
     pull = subscription.intake is Intake.PULL
     if pull and not subscription.topic and not subscription.pubsub_subscription:
         problems.add("topic", "it is empty; to pull, name a topic or a subscription of Pub/Sub")
     if subscription.topic and subscription.topic != "_deleted-topic_":
-        _check_full(problems, "topic", subscription.topic, "topic")
+        check_pubsub_name(problems, "topic", subscription.topic, "topic")
     if subscription.pubsub_subscription:
-        _check_full(problems, "subscription", subscription.pubsub_subscription, "subscription")
+        check_pubsub_name(
+            problems, "subscription", subscription.pubsub_subscription, "subscription"
+        )
     _check_subscription_target(problems, subscription)
     _gather(problems, lambda: check_retry(subscription.retry, "retryPolicy"))
     if subscription.filter.strip():
         _gather(problems, lambda: parse_message_filter(subscription.filter))
     if subscription.dead_letter_topic:
-        _check_full(
+        check_pubsub_name(
             problems, "deadLetterPolicy.deadLetterTopic", subscription.dead_letter_topic, "topic"
         )
     if subscription.exactly_once and not pull:
@@ -108,15 +108,15 @@ def check_event_trigger(trigger: EventTrigger) -> None:
         )
     transport = trigger.transport
     if transport.topic:
-        _check_full(problems, "transport.pubsub.topic", transport.topic, "topic")
+        check_pubsub_name(problems, "transport.pubsub.topic", transport.topic, "topic")
     if transport.subscription:
         where = "transport.pubsub.subscription"
-        _check_full(problems, where, transport.subscription, "subscription")
+        check_pubsub_name(problems, where, transport.subscription, "subscription")
     if trigger.channel and not _CHANNEL.fullmatch(trigger.channel):
         form = "allowed: projects/PROJECT/locations/REGION/channels/CHANNEL"
         problems.add("channel", f"'{show(trigger.channel)}' is not a channel; {form}")
     if trigger.dead_letter_topic:
-        _check_full(
+        check_pubsub_name(
             problems, "deadLetterPolicy.deadLetterTopic", trigger.dead_letter_topic, "topic"
         )
     if trigger.retry.max_attempts is not None and isinstance(trigger.destination, TopicDestination):
@@ -140,7 +140,7 @@ def check_channel(channel: Channel) -> None:
     problems = Problems()
     _check_id(problems, "name", channel.name, "channel")
     if channel.pubsub_topic:
-        _check_full(problems, "pubsubTopic", channel.pubsub_topic, "topic")
+        check_pubsub_name(problems, "pubsubTopic", channel.pubsub_topic, "topic")
     check_labels(problems, "labels", channel.labels)
     _raise(problems)
 
@@ -218,7 +218,7 @@ def _check_destination(problems: Problems, trigger: EventTrigger) -> None:
         case HttpDestination(uri):
             _check_url(problems, "destination.httpEndpoint.uri", uri)
         case TopicDestination(topic):
-            _check_full(problems, "destination.topic", topic, "topic")
+            check_pubsub_name(problems, "destination.topic", topic, "topic")
 
 
 def _check_url(problems: Problems, field: str, url: str) -> None:
@@ -236,22 +236,6 @@ def _check_id(problems: Problems, field: str, name: str, what: str) -> None:
     if not _ID.fullmatch(name):
         form = "allowed: lower-case letters, digits and -, a letter first, at most 63 characters"
         problems.add(field, f"'{show(name)}' is not a name of a {what}; {form}")
-
-
-def _check_pubsub_id(problems: Problems, field: str, name: str, what: str) -> None:
-    if not PUBSUB_ID.fullmatch(name) or name.startswith("goog"):
-        form = "allowed: 3 to 255 letters, digits and -_.~+%, a letter first, not beginning 'goog'"
-        problems.add(field, f"'{show(name)}' is not a name of a {what}; {form}")
-
-
-def _check_full(problems: Problems, field: str, name: str, what: str) -> None:
-    pattern = _TOPIC if what == "topic" else _SUBSCRIPTION
-    found = pattern.fullmatch(name)
-    if found is None:
-        form = f"allowed: projects/PROJECT/{what}s/{what.upper()}"
-        problems.add(field, f"'{show(name)}' is not a full name of a {what}; {form}")
-    else:
-        _check_pubsub_id(problems, field, found[2], what)
 
 
 def _raise(problems: Problems) -> None:

@@ -14,6 +14,7 @@ from jobrunner.errors import InvalidSpec
 from triggers.core.cron import show
 from triggers.core.missed import MOST_LISTED
 from triggers.core.occurrences import parse_expression
+from triggers.core.pubsub_names import check_pubsub_name
 from triggers.core.records import Headers, HttpTarget, JobTarget, PubsubTarget, Schedule, Target
 from triggers.core.retry import check_retry
 from triggers.core.zones import zone_of
@@ -33,7 +34,6 @@ WITH_BODY = ("POST", "PUT", "PATCH")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _URL = re.compile(r"https?://[^\s/?#]+[^\s]*", re.IGNORECASE)
-_TOPIC = re.compile(r"projects/[^/\s]+/topics/[^/\s]+")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -124,9 +124,7 @@ def _check_headers(problems: Problems, headers: Headers) -> None:
 
 
 def _check_pubsub(problems: Problems, target: PubsubTarget) -> None:
-    if not _TOPIC.fullmatch(target.topic):
-        form = "allowed: projects/PROJECT/topics/TOPIC"
-        problems.add("pubsubTarget.topicName", f"'{show(target.topic)}' is not a topic; {form}")
+    check_pubsub_name(problems, "pubsubTarget.topicName", target.topic, "topic")
     if not target.data and not target.attributes:
         problems.add("pubsubTarget", "a message needs data or an attribute")
 

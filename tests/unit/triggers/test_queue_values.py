@@ -95,7 +95,7 @@ TASKS: list[tuple[dict[str, Any], str]] = [
     ({"payload": Payload(b"x" * (1024 * 1024 + 1))}, "task.httpRequest.body: 1048577 bytes are"),
     ({"payload": Payload(headers=(("a", "1"), ("A", "2")))}, "task.httpRequest.headers[A]: it is"),
     ({"target": JobTarget("")}, "task.jobTarget.job: it is empty"),
-    ({"target": PubsubTarget("projects/p/topics/t", b"x")}, "task: a task calls a URL or starts"),
+    ({"target": PubsubTarget("projects/p/topics/t-1", b"x")}, "task: a task calls a URL or starts"),
     ({"schedule_time": NOW + 30 * 86_400 + 1}, "task.scheduleTime: it is more than 30 days"),
     ({"schedule_time": float("nan")}, "task.scheduleTime: "),
     ({"retry": QueueRetry(max_attempts=0)}, "task.retryConfig.maxAttempts: 0 is not"),

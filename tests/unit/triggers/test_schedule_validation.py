@@ -46,8 +46,8 @@ def problems(schedule: Schedule) -> list[str]:
         HttpTarget("HTTPS://x/y?z#f", method="GET", deadline=1800),
         HttpTarget(f"http://x/{'y' * 2074}"),
         JobTarget("nightly"),
-        PubsubTarget("projects/p/topics/t", data=b"x"),
-        PubsubTarget("projects/p/topics/t", attributes=(("a", "b"),)),
+        PubsubTarget("projects/p/topics/t-1", data=b"x"),
+        PubsubTarget("projects/p/topics/t-1", attributes=(("a", "b"),)),
     ],
 )
 def test_what_the_contract_allows_passes(target: Target) -> None:
@@ -107,8 +107,12 @@ def test_a_setting_out_of_bounds_is_named_with_what_is_allowed(
         (HttpTarget("http://x", deadline=14), "attemptDeadline: 14s is not from 15s to 1800s"),
         (HttpTarget("http://x", deadline=1801), "attemptDeadline: 1801s is not"),
         (JobTarget(""), "jobTarget.job: it is empty"),
-        (PubsubTarget("t", b"x"), "pubsubTarget.topicName: 't' is not a topic"),
-        (PubsubTarget("projects/p/topics/t"), "a message needs data or an attribute"),
+        (PubsubTarget("t", b"x"), "pubsubTarget.topicName: 't' is not a full name of a topic"),
+        (
+            PubsubTarget("projects/p/topics/t", b"x"),
+            "pubsubTarget.topicName: 't' is not a name of a topic; allowed: 3 to 255",
+        ),
+        (PubsubTarget("projects/p/topics/t-1"), "a message needs data or an attribute"),
     ],
 )
 def test_a_target_out_of_bounds_is_named_with_what_is_allowed(target: Target, message: str) -> None:

@@ -177,7 +177,7 @@ def test_headers_of_a_patch_are_added_and_none_clears_them(face: Face) -> None:
 
 
 def test_a_job_can_publish_a_message(face: Face, world: World) -> None:
-    target = {"topicName": "projects/local/topics/t", "data": "aGk=", "attributes": {"a": "b"}}
+    target = {"topicName": "projects/local/topics/t-1", "data": "aGk=", "attributes": {"a": "b"}}
     job = {key: JOB[key] for key in ("name", "schedule")}
     made = face.call("create", body={**job, "pubsubTarget": target})
     assert made["pubsubTarget"] == target
@@ -187,7 +187,7 @@ def test_a_job_can_publish_a_message(face: Face, world: World) -> None:
     assert after["pubsubTarget"] == {**target, "data": "aG8="}
     assert face.call("run")["state"] == "ENABLED"
     [delivery] = world.sent()
-    assert delivery.target == PubsubTarget("projects/local/topics/t", b"ho", (("a", "b"),))
+    assert delivery.target == PubsubTarget("projects/local/topics/t-1", b"ho", (("a", "b"),))
     assert delivery.payload is None
 
 
