@@ -19,7 +19,6 @@ from jobrunner.lib.database.sqlite import SqliteDatabase
 from jobrunner.ports import Store
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore
-from tests.support.fixtures import free_port
 from tests.support.stores import a_job, an_execution
 
 SECRET = "s3cret-word"
@@ -222,8 +221,11 @@ def test_an_interrupted_transaction_is_undone(store: Store) -> None:
 
 
 def test_a_server_that_is_not_there_is_named_without_the_password() -> None:
-    port = free_port()
-    fault = refusal(lambda: open_store(f"postgresql://me:{SECRET}@127.0.0.1:{port}/runs"))
+    with socket.socket() as nobody:
+        # Bound, so that nobody else listens there meanwhile.
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+        fault = refusal(lambda: open_store(f"postgresql://me:{SECRET}@127.0.0.1:{port}/runs"))
     assert (
         f"The PostgreSQL database runs at 127.0.0.1:{port} as me cannot be reached" in fault.message
     )

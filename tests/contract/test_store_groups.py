@@ -26,6 +26,7 @@ from tests.support.stores import (
     answer,
     start_python,
 )
+from tests.support.waiting import PATIENCE
 
 HOME = Scope("local", "us-central1")
 
@@ -402,7 +403,7 @@ def test_a_group_and_a_writer_that_lock_each_other_out_both_get_through(
     fresh_postgres_url: str,
 ) -> None:
     stores = [open_store(fresh_postgres_url) for _ in range(2)]
-    met = threading.Barrier(2, timeout=10)
+    met = threading.Barrier(2, timeout=PATIENCE)
     tries = {"group": 0, "writer": 0}
 
     def put(store: Store, id: str, who: str) -> None:

@@ -66,7 +66,8 @@ class IgnoreTerm:
 @dataclass(frozen=True)
 class LeaveDaemon:
     """Starts a process that leaves session, group and parent behind and writes once a tenth of a
-    second for as long as it lives; the main process then exits with 0 or runs on."""
+    second for as long as it lives; once it has written, the main process exits with 0 or runs
+    on."""
 
     stay: bool = False
 
@@ -78,7 +79,8 @@ class Unstartable:
 
 Behaviour = ExitWith | DieBy | Sleep | Print | ObeyTerm | IgnoreTerm | LeaveDaemon | Unstartable
 READY = b"ready\n"
-SETSID = "setsid sh -c '(trap \"\" HUP TERM; while :; do echo alive; sleep 0.1; done) & ' &"
+DAEMON = 'trap "" HUP TERM; echo alive; : > alive; while :; do sleep 0.1; echo alive; done'
+SETSID = f"setsid sh -c '({DAEMON}) & ' & while [ ! -e alive ]; do sleep 0.02; done;"
 
 
 def shell(behaviour: Behaviour) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ def shell(behaviour: Behaviour) -> tuple[str, ...]:
         case IgnoreTerm():
             script = "trap '' TERM; echo ready; while :; do sleep 0.1; done"
         case LeaveDaemon(stay):
-            script = f"{SETSID} sleep 0.3; echo ready; {'sleep 600' if stay else 'exit 0'}"
+            script = f"{SETSID} echo ready; {'sleep 600' if stay else 'exit 0'}"
         case Unstartable():
             return ("/no/such/command",)
     return ("/bin/sh", "-c", script)

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from jobrunner.backends.supervisor import procfs, remains
 from jobrunner.backends.supervisor.journal import Started
 
-PREFIX = "home:sup:"
+PREFIX = f"home-{os.getpid()}:sup:"
+"""Of this process alone: a mark is looked for among all processes of the machine."""
 
 
 @contextmanager

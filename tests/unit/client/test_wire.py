@@ -154,8 +154,6 @@ def test_patience_with_a_server_that_went_away_has_an_end() -> None:
 
 
 def test_who_waits_long_for_a_server_is_told_so_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        endpoint = Endpoint("http", "127.0.0.1", taken.getsockname()[1], pid=7)
     now = 0.0
     heard: list[tuple[float, str]] = []
 
@@ -163,13 +161,16 @@ def test_who_waits_long_for_a_server_is_told_so_once() -> None:
         nonlocal now
         now += seconds
 
-    wire = Wire(lambda: endpoint, sleep=sleep, monotonic=lambda: now)
-    with (
-        wire.patient(30.0, notice=lambda said: heard.append((now, said))),
-        wire.patient(30.0),
-        pytest.raises(RunnerFault),
-    ):
-        listing(wire)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        endpoint = Endpoint("http", "127.0.0.1", nobody.getsockname()[1], pid=7)
+        wire = Wire(lambda: endpoint, sleep=sleep, monotonic=lambda: now)
+        with (
+            wire.patient(30.0, notice=lambda said: heard.append((now, said))),
+            wire.patient(30.0),
+            pytest.raises(RunnerFault),
+        ):
+            listing(wire)
     said = f"The server at {endpoint.url} (pid 7) went away. Tasks go on; waiting up to 30 seconds"
     assert heard == [(2.0, f"{said} for it to come back.")]
 

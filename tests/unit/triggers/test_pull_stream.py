@@ -357,10 +357,10 @@ async def test_a_consumer_is_ready_once_its_subscription_is_there_and_no_earlier
     door.set()
     await ready
     assert link.prepared == 1
-    await asyncio.wait_for(puller.ready("nobody"), 1.0)
+    await asyncio.wait_for(puller.ready("nobody"), 30.0)
     task.cancel()
     await asyncio.wait([task])
-    await asyncio.wait_for(puller.ready("a"), 1.0)
+    await asyncio.wait_for(puller.ready("a"), 30.0)
 
 
 async def test_a_consumer_whose_subscription_cannot_be_made_is_not_waited_for() -> None:
@@ -374,7 +374,7 @@ async def test_a_consumer_whose_subscription_cannot_be_made_is_not_waited_for() 
     puller = Puller([lambda: [FakeConsumer(key="a/1")]], link=linked, limits=QUICK, poll=60.0)
     task = asyncio.ensure_future(puller.run())
     await asyncio.sleep(0)
-    await asyncio.wait_for(puller.ready("a"), 1.0)
+    await asyncio.wait_for(puller.ready("a"), 30.0)
     assert puller.trouble("a") == "nobody is there"
     task.cancel()
     await asyncio.wait([task])
