@@ -25,11 +25,24 @@ BUSYBOX_IMAGE = "jobrunner-test/busybox:latest"
 START_TIMEOUT = 60.0
 
 
+_PORTS, _PORTS_EACH = range(10_000, 32_000), 100
+"""Below those that Linux gives to whoever asks for any port, and to what connects: between our look
+and our use nobody is given one of these."""
+_port_numbers = itertools.count()
+
+
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on, nor will, but whoever asked for it: processes that
+    run side by side look in places of their own."""
+    first = os.getpid() * _PORTS_EACH % len(_PORTS)
+    for _ in range(_PORTS_EACH):
+        port = _PORTS[first + next(_port_numbers) % _PORTS_EACH]
+        # As wide as the widest of those that will listen.
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("0.0.0.0", port))
+            return port
+    raise AssertionError(f"no port is free of {_PORTS[first]} and the {_PORTS_EACH} behind it")
 
 
 @pytest.fixture
