@@ -43,12 +43,14 @@ class Handler(BaseHTTPRequestHandler):
         receiver = self.server
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         with receiver.lock:
-            receiver.began[self.path] += 1
-            count = receiver.began[self.path]
-            receiver.bodies[self.path] = body
+            count = receiver.began[self.path] + 1
+            # Who waits for a body, without the lock, looks at the headers next; who waits for the
+            # count looks at all of it.
             receiver.headers[self.path] = dict(self.headers.items())
+            receiver.bodies[self.path] = body
             receiver.order.append(self.path)
             receiver.received.append((self.path, body))
+            receiver.began[self.path] = count
         try:
             status = receiver.answer(self.path, count)
             said = b"said"
