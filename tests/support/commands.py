@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from tests.support.waiting import PATIENCE
+
 PROGRAM = [sys.executable, "-m", "jobrunner.cli.main"]
-PATIENCE = 60.0
 
 
 def jobrunner(*words: str, **more: Any) -> "subprocess.CompletedProcess[str]":

@@ -16,13 +16,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.waiting import PATIENCE
+
 DEFAULT_ENGINE_SOCKET = "/var/run/docker.sock"
 
 
 class UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket, enough to talk to a container engine without its SDK."""
 
-    def __init__(self, path: str, timeout: float = 5.0) -> None:
+    def __init__(self, path: str, timeout: float = PATIENCE) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
 

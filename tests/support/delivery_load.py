@@ -16,6 +16,7 @@ from jobrunner.core.spec import ContainerOverride, EnvVar, Overrides
 from jobrunner.store import open_store
 from jobrunner.store.sql import SqlStore
 from tests.support.receiver import Receiver
+from tests.support.waiting import PATIENCE
 from triggers.core.records import (
     Ack,
     Delivery,
@@ -165,7 +166,7 @@ class Books:
         return self._store.holders()
 
 
-def quiet(receiver: Receiver, patience: float = 10.0) -> None:
+def quiet(receiver: Receiver, patience: float = PATIENCE) -> None:
     """Until the sink has answered everything that had reached it."""
     until = time.monotonic() + patience
     seen, still = -1, 0

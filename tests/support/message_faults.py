@@ -30,6 +30,7 @@ from tests.support.fault_rounds import FaultReport, ground
 from tests.support.message_load import JOB, Message, Sender, a_load, answer, declare, name_in
 from tests.support.receiver import Receiver
 from tests.support.served import Served, answering, start
+from tests.support.waiting import PATIENCE
 from triggers.core.records import Delivery, Ruling
 from triggers.core.states import DeliveryState
 from triggers.service.crashpoints import INTAKE_POINTS, POINTS
@@ -39,7 +40,6 @@ EACH = ("message-in-turn", "message-kept", "delivery-before-send", "delivery-aft
 """Points that are visited for each message, not for each turn."""
 UNVISITED = "delivery-followed"
 """A run that is acknowledged on start is not followed."""
-PATIENCE = 60.0
 LOADED = 2.5
 """Seconds of load within which a random moment lies."""
 
@@ -123,7 +123,7 @@ class MessageRound:
             await asyncio.sleep(self.plan.after)
             server.process.kill()
         try:
-            await asyncio.to_thread(server.process.wait, 20)
+            await asyncio.to_thread(server.process.wait, PATIENCE)
         except subprocess.TimeoutExpired:
             self.report.problems.append("the crash point was not reached")
             server.process.kill()

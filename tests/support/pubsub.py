@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.fixtures import free_port
+from tests.support.waiting import PATIENCE
 
 PROJECT = "local"
-PATIENCE = 60.0
 
 
 @dataclass
@@ -70,7 +70,7 @@ class PubsubEmulator:
             publisher.transport.close()
         return topic
 
-    def pull(self, name: str, patience: float = 30.0, *, keep: bool = False) -> list[Any]:
+    def pull(self, name: str, patience: float = PATIENCE, *, keep: bool = False) -> list[Any]:
         """The messages that have come, acknowledged; none after ``patience`` seconds without. With
         ``keep`` they are given back instead."""
         from google.api_core.exceptions import DeadlineExceeded

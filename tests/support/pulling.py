@@ -15,7 +15,7 @@ from typing import Any
 
 from jobrunner.lib.database import connect
 from tests.support.pubsub import PROJECT
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from triggers.core.records import HttpTarget
 from triggers.core.subscriptions import Intake, Subscription
 from triggers.store import open_declared
@@ -147,14 +147,14 @@ class Publisher:
         attributes: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Returns the ids. Waits for a topic that is still to be made."""
-        until(lambda: self._is_there(name))
+        until(lambda: self.is_there(name))
         futures = [
             self.client.publish(topic(name), one.encode(), ordering_key=key, **(attributes or {}))
             for one in several
         ]
-        return [future.result(30) for future in futures]
+        return [future.result(PATIENCE) for future in futures]
 
-    def _is_there(self, name: str) -> bool:
+    def is_there(self, name: str) -> bool:
         """The topic, and something that keeps its messages."""
         from google.api_core.exceptions import GoogleAPICallError
 

@@ -38,7 +38,7 @@ class Served:
     log: Path
 
     def call(
-        self, verb: str, path: str, body: Any = None, *, timeout: float = 20.0, host: str = ""
+        self, verb: str, path: str, body: Any = None, *, timeout: float = PATIENCE, host: str = ""
     ) -> Any:
         """Raises Answered, or OSError where nobody answers."""
         request = urllib.request.Request(
@@ -91,7 +91,7 @@ class Served:
             if not token:
                 return found
 
-    def ended(self, job: str, name: str, patience: float = 60.0) -> Any:
+    def ended(self, job: str, name: str, patience: float = PATIENCE) -> Any:
         until = time.monotonic() + patience
         while True:
             seen = self.execution(job, name)
