@@ -11,6 +11,7 @@ the tasks themselves wrote down, what the record says, what is left on the machi
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobrunner.executor.crashpoints import POINTS
+from tests.support.waiting import PATIENCE
 
 TASKS = 200
 PARALLELISM = 16
@@ -131,7 +133,9 @@ class Round:
         self.report.killed = runner.returncode == -signal.SIGKILL
         if plan.both:
             for pid in supervisors(self.home):
-                os.kill(pid, signal.SIGKILL)
+                # It ends by itself when it has nothing left to do.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         self.report.expect(
             self.report.killed or runner.returncode == 0,
             f"the runner ended with {runner.returncode}: {talk[-500:]}",
@@ -229,13 +233,19 @@ class Round:
             report.expect(len(won) == plan.tasks, f"{len(won)} of {plan.tasks} tasks succeeded")
         self.check_book(attempts)
         self.check_output(name, won)
-        left = [*marked(str(self.home.parent)), *supervisors(self.home)]
-        report.expect(not left, f"processes left behind: {left}")
-        remains = list((self.home / "run" / "sup").glob("*"))
-        report.expect(not remains, f"files left behind: {remains}")
+        # A supervisor ends when it has heard that nobody wants anything of it any more.
+        until = time.monotonic() + PATIENCE
+        while (left := self.left_behind()) and time.monotonic() < until:
+            time.sleep(0.02)
+        report.expect(not left, f"left behind: {left}")
         if plan.image:
             listed = docker("ps", "-aq", f"--filter=label={LABEL}={record['uid']}")
             report.expect(not listed, f"containers left behind: {listed}")
+
+    def left_behind(self) -> list[object]:
+        """Processes and files."""
+        remains = (self.home / "run" / "sup").glob("*")
+        return [*marked(str(self.home.parent)), *supervisors(self.home), *remains]
 
     def check_book(self, attempts: list[tuple[int, dict[str, object]]]) -> None:
         """What the tasks wrote down themselves."""
