@@ -89,8 +89,9 @@ def test_what_is_published_is_called_and_run_once_however_often_it_is_pushed(
         topics.push("both", f"run-{number}", run)
     sent = [{"data": f"hällo {n}".encode(), "attributes": {"n": str(n)}} for n in range(6)]
     ids = topics.publish("both", *sent)
-    until(lambda: described(server, "called")["messages"]["again"] == 6)
-    until(lambda: described(server, "run")["messages"]["again"] == 6)
+    # Pub/Sub pushes at least once: on a day on which it is slow there are more of them.
+    until(lambda: described(server, "called")["messages"]["again"] >= 6)
+    until(lambda: described(server, "run")["messages"]["again"] >= 6)
     until(lambda: len(receiver.received) >= 6)
     bodies = [json.loads(body) for _, body in receiver.received]
     assert sorted(body["message"]["messageId"] for body in bodies) == sorted(ids)
@@ -198,7 +199,7 @@ def test_a_push_token_lets_in_and_is_written_down_nowhere(
     until(lambda: receiver.done["/g"] == 1)
     assert post(f"{url}?token=wrong", {}) == 401
     assert post(url, {}) == 401
-    assert " - POST /push/guarded 204 " in server.said()
+    until(lambda: " - POST /push/guarded 204 " in server.said())
     assert token not in server.said()
     home = {**os.environ, "JOBRUNNER_HOME": str(server.home)}
     for words in (("audit", "list"), ("subscriptions", "describe", "guarded", "--format", "json")):
