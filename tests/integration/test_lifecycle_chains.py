@@ -1,5 +1,6 @@
 """Chains of jobs and notices of failure, through a real server that is killed on the way."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import pytest
 from tests.support.commands import jobrunner
 from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, answering, served, start
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from triggers.core.lifecycle_events import DEAD, EXECUTION
 from triggers.service.crashpoints import CHANGES_POINTS
 
@@ -111,8 +112,10 @@ def test_a_server_that_dies_between_two_jobs_runs_the_second_one_once(
         server.stop()
     dying = start(home, "--backend", "process", env={"JOBRUNNER_CRASH_AT": point})
     assert answering(dying)
-    dying.run("first")
-    assert dying.process.wait(60) == -signal.SIGKILL
+    # It may die before it has answered; that there is a run was stored before.
+    with contextlib.suppress(OSError):
+        dying.run("first")
+    assert dying.process.wait(PATIENCE) == -signal.SIGKILL
     with served(home, "--backend", "process") as server:
         until(lambda: ended(server, "second"))
         assert len(server.executions("second")) == 1
@@ -138,7 +141,8 @@ def test_the_dead_mans_switch_of_the_docs_says_when_nothing_has_succeeded(
     after(server, "watch-nightly", "failed", uri)
     first = server.run("watch-nightly")
     assert server.ended("watch-nightly", first)["failedCount"] == 1
-    until(lambda: receiver.done["/watch"] == 1)
+    # At each half hour its schedule starts it, too.
+    until(lambda: receiver.done["/watch"] >= 1)
     server.ended("nightly", server.run("nightly"))
     second = server.run("watch-nightly")
     assert server.ended("watch-nightly", second)["succeededCount"] == 1
