@@ -12,6 +12,7 @@ import pytest
 from tests.support.awaiting import until
 from tests.support.certificates import make_certificate
 from tests.support.http_targets import OK, Server, read_request, saying, served
+from tests.support.waiting import PATIENCE
 from triggers.core.verdict import Break
 from triggers.senders.failures import Stop
 from triggers.senders.reach import Reach
@@ -37,13 +38,14 @@ async def pooled(ca_file: str | None = None) -> AsyncIterator[Pool]:
 
 
 async def call(
-    there: Pool, url: str, body: bytes = b"", *, method: str = "POST", seconds: float = 20,
-    proxy: str | None = None,
+    there: Pool, url: str, body: bytes = b"", *, method: str = "POST", proxy: str | None = None,
+    dialing: float = PATIENCE, seconds: float = PATIENCE,
 ) -> Reader:  # fmt: skip
-    until = asyncio.get_running_loop().time() + seconds
+    """``dialing`` and ``seconds`` are how long a connection and the answer may take."""
+    loop = asyncio.get_running_loop()
     way = route(read_url(url), read_url(proxy) if proxy else None, False, True)
-    connection = there.take(way.place) or await there.dial(way.place, until)
-    text = head(method, way, b"", len(body))
+    connection = there.take(way.place) or await there.dial(way.place, loop.time() + dialing)
+    text, until = head(method, way, b"", len(body)), loop.time() + seconds
     answer = await connection.call(text, body, until, cap=100, bodiless=method == "HEAD")
     there.give(connection)
     return answer
@@ -164,7 +166,7 @@ async def test_a_call_that_is_given_up_closes_its_connection(how: str) -> None:
     heard = asyncio.Event()
     closed: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
     async with served(raw=handle) as server, pooled() as there:
-        seconds = 0.1 if how == "late" else 20
+        seconds = 0.1 if how == "late" else PATIENCE
         calling = asyncio.ensure_future(call(there, server.url, seconds=seconds))
         await heard.wait()
         if how == "cancelled":
@@ -199,7 +201,7 @@ async def test_no_more_of_a_large_body_is_held_for_sending_than_one_piece() -> N
 
 async def _deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.transport.pause_reading()  # type: ignore[attr-defined]
-    await asyncio.sleep(20)
+    await asyncio.sleep(PATIENCE)
 
 
 async def test_an_answer_before_the_end_of_the_request_is_the_answer() -> None:
@@ -373,4 +375,4 @@ async def test_a_proxy_that_does_not_connect_says_so(
 async def test_a_handshake_that_hangs_ends_at_the_deadline() -> None:
     async with served(raw=saying(b"", then="wait")) as server, pooled() as there:
         with pytest.raises(Late):
-            await call(there, f"https://127.0.0.1:{server.port}/", seconds=0.2)
+            await call(there, f"https://127.0.0.1:{server.port}/", dialing=0.2)
