@@ -5,7 +5,7 @@ import docker
 import pytest
 
 from tests.samples.record import describe, endings
-from tests.samples.transcript import play
+from tests.samples.transcript import alone, play
 from tests.support.components import require
 
 IMAGE = "jobrunner-sample/greeter:1"
@@ -15,8 +15,9 @@ IMAGE = "jobrunner-sample/greeter:1"
 def engine(docker_socket: str) -> Iterator[docker.DockerClient]:
     require("busybox")
     client = docker.DockerClient(base_url=f"unix://{docker_socket}")
-    yield client
-    client.images.remove(IMAGE, force=True)
+    with alone("image"):
+        yield client
+        client.images.remove(IMAGE, force=True)
     client.close()
 
 

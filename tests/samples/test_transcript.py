@@ -25,6 +25,8 @@ def test_a_block_may_be_a_file_and_may_say_what_varies(tmp_path: Path) -> None:
         File("a.txt", "x\n"),
         Step("c", ("n1",), ("n\\d",)),
     ]
+    text = "<!-- varies: a -->\n<!-- repeats: b+ -->\n```console\n$ c\n```\n"
+    assert parts_of(page(tmp_path, text)) == [Step("c", (), ("a",), ("b+",))]
 
 
 def test_a_block_may_wait_for_something(tmp_path: Path) -> None:
@@ -64,6 +66,15 @@ def test_what_must_not_differ_is_found(
 ) -> None:
     result = differences(tuple(shown), tuple(seen))
     assert result if found is None else result == found
+
+
+def test_a_line_that_may_repeat_may_come_never_once_or_often() -> None:
+    for seen in ((), ("b 1",), ("b 1", "a", "b 2")):
+        found = differences(("a", "b 7"), (*seen, "a"), repeats=(r"b \d",))
+        assert found == (["came, but is not shown: a"] if "a" in seen else [])
+    assert differences(("b 7",), ("b 7 c",), repeats=(r"b \d",)) == [
+        "came, but is not shown: b 7 c"
+    ]
 
 
 def test_a_name_shown_on_the_page_stands_for_the_one_of_this_run(tmp_path: Path) -> None:

@@ -14,25 +14,33 @@ because tasks run at the same time. Comments before a block say more:
 
 ``<!-- varies: step \\d+ -->``
     a regular expression for further differences
+``<!-- repeats: again .* -->``
+    whole lines that may come more often than shown, or not at all
 ``<!-- wait: COMMAND -->``
     go on when the command succeeds
 ``<!-- file: NAME -->``
     not a transcript but the content of that file
+
+A page that names ports of its own has them to itself: another run of these tests waits for it.
 """
 
 import contextlib
+import fcntl
 import os
 import re
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+
+from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(
@@ -50,10 +58,11 @@ EVENED = [
     (re.compile(r"-{3,}"), "---"),
     (re.compile(r"\s+"), " "),
 ]
+OWN_PORT = re.compile(r"\b84\d\d\b")
 POLL = 0.1
 SHOWN_HOME = "/home/you/.local/share/jobrunner"
 MARK = "-- end of step, exit code"
-STEP_TIMEOUT = 60.0
+STEP_TIMEOUT = PATIENCE
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class Step:
     command: str
     shown: tuple[str, ...]
     varies: tuple[str, ...] = ()
+    repeats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,11 +116,14 @@ def _parts(text: str) -> Iterator[Part]:
             if kind == "wait":
                 yield Wait(value)
         if block["kind"] == "console":
-            varies = tuple(value for kind, value in notes if kind == "varies")
-            yield from _steps(block["body"], varies)
+            varies, repeats = (
+                tuple(value for kind, value in notes if kind == name)
+                for name in ("varies", "repeats")
+            )
+            yield from _steps(block["body"], varies, repeats)
 
 
-def _steps(body: str, varies: tuple[str, ...]) -> Iterator[Step]:
+def _steps(body: str, varies: tuple[str, ...], repeats: tuple[str, ...]) -> Iterator[Step]:
     lines = body.splitlines()
     if not lines or not lines[0].startswith("$ "):
         raise ValueError(f"a console block begins with '$ COMMAND', not with {lines[:1]}")
@@ -121,7 +134,7 @@ def _steps(body: str, varies: tuple[str, ...]) -> Iterator[Step]:
         while shown < end and lines[shown].startswith("> "):
             command.append(lines[shown][2:])
             shown += 1
-        yield Step("\n".join(command), tuple(lines[shown:end]), varies)
+        yield Step("\n".join(command), tuple(lines[shown:end]), varies, repeats)
 
 
 def even(line: str, varies: tuple[str, ...] = ()) -> str:
@@ -133,11 +146,21 @@ def even(line: str, varies: tuple[str, ...] = ()) -> str:
 
 
 def differences(
-    shown: tuple[str, ...], seen: tuple[str, ...], varies: tuple[str, ...] = ()
+    shown: tuple[str, ...],
+    seen: tuple[str, ...],
+    varies: tuple[str, ...] = (),
+    repeats: tuple[str, ...] = (),
 ) -> list[str]:
     """What the page shows and did not come, and what came and is not shown."""
-    wanted = Counter(even(line, varies) for line in shown if line.strip())
-    came = Counter(even(line, varies) for line in seen if line.strip())
+
+    def counted(lines: tuple[str, ...]) -> Counter[str]:
+        return Counter(
+            even(line, varies)
+            for line in lines
+            if line.strip() and not any(re.fullmatch(pattern, line) for pattern in repeats)
+        )
+
+    wanted, came = counted(shown), counted(seen)
     open_ended = wanted.pop("...", 0) > 0
     missing = [f"shown, but did not come: {line}" for line in (wanted - came).elements()]
     if open_ended:
@@ -216,7 +239,8 @@ def play(page: Path, cwd: Path) -> list[Played]:
     def here(text: str) -> str:
         return NAME.sub(lambda found: names.get(found[0], found[0]), text)
 
-    with Shell(cwd) as shell:
+    own = OWN_PORT.search(page.read_text()) is not None
+    with alone("ports") if own else contextlib.nullcontext(), Shell(cwd) as shell:
         for part in parts_of(page):
             if isinstance(part, File):
                 (cwd / part.name).write_text(part.content)
@@ -226,7 +250,7 @@ def play(page: Path, cwd: Path) -> list[Played]:
                 continue
             output, code = shell.run(here(part.command))
             bind_names(names, "\n".join(part.shown), "\n".join(output))
-            found = differences(tuple(map(here, part.shown)), output, part.varies)
+            found = differences(tuple(map(here, part.shown)), output, part.varies, part.repeats)
             if found:
                 raise AssertionError(
                     f"{page.name} is not what one sees\n$ {here(part.command)}\n"
@@ -237,6 +261,14 @@ def play(page: Path, cwd: Path) -> list[Played]:
                 )
             played.append(Played(part, output, code, tuple(names.values())))
     return played
+
+
+@contextlib.contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Keeps other runs of these tests from what this machine has once, under the page's name."""
+    with (Path(tempfile.gettempdir()) / f"jobrunner-samples-{what}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def bind_names(names: dict[str, str], shown: str, seen: str) -> None:
