@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -53,6 +54,8 @@ class Served:
         except urllib.error.HTTPError as error:
             with error:
                 raise Answered(error.code, error.read().decode(errors="replace")) from None
+        except http.client.HTTPException as error:
+            raise ConnectionError(f"the answer broke off: {error!r}") from error
 
     def create(self, name: str, script: str, **template: Any) -> Any:
         container = {"image": "example.com/unused", "command": ["sh", "-c", script]}
