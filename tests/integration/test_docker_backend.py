@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from jobrunner.backends._docker.create import container_name, create_body
 from jobrunner.backends.docker import DockerBackend
 from jobrunner.core.records import AttemptKey, ExitStatus
 from jobrunner.errors import AttemptVanished, LaunchFailed
+from jobrunner.lib import framelog
 from jobrunner.lib.framelog import read_frames
 from jobrunner.ports import (
     Bind,
@@ -32,11 +34,11 @@ from jobrunner.ports import (
 from tests.support.awaiting import until
 from tests.support.backends import output
 from tests.support.components import UnixConnection, engine_socket
+from tests.support.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("busybox_image")
 
 IMAGE = "jobrunner-test/busybox:latest"
-SOON = 30.0
 
 
 def spec(
@@ -69,7 +71,7 @@ async def run(home: Path, script: str, **fields: Any) -> tuple[ExitStatus, str]:
     wanted = spec(home, script, **fields)
     async with opened(home) as backend:
         launched = await backend.launch(wanted)
-        status = await asyncio.wait_for(backend.wait(launched.handle), SOON)
+        status = await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)
     return status, output(wanted).decode()
 
 
@@ -98,18 +100,25 @@ async def test_the_environment_and_the_working_directory_are_the_launchs(home: P
     assert said == "a b|=|/tmp\n"
 
 
-async def test_args_go_to_the_images_entrypoint_and_a_command_replaces_both(home: Path) -> None:
+@contextmanager
+def image_with(*changes: str) -> Iterator[str]:
+    """The name of an image of this test alone: the engine is shared."""
     import docker
 
     client = docker.APIClient(base_url=f"unix://{engine_socket()}")
+    repository = f"jobrunner-test/{uuid.uuid4().hex}"
     container = client.create_container(IMAGE, ["/bin/true"])["Id"]
-    name = "jobrunner-test/entry:latest"
-    client.commit(
-        container, "jobrunner-test/entry", "latest",
-        changes=['ENTRYPOINT ["/bin/echo", "entry"]', 'CMD ["cmd"]'],
-    )  # fmt: skip
+    client.commit(container, repository, "latest", changes=list(changes))
     client.remove_container(container)
     try:
+        yield f"{repository}:latest"
+    finally:
+        client.remove_image(f"{repository}:latest", force=True)
+        client.close()
+
+
+async def test_args_go_to_the_images_entrypoint_and_a_command_replaces_both(home: Path) -> None:
+    with image_with('ENTRYPOINT ["/bin/echo", "entry"]', 'CMD ["cmd"]') as name:
         cases: list[tuple[tuple[str, ...], tuple[str, ...], bytes]] = [
             ((), (), b"entry cmd\n"),
             ((), ("x", "y"), b"entry x y\n"),
@@ -120,11 +129,8 @@ async def test_args_go_to_the_images_entrypoint_and_a_command_replaces_both(home
             for index, (command, args, expected) in enumerate(cases):
                 wanted = spec(home, index=index, image=name, command=command, args=args)
                 launched = await backend.launch(wanted)
-                await asyncio.wait_for(backend.wait(launched.handle), SOON)
+                await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)
                 assert output(wanted) == expected
-    finally:
-        client.remove_image(name, force=True)
-        client.close()
 
 
 @pytest.mark.parametrize("init", [False, True])
@@ -162,9 +168,9 @@ async def test_running_out_of_memory_is_told_apart_from_being_killed(home: Path)
     async with opened(home) as backend:
         hungry = await backend.launch(spec(home, "tail /dev/zero", 0, memory=16 * 1024**2))
         killed = await backend.launch(spec(home, "sleep 60", 1))
-        oom = await asyncio.wait_for(backend.wait(hungry.handle), SOON)
+        oom = await asyncio.wait_for(backend.wait(hungry.handle), PATIENCE)
         os.kill(inspected(killed.handle)["State"]["Pid"], signal.SIGKILL)
-        plain = await asyncio.wait_for(backend.wait(killed.handle), SOON)
+        plain = await asyncio.wait_for(backend.wait(killed.handle), PATIENCE)
     assert (oom.signal, oom.oom, oom.ok) == (9, True, False)
     assert (plain.signal, plain.oom) == (9, False)
 
@@ -225,21 +231,11 @@ async def test_secret_files_have_their_content_and_mode_and_cannot_be_written(ho
 
 
 async def test_another_user_of_the_image_can_read_a_secret_that_allows_it(home: Path) -> None:
-    import docker
-
-    client = docker.APIClient(base_url=f"unix://{engine_socket()}")
-    container = client.create_container(IMAGE, ["/bin/true"])["Id"]
-    client.commit(container, "jobrunner-test/user", "latest", changes=["USER user"])
-    client.remove_container(container)
-    try:
+    with image_with("USER user") as image:
         files = (SecretFile("/s/open", b"yes", 0o444), SecretFile("/s/shut", b"no", 0o400))
         status, said = await run(
-            home, "exec 2>&1; id -u; cat /s/open; cat /s/shut", secret_files=files,
-            image="jobrunner-test/user:latest",
-        )  # fmt: skip
-    finally:
-        client.remove_image("jobrunner-test/user:latest", force=True)
-        client.close()
+            home, "exec 2>&1; id -u; cat /s/open; cat /s/shut", secret_files=files, image=image
+        )
     assert status.code == 1
     assert "1000\nyes" in said
     assert "Permission denied" in said
@@ -346,7 +342,7 @@ async def test_long_lines_and_bytes_that_are_no_text_come_back_exactly(home: Pat
     wanted = spec(home, awkward(100_000))
     async with opened(home) as backend:
         launched = await backend.launch(wanted)
-        status = await asyncio.wait_for(backend.wait(launched.handle), SOON)
+        status = await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)
     assert output(wanted, 1) == expected(100_000)
     assert status.output == len(expected(100_000))
 
@@ -356,45 +352,82 @@ async def test_a_later_runner_reads_the_same_bytes_again(home: Path, size: int) 
     wanted = spec(home, awkward(size))
     async with opened(home) as backend:
         launched = await backend.launch(wanted)
-        await asyncio.wait_for(backend.wait(launched.handle), SOON)
+        await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)
         later = DockerBackend(str(home))
-        again = await asyncio.wait_for(later.wait(launched.handle), SOON)
+        again = await asyncio.wait_for(later.wait(launched.handle), PATIENCE)
         await later.close()
     assert output(wanted, 1) == expected(size)
     assert again.output == len(expected(size))
 
 
+def gate(home: Path) -> Bind:
+    """A directory that a test and its container share, for one to wait for the other."""
+    place = home / "gate"
+    place.mkdir()
+    return Bind(str(place), "/gate")
+
+
+def passing(name: object) -> str:
+    return f"until [ -e /gate/{name} ]; do sleep 0.02; done"
+
+
 async def test_output_is_in_the_log_while_the_task_runs(home: Path) -> None:
-    wanted = spec(home, "while :; do cat /proc/uptime; sleep 0.2; done")
+    # No line is written before the one before it was seen.
+    script = f"for i in 0 1 2 3 4; do cat /proc/uptime; {passing('$i')}; done; sleep 60"
+    wanted = spec(home, script, binds=(gate(home),))
+    seen = []
     async with opened(home) as backend:
         launched = await backend.launch(wanted)
-        await until(lambda: output(wanted).count(b"\n") >= 5, "five lines of output")
+        for number in range(5):
+            await until(lambda n=number: output(wanted).count(b"\n") > n, f"line {number}")  # type: ignore[misc]
+            seen.append(time.time())
+            (home / "gate" / str(number)).touch()
         assert isinstance(await backend.inspect(launched.handle), Running)
     frames = list(read_frames(wanted.log))
     booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
-    delays = sorted(frame.at - booted_at - float(frame.data.split()[0]) for frame in frames)
-    assert -0.02 < delays[len(delays) // 2] < 0.1
+    for frame, seen_at in zip(frames, seen, strict=True):
+        # The kernel tells hundredths of a second.
+        assert booted_at + float(frame.data.split()[0]) - 0.02 <= frame.at <= seen_at
 
 
 async def test_what_is_adopted_keeps_its_streams_its_times_and_its_order(home: Path) -> None:
-    wanted = spec(home, "echo a; sleep 0.3; echo b >&2; sleep 0.3; echo c; sleep 60")
+    # What is written to two pipes has an order only where one waits for the other.
+    script = f"echo a; {passing('b')}; echo b >&2; {passing('c')}; echo c; sleep 60"
+    wanted = spec(home, script, binds=(gate(home),))
+    moments = []
     async with opened(home) as backend:
         launched = await backend.launch(wanted)
-        await until(lambda: b"c\n" in output(wanted), "the last line")
+        for number, name in enumerate("bc", 1):
+            await until(lambda n=number: kept_lines(launched.handle) == n, f"{number} lines")  # type: ignore[misc]
+            moments.append(time.time())
+            (home / "gate" / name).touch()
+        await until(lambda: kept_lines(launched.handle) == 3, "the last line")
         await backend.close()
+        framelog.remove(wanted.log)
         later = DockerBackend(str(home))
         waiting = asyncio.ensure_future(later.wait(launched.handle))
-        await until(
-            lambda: [f.data for f in read_frames(wanted.log)] == [b"a\n", b"b\n", b"c\n"],
-            "the log is written anew",
-        )
-        frames = list(read_frames(wanted.log))
+        await until(lambda: output(wanted).count(b"\n") == 3, "the log is written anew")
         await later.stop(launched.handle, grace=0.0)
-        await asyncio.wait_for(waiting, SOON)
+        await asyncio.wait_for(waiting, PATIENCE)
         await later.discard(launched.handle)
         await later.close()
-    assert [frame.stream for frame in frames] == [1, 2, 1]
-    assert frames[1].at - frames[0].at == pytest.approx(0.3, abs=0.2)
+    frames = list(read_frames(wanted.log))
+    assert [(frame.stream, frame.data) for frame in frames] == [
+        (1, b"a\n"), (2, b"b\n"), (1, b"c\n"),
+    ]  # fmt: skip
+    a, b, c = (frame.at for frame in frames)
+    assert a <= moments[0] <= b <= moments[1] <= c
+
+
+def kept_lines(handle: str) -> int:
+    """How many lines of output the engine has stored."""
+    connection = UnixConnection(engine_socket())
+    try:
+        place = f"/containers/{handle.split('/')[1]}/logs?stdout=1&stderr=1"
+        connection.request("GET", place)
+        return connection.getresponse().read().count(b"\n")
+    finally:
+        connection.close()
 
 
 async def test_much_output_is_bounded_on_disk_and_in_memory(home: Path) -> None:
@@ -464,7 +497,7 @@ async def test_a_killed_runner_interrupts_nothing_and_loses_nothing(home: Path, 
         (found,) = [found async for found in backend.discover()]
         assert found.handle == handle
         assert found.key == AttemptKey("e-1", 0, 0)
-        status = await asyncio.wait_for(backend.wait(handle), SOON)
+        status = await asyncio.wait_for(backend.wait(handle), PATIENCE)
     assert status.code == 5
     assert output(spec(home)) == b"1\n2\n3\n4\n5\n6\n"
 
@@ -487,7 +520,7 @@ async def test_a_runner_killed_at_any_moment_of_a_launch_leaves_one_container_or
             assert [again.handle] == [f.handle for f in found] or not found
             assert len([f async for f in backend.discover()]) == 1
             await backend.stop(again.handle, grace=0.0)
-            await asyncio.wait_for(backend.wait(again.handle), SOON)
+            await asyncio.wait_for(backend.wait(again.handle), PATIENCE)
 
 
 async def test_what_was_created_and_never_started_is_started_by_the_next_launch(
@@ -500,7 +533,7 @@ async def test_what_was_created_and_never_started_is_started_by_the_next_launch(
         made = create_body(wanted, home=backend._home, cpus=0, log_drivers=facts.logs)
         await backend._engine().post("/containers/create", {"name": name}, made)
         launched = await backend.launch(wanted)
-        assert (await asyncio.wait_for(backend.wait(launched.handle), SOON)).ok
+        assert (await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)).ok
     assert output(wanted) == b"ran\n"
 
 
@@ -524,7 +557,7 @@ async def test_a_container_that_somebody_removed_has_vanished(home: Path) -> Non
             f"/containers/{launched.handle.split('/')[1]}", {"force": "1"}
         )
         with pytest.raises(AttemptVanished, match=r"no longer knows|removes its container"):
-            await asyncio.wait_for(waiting, SOON)
+            await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def test_a_home_sees_and_touches_its_own_containers_only(home: Path, tmp_path: Path) -> None:
@@ -544,7 +577,7 @@ async def test_an_engine_behind_plain_tcp_is_as_good(home: Path) -> None:
         async with opened(home, DOCKER_HOST=f"tcp://127.0.0.1:{port}") as backend:
             assert (await backend.probe()).ok
             launched = await backend.launch(wanted)
-            assert (await asyncio.wait_for(backend.wait(launched.handle), SOON)).ok
+            assert (await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)).ok
         assert output(wanted) == b"over tcp\n"
 
 

@@ -21,8 +21,7 @@ from tests.support.backends import output
 from tests.support.components import require
 from tests.support.engines import PrivateEngine, private_engine
 from tests.support.fixtures import BUSYBOX_IMAGE
-
-SOON = 60.0
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +98,7 @@ async def test_a_task_that_an_engine_took_down_with_it_has_vanished_and_is_not_j
                 await other.inspect(launched.handle)
         await asyncio.to_thread(engine.start)
         with pytest.raises(AttemptVanished, match="engine went away while it ran"):
-            await asyncio.wait_for(waiting, SOON)
+            await asyncio.wait_for(waiting, PATIENCE)
 
 
 @pytest.mark.parametrize("way", ["stop", "kill"])
@@ -115,7 +114,7 @@ async def test_a_socket_that_stays_does_not_hide_that_its_engine_went_away(
         await asyncio.sleep(0.5)
         await asyncio.to_thread(held_engine.start)
         with pytest.raises(AttemptVanished, match="engine went away while it ran"):
-            await asyncio.wait_for(waiting, SOON)
+            await asyncio.wait_for(waiting, PATIENCE)
 
 
 async def test_a_task_that_outlives_its_engine_is_followed_on(
@@ -131,28 +130,29 @@ async def test_a_task_that_outlives_its_engine_is_followed_on(
         await asyncio.to_thread(patient_engine.stop)
         await asyncio.sleep(1.0)
         await asyncio.to_thread(patient_engine.start)
-        assert (await asyncio.wait_for(waiting[1], SOON)).code == 0
-        assert (await asyncio.wait_for(waiting[2], SOON)).code == 9
+        assert (await asyncio.wait_for(waiting[1], PATIENCE)).code == 0
+        assert (await asyncio.wait_for(waiting[2], PATIENCE)).code == 9
         assert isinstance(await backend.inspect(launched[0].handle), Running)
         await backend.stop(launched[0].handle, grace=0.0)
-        assert (await asyncio.wait_for(waiting[0], SOON)).signal == 9
+        assert (await asyncio.wait_for(waiting[0], PATIENCE)).signal == 9
     assert output(counting) == b"".join(b"%d\n" % number for number in range(40))
 
 
 async def test_a_launch_waits_for_an_engine_that_is_being_started_anew(
-    engine: PrivateEngine, home: Path
+    engine: PrivateEngine, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(docker_backend, "PATIENCE", PATIENCE)
     async with opened(home, engine) as backend:
         assert (await backend.probe()).ok
         first = await backend.launch(spec(home, "exit 0", 0))
-        assert (await asyncio.wait_for(backend.wait(first.handle), SOON)).ok
+        assert (await asyncio.wait_for(backend.wait(first.handle), PATIENCE)).ok
         await asyncio.to_thread(engine.stop)
         launching = asyncio.ensure_future(backend.launch(spec(home, "exit 4", 1)))
         await asyncio.sleep(0.2)
         assert not launching.done()
         await asyncio.to_thread(engine.start)
-        launched = await asyncio.wait_for(launching, SOON)
-        assert (await asyncio.wait_for(backend.wait(launched.handle), SOON)).code == 4
+        launched = await asyncio.wait_for(launching, PATIENCE)
+        assert (await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)).code == 4
 
 
 async def test_an_engine_that_went_away_for_good_is_not_the_fault_of_an_attempt(
@@ -161,16 +161,16 @@ async def test_an_engine_that_went_away_for_good_is_not_the_fault_of_an_attempt(
     monkeypatch.setattr(docker_backend, "PATIENCE", 0.5)
     async with opened(home, engine) as backend:
         first = await backend.launch(spec(home, "exit 0", 0))
-        assert (await asyncio.wait_for(backend.wait(first.handle), SOON)).ok
+        assert (await asyncio.wait_for(backend.wait(first.handle), PATIENCE)).ok
         await asyncio.to_thread(engine.stop)
         try:
             with pytest.raises(BackendFault, match="not running") as fault:
-                await asyncio.wait_for(backend.launch(spec(home, "exit 4", 1)), SOON)
+                await asyncio.wait_for(backend.launch(spec(home, "exit 4", 1)), PATIENCE)
             assert not isinstance(fault.value, LaunchFailed)
         finally:
             await asyncio.to_thread(engine.start)
-        launched = await asyncio.wait_for(backend.launch(spec(home, "exit 4", 1)), SOON)
-        assert (await asyncio.wait_for(backend.wait(launched.handle), SOON)).code == 4
+        launched = await asyncio.wait_for(backend.launch(spec(home, "exit 4", 1)), PATIENCE)
+        assert (await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)).code == 4
 
 
 async def test_what_ended_before_the_engine_stopped_keeps_its_end(
@@ -178,12 +178,12 @@ async def test_what_ended_before_the_engine_stopped_keeps_its_end(
 ) -> None:
     async with opened(home, engine) as backend:
         launched = await backend.launch(spec(home, "exit 6"))
-        await asyncio.wait_for(backend.wait(launched.handle), SOON)
+        await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)
         await asyncio.to_thread(engine.stop)
         assert (await backend.wait(launched.handle)).code == 6
         await asyncio.to_thread(engine.start)
         async with opened(home, engine) as later:
-            assert (await asyncio.wait_for(later.wait(launched.handle), SOON)).code == 6
+            assert (await asyncio.wait_for(later.wait(launched.handle), PATIENCE)).code == 6
 
 
 async def test_an_engine_that_was_never_there_is_told_at_once(home: Path) -> None:
@@ -225,13 +225,13 @@ async def test_a_full_disk_is_the_engines_trouble_and_not_the_tasks(
     with private_engine("--data-root", str(small_disk)) as engine:
         async with opened(home, engine) as backend:
             first = await backend.launch(spec(home, "exit 0", 0))
-            assert (await asyncio.wait_for(backend.wait(first.handle), SOON)).ok
+            assert (await asyncio.wait_for(backend.wait(first.handle), PATIENCE)).ok
             with pytest.raises(OSError, match="space"):
                 fill(small_disk / "filler")
             with pytest.raises(LaunchFailed) as failed:
-                await asyncio.wait_for(backend.launch(spec(home, "exit 0", 1)), SOON)
+                await asyncio.wait_for(backend.launch(spec(home, "exit 0", 1)), PATIENCE)
             assert not failed.value.permanent
             assert "no space left" in failed.value.message
             (small_disk / "filler").unlink()
             again = await backend.launch(spec(home, "exit 0", 1))
-            assert (await asyncio.wait_for(backend.wait(again.handle), SOON)).ok
+            assert (await asyncio.wait_for(backend.wait(again.handle), PATIENCE)).ok

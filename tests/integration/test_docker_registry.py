@@ -19,21 +19,22 @@ from jobrunner.errors import LaunchFailed
 from jobrunner.ports import LaunchSpec, LaunchTemplate
 from tests.support.backends import output
 from tests.support.components import engine_socket
+from tests.support.waiting import PATIENCE
 
-SOON = 60.0
+REGISTRIES: set[str] = set()
+"""The addresses of those that images of this process came from."""
 
 
 @pytest.fixture
 def client() -> Iterator[Any]:
-    """Leaves no image that came from a registry on loopback."""
+    """Leaves no image that came from a registry of this process: the engine is shared."""
     import docker
 
     client = docker.APIClient(base_url=f"unix://{engine_socket()}")
-    before = {found["Id"] for found in client.images()}
     yield client
     for found in client.images():
         names = [*(found["RepoTags"] or []), *(found["RepoDigests"] or [])]
-        if found["Id"] not in before and any(name.startswith("127.0.0.1:") for name in names):
+        if any(name.partition("/")[0] in REGISTRIES for name in names):
             client.remove_image(found["Id"], force=True)
     client.close()
 
@@ -41,6 +42,7 @@ def client() -> Iterator[Any]:
 def publish(client: Any, source: str, name: str, *, word: str) -> str:
     """Pushes an image that prints ``word``; returns its digest. Nothing of it stays here."""
     repository, tag = name.rsplit(":", 1)
+    REGISTRIES.add(name.partition("/")[0])
     container = client.create_container(source, ["/bin/true"])["Id"]
     client.commit(container, repository, tag, changes=[f'CMD ["/bin/echo", "{word}"]'])
     client.remove_container(container)
@@ -71,8 +73,8 @@ async def said(backend: DockerBackend, home: Path, image: str, index: int) -> by
         region="us-central1", image=image,
     )  # fmt: skip
     spec = LaunchSpec(AttemptKey("e-1", index, 0), template, 1, log=f"{home}/logs/{index}.0")
-    launched = await asyncio.wait_for(backend.launch(spec), SOON)
-    await asyncio.wait_for(backend.wait(launched.handle), SOON)
+    launched = await asyncio.wait_for(backend.launch(spec), PATIENCE)
+    await asyncio.wait_for(backend.wait(launched.handle), PATIENCE)
     return output(spec)
 
 
@@ -83,7 +85,7 @@ async def test_a_missing_image_is_pulled_with_progress_and_pinned_for_good(
     first = publish(client, busybox_image, name, word="first")
     lines: list[str] = []
     async with opened(home) as backend:
-        pinned = await asyncio.wait_for(backend.prepare(name, lines.append), SOON)
+        pinned = await asyncio.wait_for(backend.prepare(name, lines.append), PATIENCE)
         await asyncio.sleep(0)
         assert pinned == f"{registry}/app/pinned@{first}"
         assert lines[0] == f"Pulling {name}"
@@ -106,7 +108,7 @@ async def test_a_pinned_image_that_was_removed_meanwhile_is_fetched_again(
     name = f"{registry}/app/removed:v1"
     publish(client, busybox_image, name, word="back")
     async with opened(home) as backend:
-        pinned = await asyncio.wait_for(backend.prepare(name, print), SOON)
+        pinned = await asyncio.wait_for(backend.prepare(name, print), PATIENCE)
         assert pinned is not None
         client.remove_image(name, force=True)
         assert client.images(name=f"{registry}/app/removed") == []
@@ -132,7 +134,7 @@ async def test_an_image_that_is_not_there_says_so(
 ) -> None:
     async with opened(home) as backend:
         with pytest.raises(LaunchFailed) as failed:
-            await asyncio.wait_for(backend.prepare(f"{registry}/{name}", print), SOON)
+            await asyncio.wait_for(backend.prepare(f"{registry}/{name}", print), PATIENCE)
     assert failed.value.permanent
     assert failed.value.reason == "ContainerMissing"
     assert failed.value.message.startswith(f"Image '{registry}/{name}' not found. The engine says:")
@@ -143,7 +145,7 @@ async def test_a_registry_that_does_not_answer_is_no_fault_of_the_image(
 ) -> None:
     async with opened(home) as backend:
         with pytest.raises(LaunchFailed) as failed:
-            await asyncio.wait_for(backend.prepare("127.0.0.1:9/app:v1", print), SOON)
+            await asyncio.wait_for(backend.prepare("127.0.0.1:9/app:v1", print), PATIENCE)
     assert not failed.value.permanent
     assert failed.value.reason == "ContainerImportFailed"
 
@@ -203,16 +205,17 @@ async def test_the_users_docker_log_in_is_used_and_without_it_the_reason_is_told
     publish(client, busybox_image, f"{registry}/app/closed:v1", word="in")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     with guarded(registry, "me", "pass") as address:
+        REGISTRIES.add(address)
         name = f"{address}/app/closed:v1"
         async with opened(home) as backend:
             with pytest.raises(LaunchFailed) as failed:
-                await asyncio.wait_for(backend.prepare(name, print), SOON)
+                await asyncio.wait_for(backend.prepare(name, print), PATIENCE)
             assert failed.value.reason == "ContainerPermissionDenied"
             assert failed.value.permanent
             assert "docker login" in (failed.value.hint or "")
             auth = base64.b64encode(b"me:pass").decode()
             config = {"auths": {address: {"auth": auth}}}
             (tmp_path / "config.json").write_text(json.dumps(config))
-            pinned = await asyncio.wait_for(backend.prepare(name, print), SOON)
+            pinned = await asyncio.wait_for(backend.prepare(name, print), PATIENCE)
             assert pinned is not None
             assert await said(backend, home, pinned, 0) == b"in\n"

@@ -66,7 +66,7 @@ class PrivateEngine:
             time.sleep(0.05)
 
     def _answers(self) -> bool:
-        connection = UnixConnection(str(self.socket))
+        connection = UnixConnection(str(self.socket), timeout=5.0)
         try:
             connection.request("GET", "/_ping")
             return connection.getresponse().status == 200
