@@ -24,8 +24,8 @@ def seen(server: Served, uid: str) -> Any:
     return server.call("GET", f"{PATH}/{uid}")
 
 
-def until_state(server: Served, uid: str, state: str, patience: float = 30.0) -> Any:
-    until(lambda: seen(server, uid)["state"] == state, patience, lambda: seen(server, uid))
+def until_state(server: Served, uid: str, state: str) -> Any:
+    until(lambda: seen(server, uid)["state"] == state, why=lambda: seen(server, uid))
     return seen(server, uid)
 
 

@@ -12,7 +12,7 @@ from tests.support.commands import PROGRAM
 from tests.support.fixtures import free_port
 from tests.support.receiver import receiving
 from tests.support.served import served
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 
 
 def run(*words: str, code: int = 0, stdin: bytes = b"") -> str:
@@ -112,7 +112,7 @@ def test_a_server_whose_bounds_cannot_be_read_does_not_start(
 ) -> None:
     monkeypatch.setenv("JOBRUNNER_DELIVERIES", "many")
     words = [*PROGRAM, "serve", "--port", str(free_port())]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stderr.startswith("Error: JOBRUNNER_DELIVERIES: 'many' is not a whole number")
     assert "Traceback" not in done.stderr

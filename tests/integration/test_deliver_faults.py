@@ -25,7 +25,7 @@ from tests.support.delivery_faults import (
 from tests.support.fixtures import free_port
 from tests.support.receiver import Receiver, receiving
 from tests.support.served import Served, answering, start
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from triggers.service.crashpoints import POINTS
 
 DICE = random.Random(45)
@@ -106,14 +106,14 @@ def test_kill_at_random_moments_loses_nothing_and_counts_what_came_twice(
                 place["now"].process.wait()
                 place["now"] = start(home, port=port, env=SETTINGS)
                 assert answering(place["now"]), place["now"].said()
-            opener.join(60)
+            opener.join(PATIENCE)
             assert not opener.is_alive()
             server = place["now"]
 
             def settled() -> bool:
                 return all(one["state"] == "DELIVERED" for one in everything(server))
 
-            until(settled, 60, lambda: server.call("GET", f"{PATH}:count"))
+            until(settled, why=lambda: server.call("GET", f"{PATH}:count"))
             check(receiver, everything(server))
             assert "Traceback" not in server.said()
         finally:
@@ -149,14 +149,14 @@ def test_a_server_that_is_stopped_leaves_what_was_on_the_wire_to_the_next_at_onc
 ) -> None:
     with receiving() as receiver:
         gate = threading.Event()
-        receiver.answer = lambda path, count: 200 if gate.wait(20) else 500
+        receiver.answer = lambda path, count: 200 if gate.wait(PATIENCE) else 500
         server = start(home)
         try:
             assert answering(server), server.said()
             body = {"http": {"url": f"{receiver.url}/x"}}
             uid = server.call("POST", PATH, body)["uid"]
             until(lambda: receiver.began["/x"] == 1)
-            assert server.stop(signal.SIGTERM) < 5
+            assert server.stop(signal.SIGTERM) < 10
             assert "Traceback" not in server.said()
             gate.set()
             server = start(home)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HUGE = 64 * 1024 * 1024
-LATE_SECONDS = 1.6
+LATE_SECONDS = 4.5
 IDLE_SECONDS = 0.3
 
 Headers = dict[str, str]
