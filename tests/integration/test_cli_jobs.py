@@ -240,8 +240,9 @@ def test_waiting_ends_with_the_execution_or_with_patience(tmp_path: Path) -> Non
             assert patient.returncode == 1
 
 
-def test_an_interrupted_execution_says_so_and_is_continued_without_loss() -> None:
-    script = "echo begin; sleep 1.5; echo end"
+def test_an_interrupted_execution_says_so_and_is_continued_without_loss(tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    script = f"echo begin; while [ ! -e {go} ]; do sleep 0.02; done; echo end"
     options = ("--tasks", "3", "--parallelism", "2")
     with started("run", *options, "--", "sh", "-c", script) as process:
         line_of(process)
@@ -256,6 +257,7 @@ def test_an_interrupted_execution_says_so_and_is_continued_without_loss() -> Non
     waiting = jobrunner("executions", "wait", name)
     assert waiting.returncode == 4
     assert f"jobrunner executions continue {name}" in waiting.stderr
+    go.touch()
     ok("executions", "continue", name)
     found = document("executions", "describe", name)
     assert (found["state"], found["interrupted"]) == ("SUCCEEDED", False)

@@ -95,9 +95,11 @@ def test_a_first_signal_cancels_through_the_server_and_stays(number: int) -> Non
         assert state_of(name) == "CANCELLED"
 
 
-def test_a_second_signal_leaves_the_rest_to_the_server() -> None:
+def test_a_second_signal_leaves_the_rest_to_the_server(tmp_path: Path) -> None:
     with serving():
-        make_job('trap "" TERM; echo $$; while :; do sleep 0.05; done', "--grace-period", "3s")
+        go = tmp_path / "go"
+        script = f'trap "told=1" TERM; echo $$; until [ "$told" -a -e {go} ]; do sleep 0.05; done'
+        make_job(script, "--grace-period", "1h")
         with started("jobs", "execute", "j", "--logs") as process:
             name = line_of(process)
             pid = int(line_of(process).removeprefix("[0] "))
@@ -109,6 +111,7 @@ def test_a_second_signal_leaves_the_rest_to_the_server() -> None:
             assert b"Traceback" not in err
             assert f"{name} is left to the server, which ends it.".encode() in err
             assert alive(pid)
+        go.touch()
         assert jobrunner("executions", "wait", name).returncode == 1
         assert not alive(pid)
         assert state_of(name) == "CANCELLED"
