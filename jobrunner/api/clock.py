@@ -12,11 +12,10 @@ from jobrunner.core.quantities import parse_duration
 from jobrunner.core.timestamps import format_time, parse_time
 from jobrunner.errors import Refused, UsageError
 from jobrunner.ports import Clock
-from jobrunner.service.moving import PATIENCE_SECONDS, Moved, Mover
+from jobrunner.service.moving import MICROSECOND, PATIENCE_SECONDS, Moved, Mover
 
 PATH = "/jobrunner/v1/clock"
 FIELDS = ("by", "until", "patience", "within")
-MICROSECOND = 1e-6
 LAST = 253_402_300_799.0
 """The last second of the year 9999."""
 

@@ -17,6 +17,8 @@ from jobrunner.lib.clock import VirtualClock
 from jobrunner.ports import MachineClock
 
 PATIENCE_SECONDS = 60.0
+MICROSECOND = 1e-6
+"""Instants are told to the microsecond: those that are told alike are one."""
 PAUSE_SECONDS = 0.02
 """Between two looks at whether everybody has finished, if nobody says that he has."""
 
@@ -68,7 +70,8 @@ class Mover:
     ) -> Moved:
         """Goes on to ``target``, but waits at no instant for longer than ``patience`` seconds of
         real time, and returns on the way once ``within`` seconds of it are over. Whatever was due
-        until then has settled when this returns with ``arrived``. Raises UsageError for a target in
+        until then, or less than a microsecond later, has settled when this returns with
+        ``arrived``. Raises UsageError for a target in
         the past, and Refused while somebody else moves the clock."""
         if target < self._clock.now():
             raise UsageError("until: it is before the virtual now, and time does not go back")
@@ -90,7 +93,7 @@ class Mover:
             if doing:
                 return Moved(clock.now(), target, instants, doing)
             following = clock.next_at()
-            if following is None or following > target:
+            if following is None or following >= target + MICROSECOND:
                 break
             if end is not None and self._machine.monotonic() >= end:
                 return Moved(clock.now(), target, instants)
@@ -98,7 +101,7 @@ class Mover:
             self._move(following)
         if target > clock.now():
             self._move(target)
-        return Moved(target, target, instants)
+        return Moved(clock.now(), target, instants)
 
     def _move(self, at: float) -> None:
         self._keep(at)

@@ -146,7 +146,8 @@ def test_a_job_that_has_gone_makes_a_dead_letter_that_says_so(home: Path) -> Non
         body = {"job": {"name": "gone"}, "retry": {"retryCount": 0}, "delay": "60s"}
         answer = server.call("POST", PATH, body)
         server.call("DELETE", f"{PLACE}/jobs/gone")
-        server.call("POST", "/jobrunner/v1/clock:advance", {"by": "60s"})
+        moved = server.call("POST", "/jobrunner/v1/clock:advance", {"by": "60s"}, timeout=60)
+        assert moved["arrived"], moved
         found = until_state(server, answer["uid"], "DEAD")
         assert "404" in found["reason"]
 
