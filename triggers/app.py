@@ -7,11 +7,13 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from jobrunner.calls import Method
 from jobrunner.errors import UsageError
+from jobrunner.service.aside import Aside
 from jobrunner.service.parts import Ground, Neighbour
 from jobrunner.service.places import Places
 from jobrunner.service.tokens import Tokens
@@ -74,6 +76,7 @@ from triggers.sources.pull import Consumers, Puller
 from triggers.sources.ticker import ClockAlarm, SchedulerAlarm, Ticker
 from triggers.store import (
     Declared,
+    deliveries_in,
     open_buckets,
     open_cursors,
     open_declared,
@@ -235,9 +238,15 @@ def _projects(declared: Declared, default: str) -> set[str]:
 
 
 def delivery_routes(ground: Ground) -> Sequence[Method]:
-    layer = layer_of(ground)
-    parts = ground.parts
-    return delivery_methods(layer.deliveries, parts.service, parts.commit, layer.dispatcher.look)
+    layer, parts = layer_of(ground), ground.parts
+    aside = Aside(ground.database)
+
+    async def reader(work: Callable[[Deliveries], dict[str, Any]]) -> dict[str, Any]:
+        return await aside(lambda database: work(layer.deliveries.over(deliveries_in(database))))
+
+    return delivery_methods(
+        layer.deliveries, parts.service, parts.commit, layer.dispatcher.look, reader
+    )
 
 
 def schedule_routes(ground: Ground) -> Sequence[Method]:

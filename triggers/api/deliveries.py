@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from jobrunner.calls import Answer, Call, Handler, Method, Role
 from jobrunner.errors import UsageError
@@ -18,10 +18,26 @@ PATH = "/jobrunner/v1/deliveries"
 Document = dict[str, Any]
 
 
+class Reader(Protocol):
+    """Calls a read that may take long, and lets others work meanwhile."""
+
+    async def __call__(self, work: Callable[[Deliveries], Document]) -> Document: ...
+
+
 def delivery_methods(
-    deliveries: Deliveries, service: Service, commit: Commit, look: Callable[[], None]
+    deliveries: Deliveries,
+    service: Service,
+    commit: Commit,
+    look: Callable[[], None],
+    reader: Reader,
 ) -> Sequence[Method]:
     """``look`` tells the dispatcher that there is something new."""
+
+    def searching(does: Callable[[Deliveries, Call], Document]) -> Handler:
+        async def handle(call: Call) -> Answer:
+            return Answer(await reader(lambda deliveries: does(deliveries, call)))
+
+        return handle
 
     def reading(does: Callable[[Call], Document]) -> Handler:
         async def handle(call: Call) -> Answer:
@@ -50,7 +66,7 @@ def delivery_methods(
             "list",
             "GET",
             PATH,
-            reading(lambda call: deliveries.listing(call.params)),
+            searching(lambda deliveries, call: deliveries.listing(call.params)),
             Role.VIEWER,
             "A page of deliveries, newest first.",
         ),
@@ -58,7 +74,7 @@ def delivery_methods(
             "count",
             "GET",
             f"{PATH}:count",
-            reading(lambda call: deliveries.count(call.params)),
+            searching(lambda deliveries, call: deliveries.count(call.params)),
             Role.VIEWER,
             "How many deliveries there are in each state.",
         ),

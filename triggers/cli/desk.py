@@ -203,7 +203,11 @@ def _deliveries(bench: Bench) -> Sequence[Method]:
     store, schedules = open_deliveries(bench.database), open_schedules(bench.database)
     replays = Replays(Firing(schedules, store, bench.service.store, bench.ids), schedules)
     service = Deliveries(store, replays, bench.clock, bench.ids, bench.scope)
-    return delivery_methods(service, bench.service, bench.commit, _nothing)
+
+    async def at_once(work: Callable[[Deliveries], Document]) -> Document:
+        return work(service)
+
+    return delivery_methods(service, bench.service, bench.commit, _nothing, at_once)
 
 
 def _schedules(bench: Bench) -> Sequence[Method]:

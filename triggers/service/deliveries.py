@@ -75,6 +75,10 @@ class Deliveries:
         self._ids = ids
         self._default = default
 
+    def over(self, store: DeliveryStore) -> Deliveries:
+        """The same over another connection, to read."""
+        return Deliveries(store, self._replays, self._clock, self._ids, self._default)
+
     # ------------------------------------------------------------ reads
 
     def listing(self, query: Mapping[str, Any]) -> Document:

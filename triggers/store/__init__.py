@@ -18,6 +18,7 @@ from triggers.ports import DeliveryStore, PolicyStore, QueueStore, ScheduleStore
 
 __all__ = [
     "Declared",
+    "deliveries_in",
     "open_buckets",
     "open_cursors",
     "open_declared",
@@ -54,6 +55,13 @@ def open_deliveries(database: Database) -> DeliveryStore:
         ensure(database)
     except DatabaseError as error:
         raise fault(error) from error
+    return SqlDeliveries(database)
+
+
+def deliveries_in(database: Database) -> DeliveryStore:
+    """Deliveries, once :func:`open_deliveries` has seen to the tables."""
+    from triggers.store.sql import SqlDeliveries
+
     return SqlDeliveries(database)
 
 

@@ -58,6 +58,7 @@ class PostgresDatabase(Nesting):
     """A PostgreSQL database, by a URL as libpq reads it."""
 
     kind = "postgresql"
+    shared = True
     numbers = "(SELECT value::bigint AS n FROM json_array_elements_text(?::json)) AS numbers"
     unlocked = " FOR UPDATE SKIP LOCKED"
     texts = "(SELECT value AS t FROM json_array_elements_text(?::json)) AS texts"
@@ -81,6 +82,9 @@ class PostgresDatabase(Nesting):
         self.place, self._password = self._read_url()
         self._connection: psycopg.Connection[Row] = self._open()
         self._lookout: psycopg.Connection[Row] | None = None
+
+    def beside(self) -> PostgresDatabase:
+        return PostgresDatabase(self._url)
 
     def _read_url(self) -> tuple[str, str]:
         try:

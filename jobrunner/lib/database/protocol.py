@@ -166,6 +166,14 @@ class Database(Protocol):
 
     def facts(self) -> Mapping[str, str]: ...
 
+    shared: bool
+    """Whether others can connect to it: not to one in memory."""
+
+    def beside(self) -> Database:
+        """A connection of its own to the same database, where it is ``shared``. Raises
+        DatabaseError."""
+        ...
+
     def dbapi(self) -> Any:
         """A new connection of the driver to the same database, for the migrations."""
         ...

@@ -86,6 +86,7 @@ class SqliteDatabase(Nesting):
     def __init__(self, path: str) -> None:
         super().__init__()
         self.place = path
+        self.shared = path != ":memory:"
         self._lock = threading.RLock()
         self._told = 0
         self._finished = threading.Event()
@@ -106,7 +107,7 @@ class SqliteDatabase(Nesting):
             raise self._say(Fault.UNWRITABLE, error.strerror or str(error)) from error
 
     def _open(self) -> sqlite3.Connection:
-        if self.place != ":memory:":
+        if self.shared:
             os.makedirs(os.path.dirname(self.place), mode=0o700, exist_ok=True)
             # Environment literals are stored: nobody else reads them. SQLite gives the files
             # beside this one the same mode.
@@ -126,7 +127,7 @@ class SqliteDatabase(Nesting):
         return connection
 
     def _wal(self, connection: sqlite3.Connection) -> None:
-        if self.place == ":memory:":
+        if not self.shared:
             return
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         if mode != "wal":
@@ -138,6 +139,9 @@ class SqliteDatabase(Nesting):
         return sqlite3.connect(
             self.place, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
+
+    def beside(self) -> SqliteDatabase:
+        return SqliteDatabase(self.place)
 
     def execute(self, sql: str, params: Sequence[object] = ()) -> Cursor:
         return self._connection.execute(sql, params)
@@ -226,7 +230,7 @@ class SqliteDatabase(Nesting):
 
     @contextlib.contextmanager
     def lock_schema(self) -> Iterator[None]:
-        if self.place == ":memory:":
+        if not self.shared:
             yield
             return
         try:
@@ -250,7 +254,7 @@ class SqliteDatabase(Nesting):
                 raise self._explain(error) from error
 
     def put_away(self) -> None:
-        if self.place == ":memory:":
+        if not self.shared:
             return
         # On a connection of its own: no transaction waits for it.
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self.dbapi()) as connection:
@@ -266,7 +270,7 @@ class SqliteDatabase(Nesting):
             self._finished.wait()
             (mode,) = self._connection.execute("PRAGMA journal_mode").fetchone()
         size = 0
-        if self.place != ":memory:":
+        if self.shared:
             for end in ("", "-wal"):
                 with contextlib.suppress(OSError):
                     size += os.stat(self.place + end).st_size
