@@ -40,6 +40,7 @@ def test_a_block_may_wait_for_something(tmp_path: Path) -> None:
     ("shown", "seen"),
     [
         (["took 1.2s"], ["took 340ms"]),
+        (["59s ago", "59.1s"], ["1m ago", "1m3s"]),
         (["b", "a"], ["a", "", "b"]),
         (["a", "..."], ["a", "b", "c"]),
         (["NAME   AGE", "x      3s"], ["NAME        AGE", "x           12s"]),

@@ -52,7 +52,7 @@ SUFFIX = "[bcdfghjklmnpqrstvwxz2456789]{5}"
 NAME = re.compile(rf"\b(?:run-{SUFFIX}-{SUFFIX}|[a-z]+-{SUFFIX})\b")
 EVENED = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?"), "(when)"),
-    (re.compile(r"\b\d+(?:\.\d+)?(?:ms|s)\b|\b\d+m\d+s\b"), "(time)"),
+    (re.compile(r"\b\d+(?:\.\d+)?(?:ms|s)\b|\b\d+m(?:\d+s\b|(?= ago\b))"), "(time)"),
     (re.compile(r"\b\d+(?:\.\d+)? (?:[KMGT]i)?B\b"), "(size)"),
     (re.compile(r"\bsha256:[0-9a-f]{64}\b"), "(digest)"),
     (re.compile(r"-{3,}"), "---"),

@@ -81,6 +81,10 @@ def test_the_page_shows_what_gcloud_prints(page: Path, players: Players) -> None
         assert same, f"{page.name} shows:\n{written(there)}\nand here came:\n{written(here)}"
 
 
+def test_how_long_something_took_is_no_part_of_a_page() -> None:
+    assert even(["Elapsed time: 17 seconds"]) == even(["Elapsed time: 1 minute and 3 seconds"])
+
+
 def test_the_pages_show_enough_and_every_command_that_is_promised() -> None:
     commands = [part.command for page in PAGES for part in parts_of(page) if isinstance(part, Step)]
     assert len(commands) >= 60

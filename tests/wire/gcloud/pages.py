@@ -42,7 +42,7 @@ EVENED = (
         "(when)",
     ),
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "(uid)"),
-    (re.compile(r"\b\d+(?:\.\d+)? ?(?:ms|s|seconds?)\b"), "(time)"),
+    (re.compile(r"\b(?:\d+ minutes? and )?\d+(?:\.\d+)? ?(?:ms|s|seconds?)\b"), "(time)"),
     (re.compile(r"\b\d+m\d+(?:\.\d+)?s\b"), "(time)"),
     (re.compile(r"\bBy \d\d:\d\d:\d\d\b"), "By (when)"),
     (re.compile(r"\b(eventarc-[a-z0-9-]+?)-\d{3}\b"), r"\1-(digits)"),
