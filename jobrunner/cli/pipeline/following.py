@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from jobrunner.cli.pipeline.loading import Version, fingerprint, load, read_version
+from jobrunner.cli.pipeline.loading import Lull, Version, fingerprint, load, read_version
 from jobrunner.cli.pipeline.made import Made
 from jobrunner.core.news import News, Tone
 from jobrunner.errors import InvalidSpec, JobrunnerError
@@ -36,7 +37,7 @@ class Follower:
         self._state = state
         self._paths = paths
         self._first = first
-        self._seen = seen
+        self._lull = Lull(seen)
         self._show = show
         self._ended = ended
         self._made: Made | None = None
@@ -76,9 +77,8 @@ class Follower:
 
     def _look(self) -> None:
         seen = fingerprint(self._paths)
-        if seen == self._seen:
+        if not self._lull.over(seen, time.monotonic()):
             return
-        self._seen = seen
         try:
             version = read_version(self._paths)
         except InvalidSpec as error:
@@ -87,6 +87,9 @@ class Follower:
             return
         except JobrunnerError as error:
             self._trouble("broken", f"{error.message}; nothing was changed")
+            return
+        if fingerprint(self._paths) != seen:
+            # Written while it was read: the next look sees that.
             return
         try:
             self._load(version)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jobrunner.cli.base import State
 
 _SAID = re.compile(r"^(\w+) '(.+)' (created|configured|unchanged)\.$")
+LULL_SECONDS = 0.15
 _MAPS = ("Services", "Buckets")
 """Kinds whose documents map names to something; each name is a thing."""
 _KINDS = {"Trigger": "EventTrigger", "Service": "Services", "Bucket": "Buckets"}
@@ -51,6 +52,24 @@ def fingerprint(paths: Sequence[str]) -> tuple[object, ...]:
                 stat = os.stat(name)
                 found.append((name, stat.st_mtime_ns, stat.st_size, stat.st_ino))
     return tuple(found)
+
+
+class Lull:
+    """Who saves a file empties it first, or takes it away for a moment: what is found then would
+    remove everything. So another version counts once nobody has written for ``LULL_SECONDS``."""
+
+    def __init__(self, seen: tuple[object, ...]) -> None:
+        self._taken = self._last = seen
+        self._since = 0.0
+
+    def over(self, seen: tuple[object, ...], now: float) -> bool:
+        """Whether ``seen``, the fingerprint at ``now``, is to be taken: once for each."""
+        if seen != self._last:
+            self._last, self._since = seen, now
+        if seen == self._taken or now - self._since < LULL_SECONDS:
+            return False
+        self._taken = seen
+        return True
 
 
 def read_version(paths: Sequence[str]) -> Version:

@@ -5,7 +5,7 @@ import yaml
 
 from jobrunner.cli.documents import read_documents
 from jobrunner.cli.pipeline.lines import line_of
-from jobrunner.cli.pipeline.loading import fingerprint, read_version
+from jobrunner.cli.pipeline.loading import LULL_SECONDS, Lull, fingerprint, read_version
 from jobrunner.cli.pipeline.made import Made
 from jobrunner.cli.pipeline.printing import line_for_people, line_for_programs
 from jobrunner.cli.table import KINDS, REMOVED_AT
@@ -81,6 +81,21 @@ def test_a_file_that_was_written_has_another_fingerprint(tmp_path: Path) -> None
     before = fingerprint([str(file)])
     file.write_text("a: 1\n")
     assert fingerprint([str(file)]) != before
+
+
+def test_a_file_that_somebody_writes_is_taken_once_it_stays_as_it_is(tmp_path: Path) -> None:
+    file, lull = tmp_path / "p.yaml", Lull(())
+
+    def over(now: float) -> bool:
+        return lull.over(fingerprint([str(file)]), now)
+
+    assert not over(9.0), "as it was"
+    file.write_text("")
+    assert not over(10.0), "emptied by whoever writes it"
+    file.write_text("a: 1\n")
+    assert not over(10.0 + LULL_SECONDS), "written this moment"
+    assert over(10.0 + 2 * LULL_SECONDS)
+    assert not over(10.0 + 3 * LULL_SECONDS), "taken already"
 
 
 def test_what_a_file_has_made_is_kept_by_place(tmp_path: Path) -> None:
