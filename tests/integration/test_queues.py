@@ -82,7 +82,7 @@ def test_attempts_bear_the_counters_of_the_contract(home: Path, receiver: Receiv
         assert headers["User-Agent"] == "Google-Cloud-Tasks"
         assert headers["X-CloudTasks-QueueName"] == "mail"
         assert headers["X-CloudTasks-TaskName"] == "seven"
-        assert re.fullmatch(r"\d{10}\.\d{1,6}", headers["X-CloudTasks-TaskETA"])
+        assert re.fullmatch(r"\d{10}(\.\d{1,6})?", headers["X-CloudTasks-TaskETA"])
         assert headers.get("X-CloudTasks-TaskRetryReason") == ("" if number else None)
         assert "Content-Type" not in headers
 
@@ -122,8 +122,13 @@ def test_a_missed_deadline_shows_as_504_and_counts_as_no_response(
             )
         )
         database.close()
-        until(lambda: items(server, "mail") == 0 and len(seen) == 2, why=lambda: seen)
-    assert [counters(headers) for headers in seen] == [("0", "0", None), ("1", "0", "504")]
+        until(lambda: items(server, "mail") == 0, why=lambda: seen)
+    # A machine that is busy may miss the deadline of another one, too.
+    numbers = [int(headers["X-CloudTasks-TaskRetryCount"]) for headers in seen]
+    assert max(numbers) >= 1
+    assert [counters(headers) for headers in seen] == [
+        (str(number), "0", "504" if number else None) for number in numbers
+    ]
 
 
 def test_a_task_that_is_used_up_is_gone_for_its_queue_and_stays_as_a_dead_letter(
@@ -192,12 +197,16 @@ def test_a_rate_of_five_a_second_is_held(home: Path, receiver: Receiver) -> None
     receiver.answer = answer
     with served(home) as server:
         make(server, "mail", rateLimits={"maxDispatchesPerSecond": 5, "maxBurstSize": 1})
+        server.call("POST", f"{PATH}/mail:pause", {})
         for number in range(11):
             add(server, "mail", f"{receiver.url}/{number}")
+        began = time.monotonic()
+        server.call("POST", f"{PATH}/mail:resume", {})
         until(lambda: len(instants) == 11)
-    lasted = instants[-1] - instants[0]
-    # Ten gaps of 200 ms; a machine that is busy may be late with one of them, never early with all.
-    assert 1.9 < lasted < 3.5, lasted
+    lasted = instants[-1] - began
+    # Ten gaps of 200 ms; a machine that is busy may be late with each of them, never early with
+    # all. The first one is no beginning: it may come late, and the others not.
+    assert 1.9 < lasted < 10, lasted
 
 
 def test_jobs_of_a_queue_run_one_after_another(home: Path) -> None:

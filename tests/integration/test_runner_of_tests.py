@@ -12,6 +12,7 @@ import pytest
 
 from jobrunner.errors import InvalidSpec, NotFound, RunnerFault
 from jobrunner.testing import NotSettled, Runner, start
+from tests.support.waiting import PATIENCE
 
 ZERO = "2030-01-01T00:00:00Z"
 
@@ -62,7 +63,7 @@ def test_a_runner_is_there_within_a_second_and_leaves_nothing() -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     # Half a second on an idle machine; this one may be busy.
-    assert took < 10
+    assert took < 20
 
 
 def test_a_night_goes_by_in_a_test(shared: Runner) -> None:
@@ -164,16 +165,18 @@ def test_an_event_reaches_a_service_by_its_name(shared: Runner) -> None:
 def test_a_call_that_hangs_is_named(shared: Runner) -> None:
     import threading
 
-    gate = threading.Event()
+    called, gate = threading.Event(), threading.Event()
 
     def wait(request: object) -> int:
-        gate.wait(30)
+        called.set()
+        gate.wait(PATIENCE)
         return 200
 
     sink = shared.sink(wait)
     body = {"http": {"url": sink.url, "method": "POST"}}
     shared.call("POST", "/jobrunner/v1/deliveries", body=body)
     try:
+        assert called.wait(PATIENCE)
         with pytest.raises(NotSettled, match="on its way to"):
             shared.settle(patience=0.3)
     finally:
@@ -190,7 +193,7 @@ def test_processes_run_for_real_and_end_with_the_runner(tmp_path: Path) -> None:
         assert runner.logs(done) == "hello from hello\n"
         runner.apply(job("long", f"echo $$ > {mark}; exec sleep 600"))
         runner.run("long", wait=False)
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while not (mark.exists() and mark.read_text().strip()):
             assert time.monotonic() < until
             time.sleep(0.02)
