@@ -41,12 +41,12 @@ def test_an_engine_that_comes_goes_and_comes_back_is_picked_up(home: Path) -> No
             name = server.run("boxed")
             until(lambda: f"{name} cannot be driven now" in server.said())
             engine.start()
-            until(lambda: server.execution("boxed", name).get("runningCount") == 1, patience=60)
+            until(lambda: server.execution("boxed", name).get("runningCount") == 1)
             time.sleep(1)
             engine.kill()
-            until(lambda: "engine is away" in server.said(), patience=40)
+            until(lambda: "engine is away" in server.said())
             engine.start()
-            until(lambda: "engine is back" in server.said(), patience=60)
+            until(lambda: "engine is back" in server.said())
             seen = server.ended("boxed", name, patience=90)
             assert seen["failedCount"] == 1
             path = f"/v2/projects/local/locations/us-central1/jobs/boxed/executions/{name}/tasks"
