@@ -89,7 +89,7 @@ def test_a_server_that_was_frozen_beyond_its_lease_does_no_harm_when_it_wakes(
         until(book.exists)
         with served(home, *OPTIONS, env=env) as second:
             first.process.send_signal(signal.SIGSTOP)
-            until(lambda: held_by(url, second) > 0, patience=60)
+            until(lambda: held_by(url, second) > 0)
             first.process.send_signal(signal.SIGCONT)
             check(second, book, names)
             until(lambda: "taken execution" in first.said())
@@ -107,8 +107,8 @@ def test_a_server_is_not_kept_waiting_by_a_neighbour_frozen_within_a_batch(
         served(home, *OPTIONS, env=env) as server,
     ):
         server.create("work", "true", annotations={})
+        began = time.monotonic()
         with frozen_after(database, "SELECT name FROM jobs FOR UPDATE") as neighbour:
-            began = time.monotonic()
             server.ended("work", server.run("work"), patience=25)
-            assert FROZEN_SECONDS < time.monotonic() - began < BUSY_SECONDS / 2
+            assert FROZEN_SECONDS < time.monotonic() - began < BUSY_SECONDS
             assert is_gone(database, neighbour.info.backend_pid)
