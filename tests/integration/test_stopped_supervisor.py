@@ -35,11 +35,11 @@ def test_a_run_says_what_it_waits_for_and_the_second_ctrl_c_ends_it(
                 said += run.stderr.read() or b""
                 return f"process {supervisor}, is stopped (state T)".encode() in said
 
-            until(heard, patience=10)
+            until(heard)
             began = time.monotonic()
             run.send_signal(signal.SIGINT)
             assert run.wait(60) == 130
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 20
             assert not any(alive(pid) for pid in tasks)
         finally:
             os.kill(supervisor, signal.SIGCONT)

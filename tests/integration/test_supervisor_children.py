@@ -144,6 +144,7 @@ import asyncio, resource, sys
 from tests.support.supervisors import Processes
 from pathlib import Path
 soft, hard, count = map(int, sys.argv[2:5])
+script = sys.argv[5]
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 from jobrunner.errors import LaunchFailed
 
@@ -152,10 +153,11 @@ async def main():
     async with stage.open() as backend:
         async def one(n):
             try:
-                return await backend.launch(stage.run("ulimit -Sn; sleep 1", n))
+                return await backend.launch(stage.run(script, n))
             except LaunchFailed as error:
                 print("refused", error.permanent, error.reason)
         launched = [x for x in await asyncio.gather(*(one(n) for n in range(count))) if x]
+        Path(sys.argv[1], "gate").touch()
         ends = await asyncio.gather(*(backend.wait(x.handle) for x in launched))
         for x in launched:
             await backend.discard(x.handle)
@@ -165,8 +167,9 @@ asyncio.run(main())
 """
 
 
-def run_driver(processes: Processes, *numbers: int) -> list[str]:
-    words = [sys.executable, "-c", DRIVER, str(processes.home), *map(str, numbers)]
+def run_driver(processes: Processes, soft: int, hard: int, count: int, script: str) -> list[str]:
+    numbers = map(str, (soft, hard, count))
+    words = [sys.executable, "-c", DRIVER, str(processes.home), *numbers, script]
     root = Path(__file__).parents[2]
     run = subprocess.run(words, cwd=root, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
@@ -179,7 +182,7 @@ def test_300_at_once_under_a_low_limit_of_files_run_and_see_that_limit(
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard != resource.RLIM_INFINITY and hard < 2000:
         pytest.skip(f"the hard limit of open files is {hard} here")
-    assert run_driver(processes, 128, 4096, 300) == ["ok 300"]
+    assert run_driver(processes, 128, 4096, 300, "ulimit -Sn; sleep 1") == ["ok 300"]
     specs = [processes.run("", n) for n in range(300)]
     assert {output(spec, 1) for spec in specs} == {b"128\n"}
 
@@ -187,7 +190,9 @@ def test_300_at_once_under_a_low_limit_of_files_run_and_see_that_limit(
 def test_what_the_hard_limit_of_files_does_not_allow_is_refused_for_now(
     processes: Processes,
 ) -> None:
-    lines = run_driver(processes, 100, 100, 60)
+    # None of them ends before all have been asked for.
+    script = f"until test -e {processes.home}/gate; do sleep 0.1; done"
+    lines = run_driver(processes, 100, 100, 60, script)
     refused = [line for line in lines if line.startswith("refused")]
     assert set(refused) == {"refused False TooManyOpenFiles"}
     assert lines[-1] == f"ok {60 - len(refused)}"

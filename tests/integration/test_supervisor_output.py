@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from statistics import median
 
 from jobrunner.lib.framelog import read_frames
 from jobrunner.ports import LogLimits
@@ -24,8 +25,8 @@ async def test_a_line_is_in_the_log_a_tenth_of_a_second_after_it_was_written(
         await backend.stop(launched.handle, grace=0)
         await backend.wait(launched.handle)
     delays = [frame.at - float(frame.data) for frame in read_frames(spec.log)]
-    # One may suffer from what else the machine does.
-    assert sorted(delays)[-2] < 0.1
+    # Some may suffer from what else the machine does, but what is held back is always late.
+    assert median(delays) < 0.1
 
 
 async def test_a_flood_is_bounded_in_memory_and_on_disk_and_slows_no_neighbour(
@@ -61,8 +62,8 @@ async def test_a_flood_is_bounded_in_memory_and_on_disk_and_slows_no_neighbour(
         if begun < float(line) < over
     ]
     assert len(delays) >= 3
-    # One in ten may suffer from what else the machine does.
-    assert sorted(delays)[int(len(delays) * 0.9) - 1] < 0.1
+    # Some may suffer from what else the machine does, but who is held up is always late.
+    assert median(delays) < 0.1
 
 
 def resident(pid: int) -> int:
@@ -100,17 +101,18 @@ async def test_what_a_process_writes_right_before_its_end_is_kept(processes: Pro
 
 
 async def test_a_process_that_closes_its_output_and_goes_on_is_waited_for(
-    processes: Processes,
+    processes: Processes, tmp_path: Path
 ) -> None:
+    over = tmp_path / "over"
     async with processes.open() as backend:
-        spec = processes.run("echo last; exec >&- 2>&-; sleep 0.4; exit 6")
+        script = f"echo last; exec >&- 2>&-; sleep 0.4; date +%s.%N > {over}; exit 6"
+        spec = processes.run(script)
         launched = await backend.launch(spec)
         end = await asyncio.wait_for(backend.wait(launched.handle), 60)
     assert end.code == 6
     assert output(spec) == b"last\n"
     assert end.ended_at is not None
-    assert end.started_at is not None
-    assert end.ended_at - end.started_at > 0.35
+    assert end.ended_at > float(over.read_text())
 
 
 async def test_a_log_that_cannot_be_written_loses_output_and_never_the_task(
@@ -127,14 +129,16 @@ async def test_a_log_that_cannot_be_written_loses_output_and_never_the_task(
 
 
 async def test_a_stranger_that_holds_the_pipe_does_not_hold_up_the_end(
-    processes: Processes,
+    processes: Processes, tmp_path: Path
 ) -> None:
     # The test itself opens the write end through /proc, as a server that was handed it would.
+    gate = tmp_path / "gate"
     async with processes.open() as backend:
-        spec = processes.run("echo ready; sleep 0.5; exit 0")
+        spec = processes.run(f"echo ready; until test -e {gate}; do sleep 0.05; done; exit 0")
         launched = await backend.launch(spec)
         await processes.ready(spec)
         main = launched.handle.split(":")[2]
         with open(f"/proc/{main}/fd/1", "wb", buffering=0):
+            gate.touch()
             end = await asyncio.wait_for(backend.wait(launched.handle), 60)
     assert end.code == 0

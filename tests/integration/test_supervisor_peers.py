@@ -243,13 +243,15 @@ async def test_a_stopped_supervisor_is_named_as_stopped_by_the_next_runner(
                 assert it.value.hint == f"if somebody stopped it: kill -CONT {supervisor}"
         finally:
             os.kill(supervisor, signal.SIGCONT)
+            monkeypatch.undo()
         assert (await asyncio.wait_for(first.wait(launched.handle), 60)).code == 8
 
 
 async def test_a_launch_that_was_given_up_never_happens(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "SILENCE", 0.5)
+    # A machine that is busy may need a good part of it for the first launch.
+    monkeypatch.setattr(link, "SILENCE", 1.0)
     tag = f"{processes.home.name}-given-up"
     async with processes.open() as backend:
         first = await backend.launch(processes.run("exit 0", 0))
@@ -262,6 +264,7 @@ async def test_a_launch_that_was_given_up_never_happens(
                 await backend.launch(processes.run(f"echo ran; sleep 600; : {tag}", 1))
         finally:
             os.kill(supervisor, signal.SIGCONT)
+            monkeypatch.undo()
         later = await asyncio.wait_for(backend.launch(processes.run("exit 0", 2)), 60)
         await backend.wait(later.handle)
         await until(lambda: bearing(tag) == [], "it does not run")
@@ -289,10 +292,12 @@ async def test_a_home_that_cannot_be_written_is_a_fault_that_names_it(tmp_path: 
 
 
 async def test_while_the_journal_cannot_be_written_nothing_starts_and_no_end_is_lost(
-    processes: Processes,
+    processes: Processes, tmp_path: Path
 ) -> None:
+    gate = tmp_path / "gate"
     async with processes.open() as backend:
-        running = await backend.launch(processes.run("sleep 0.5; exit 3", 0))
+        script = f"until test -e {gate}; do sleep 0.05; done; exit 3"
+        running = await backend.launch(processes.run(script, 0))
         (supervisor,) = processes.supervisors()
         (directory,) = processes.directories()
         size = (directory / "journal").stat().st_size
@@ -304,7 +309,10 @@ async def test_while_the_journal_cannot_be_written_nothing_starts_and_no_end_is_
         assert not caught.value.permanent
         assert caught.value.reason == "JournalUnwritable"
         waiting = asyncio.ensure_future(backend.wait(running.handle))
-        await asyncio.sleep(0.8)
+        gate.touch()
+        main = int(running.handle.split(":")[2])
+        await until(lambda: not alive(main), "it has ended")
+        await asyncio.sleep(0.3)
         assert not waiting.done()
         assert isinstance(await backend.inspect(running.handle), Running)
         resource.prlimit(supervisor, resource.RLIMIT_FSIZE, (hard, hard))

@@ -124,7 +124,8 @@ async def test_after_the_death_of_runner_and_supervisor_the_leftovers_are_dead_a
         os.kill(supervisor, signal.SIGKILL)
         os.kill(pid, signal.SIGKILL)
     await until(lambda: not alive(pid) and not alive(supervisor), "both are gone")
-    assert len(bearing(tag)) == 9
+    # A shell that is about to become a sleep counts for a moment too.
+    assert len(bearing(tag)) >= 9
     found = await everything(processes)
     assert bearing(tag) == []
     assert [found[n].handle for n in range(3)] == handles
@@ -238,7 +239,8 @@ async def test_after_a_reboot_everything_unfinished_has_vanished_and_nothing_is_
     assert found[0].sighting.code == 3  # type: ignore[union-attr]
     assert isinstance(found[1].sighting, Vanished)
     await until(lambda: len(bearing(tag)) == 1, "it runs on")
-    (left,) = bearing(tag)
+    # A shell that is about to become a sleep counts for a moment too.
+    (left,) = {os.getpgid(pid) for pid in bearing(tag)}
     os.killpg(left, signal.SIGKILL)
 
 
