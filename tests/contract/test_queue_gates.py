@@ -17,6 +17,7 @@ from jobrunner.lib.ids import RandomIds
 from jobrunner.ports import Page
 from tests.support.deliveries import NOW, TTL, a_delivery, moved
 from tests.support.queues import HERE, SLOW, QueueBench
+from tests.support.waiting import PATIENCE
 from triggers.core.queues import (
     Enforce,
     HttpOverride,
@@ -216,20 +217,20 @@ def test_several_runners_together_keep_to_one_rate_and_one_bound(
         for step in range(1, 6):
             # As many as the clock allows so far, and never one more.
             wanted = min(BACKLOG, 5 + step * 5 - 5)
-            until = time.monotonic() + 60
+            until = time.monotonic() + PATIENCE
             mail = DeliveryFilter(source_name="mail")
             while reader.store.count(mail).get(State.DELIVERED, 0) < wanted and not problems:
                 assert time.monotonic() < until, reader.store.count(mail)
             assert reader.store.count(mail).get(State.DELIVERED, 0) == wanted or problems
             clock.advance(0.1)
         other = DeliveryFilter(source_name="other")
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE
         while reader.store.count(other) != {State.DELIVERED: 40} and not problems:
             assert time.monotonic() < until, reader.store.count(other)
     finally:
         over.set()
         for thread in threads:
-            thread.join(60)
+            thread.join(PATIENCE)
     assert problems == []
     assert len(taken) == len(set(taken))
 
@@ -255,8 +256,8 @@ def test_what_is_opened_while_others_claim_is_never_overlooked(
     thread = threading.Thread(target=runner, args=(rivals(),))
     thread.start()
     try:
-        until = time.monotonic() + 60
         for number in range(60):
+            until = time.monotonic() + PATIENCE
             first.add("mail", f"t{number}")
             clock.advance(0.01)
             # Each by itself: nothing that comes later draws attention to it.
@@ -265,5 +266,5 @@ def test_what_is_opened_while_others_claim_is_never_overlooked(
                 assert problems == []
     finally:
         over.set()
-        thread.join(60)
+        thread.join(PATIENCE)
     assert problems == []

@@ -77,6 +77,7 @@ def stage() -> Iterator[Stage]:
             shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.mark.timeout(400)
 def test_gcloud_makes_changes_runs_pauses_and_removes_a_job(stage: Stage) -> None:
     require("gcloud")
     made = stage.ok(
@@ -159,6 +160,7 @@ def test_a_failure_is_seen_in_the_status(stage: Stage) -> None:
     stage.ok("jobs", "delete", "f1")
 
 
+@pytest.mark.timeout(400)
 def test_the_url_of_a_run_job_starts_an_execution(stage: Stage) -> None:
     require("gcloud")
     made = subprocess.run(

@@ -17,11 +17,10 @@ from google.longrunning import operations_pb2
 from google.oauth2.credentials import Credentials
 from google.protobuf import duration_pb2
 
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE, until
 from tests.wire.running import Running, serving
 
 PARENT = "projects/local/locations/us-central1"
-PATIENCE = 60.0
 
 
 class Clients:
