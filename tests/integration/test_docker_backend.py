@@ -1,7 +1,6 @@
 """What containers do on a real engine, beyond what every backend promises."""
 
 import asyncio
-import http.client
 import json
 import os
 import signal
@@ -13,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -75,18 +75,32 @@ async def run(home: Path, script: str, **fields: Any) -> tuple[ExitStatus, str]:
     return status, output(wanted).decode()
 
 
-def engine(path: str) -> Any:
+def answered(path: str) -> bytes:
     connection = UnixConnection(engine_socket())
     try:
         connection.request("GET", path)
-        answer: http.client.HTTPResponse = connection.getresponse()
-        return json.loads(answer.read())
+        return connection.getresponse().read()
     finally:
         connection.close()
 
 
+def engine(path: str) -> Any:
+    return json.loads(answered(path))
+
+
 def inspected(handle: str) -> Any:
     return engine(f"/containers/{handle.split('/')[1]}/json")
+
+
+def gate(home: Path) -> Bind:
+    """A directory that a test and its container share, for one to wait for the other."""
+    place = home / "gate"
+    place.mkdir()
+    return Bind(str(place), "/gate")
+
+
+def passing(name: object) -> str:
+    return f"until [ -e /gate/{name} ]; do sleep 0.02; done"
 
 
 # ---------------------------------------------------------------- what runs, and how
@@ -165,14 +179,27 @@ async def test_more_cpus_than_there_are_do_not_stop_a_task(
 
 
 async def test_running_out_of_memory_is_told_apart_from_being_killed(home: Path) -> None:
+    # An engine that hears of it only after the container has gone takes it for a plain kill.
+    script = f"tail /dev/zero; code=$?; {passing('noticed')}; exit $code"
     async with opened(home) as backend:
-        hungry = await backend.launch(spec(home, "tail /dev/zero", 0, memory=16 * 1024**2))
+        hungry = await backend.launch(
+            spec(home, script, 0, memory=16 * 1024**2, binds=(gate(home),))
+        )
+        await until(lambda: noticed(hungry.handle, "oom"), "the engine has noticed")
+        (home / "gate" / "noticed").touch()
         killed = await backend.launch(spec(home, "sleep 60", 1))
         oom = await asyncio.wait_for(backend.wait(hungry.handle), PATIENCE)
         os.kill(inspected(killed.handle)["State"]["Pid"], signal.SIGKILL)
         plain = await asyncio.wait_for(backend.wait(killed.handle), PATIENCE)
     assert (oom.signal, oom.oom, oom.ok) == (9, True, False)
     assert (plain.signal, plain.oom) == (9, False)
+
+
+def noticed(handle: str, event: str) -> bool:
+    """Whether the engine has told of it."""
+    filters = json.dumps({"container": [handle.split("/")[1]], "event": [event]})
+    query = urlencode({"since": 0, "until": f"{time.time():.9f}", "filters": filters})
+    return bool(answered(f"/events?{query}"))
 
 
 async def test_memory_volumes_have_their_size_and_take_programs(home: Path) -> None:
@@ -360,17 +387,6 @@ async def test_a_later_runner_reads_the_same_bytes_again(home: Path, size: int) 
     assert again.output == len(expected(size))
 
 
-def gate(home: Path) -> Bind:
-    """A directory that a test and its container share, for one to wait for the other."""
-    place = home / "gate"
-    place.mkdir()
-    return Bind(str(place), "/gate")
-
-
-def passing(name: object) -> str:
-    return f"until [ -e /gate/{name} ]; do sleep 0.02; done"
-
-
 async def test_output_is_in_the_log_while_the_task_runs(home: Path) -> None:
     # No line is written before the one before it was seen.
     script = f"for i in 0 1 2 3 4; do cat /proc/uptime; {passing('$i')}; done; sleep 60"
@@ -421,13 +437,7 @@ async def test_what_is_adopted_keeps_its_streams_its_times_and_its_order(home: P
 
 def kept_lines(handle: str) -> int:
     """How many lines of output the engine has stored."""
-    connection = UnixConnection(engine_socket())
-    try:
-        place = f"/containers/{handle.split('/')[1]}/logs?stdout=1&stderr=1"
-        connection.request("GET", place)
-        return connection.getresponse().read().count(b"\n")
-    finally:
-        connection.close()
+    return answered(f"/containers/{handle.split('/')[1]}/logs?stdout=1&stderr=1").count(b"\n")
 
 
 async def test_much_output_is_bounded_on_disk_and_in_memory(home: Path) -> None:
