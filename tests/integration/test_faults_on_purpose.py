@@ -7,6 +7,7 @@ import pytest
 
 from jobrunner.testing import Runner, start
 from tests.support.commands import PROGRAM
+from tests.support.waiting import PATIENCE
 
 BEGIN = "2030-01-01T00:00:00Z"
 
@@ -114,6 +115,8 @@ def test_faults_without_the_flag_are_refused(
     monkeypatch.setenv("JOBRUNNER_HOME", str(home))
     if not words:
         monkeypatch.setenv("JOBRUNNER_FAULTS", "drop=0.1")
-    done = subprocess.run([*PROGRAM, "serve", *words], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [*PROGRAM, "serve", *words], capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 4
     assert "--allow-faults" in done.stderr
