@@ -17,17 +17,13 @@ from jobrunner.core.records import Attempt, Execution, Task
 from jobrunner.core.states import SETTLED_EXECUTIONS, AttemptState
 from jobrunner.errors import Refused
 from jobrunner.service.calls import Desk, News
+from jobrunner.service.logs import rest
 
 POLL_SECONDS = 0.1
 FIRST_POLL_SECONDS = 0.02
 """Many jobs take no longer than a few of these."""
 ECHO_SECONDS = 0.1
 """``timeout`` and some shells send one signal twice: to the process and to its group."""
-SHARE = 10
-"""Of the time that asking takes so many are left between two questions: a list of 10,000 attempts
-must not be all that a server does."""
-LONGEST_POLL_SECONDS = 2.0
-"""Asking may have taken as long as a server was away; ten times that is a picture that stands."""
 
 
 class Audience(Protocol):
@@ -143,11 +139,6 @@ def _follow(
                 return news.execution
         sleep(rest(pause, time.monotonic() - began))
         pause = min(POLL_SECONDS, pause * 1.5)
-
-
-def rest(least: float, took: float) -> float:
-    """Seconds until the next question, where the last one took so long."""
-    return max(least, min(LONGEST_POLL_SECONDS, SHARE * took))
 
 
 class Cancelling:

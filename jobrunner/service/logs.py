@@ -20,6 +20,12 @@ from jobrunner.errors import Interrupted
 from jobrunner.ports import LogChunk
 
 POLL = 0.1
+SHARE = 10
+"""Of the time that asking takes so many are left between two questions: a list of 10,000 attempts
+must not be all that anybody does."""
+LONGEST_POLL = 2.0
+"""Asking may have taken as long as a server was away, or as whoever reads lines stood still; ten
+times that is a picture that stands."""
 CLAIM_SECONDS = 5.0
 """So long after its creation an execution without a lease is not yet called interrupted."""
 
@@ -176,12 +182,14 @@ class Logs:
         is_driven: Callable[[Execution], bool],
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._logs = logs
         self._is_driven = is_driven
         self._sleep = sleep
         self._now = now
+        self._monotonic = monotonic
 
     def lines(self, execution: Execution, wanted: LogFilter) -> Iterator[LogLine]:
         """Everything that is there now, over all wanted attempts, by time."""
@@ -201,7 +209,7 @@ class Logs:
         done: set[AttemptKey] = set()
         live: dict[AttemptKey, _Cursor] = {}
         while True:
-            began = time.monotonic()
+            began = self._monotonic()
             # The state first: what is listed after a settled state was read is final.
             now = self._store.get_execution_by_uid(execution.uid)
             attempts = [a for a in self._attempts(now, wanted) if a.key not in done]
@@ -220,8 +228,7 @@ class Logs:
                     f"Execution '{now.name}' was interrupted: nobody drives it any more.",
                     hint=f"Continue with: jobrunner executions continue {now.name}",
                 )
-            # Listing 10,000 attempts costs more than a poll should: a tenth of the time is enough.
-            self._sleep(max(POLL, 10 * (time.monotonic() - began)))
+            self._sleep(rest(POLL, self._monotonic() - began))
 
     def _attempts(self, execution: Execution, wanted: LogFilter) -> Sequence[Attempt]:
         one = next(iter(wanted.indices)) if wanted.indices and len(wanted.indices) == 1 else None
@@ -232,6 +239,11 @@ class Logs:
 
     def _cursor(self, attempt: Attempt) -> _Cursor:
         return _Cursor(attempt.key, attempt.claimed_at, self._logs.reader(attempt.key))
+
+
+def rest(least: float, took: float) -> float:
+    """Seconds until the next question, where the last one took so long."""
+    return max(least, min(LONGEST_POLL, SHARE * took))
 
 
 def is_interrupted(execution: Execution, now: float, *, driven: bool) -> bool:

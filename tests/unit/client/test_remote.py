@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from jobrunner.client.following import rest
 from jobrunner.client.remote import Remote
 from jobrunner.client.service import RemoteExecutions, RemoteJobs
 from jobrunner.core.records import Attempt, AttemptKey, Execution, Lease, Scope, Task
@@ -33,7 +32,7 @@ from jobrunner.service.calls import OPERATIONS, Desk, LogPlace
 from jobrunner.service.codec import error_from, fault_of
 from jobrunner.service.executions import Executions
 from jobrunner.service.jobs import Jobs
-from jobrunner.service.logs import LogFilter, Logs
+from jobrunner.service.logs import LogFilter, Logs, rest
 from tests.support.remote import Server, names, remote
 
 SCOPE = Scope()

@@ -59,6 +59,9 @@ class World:
     open_now: set[int] = field(default_factory=set)
     most_open: list[int] = field(default_factory=list)
     turns: list[object] = field(default_factory=list)
+    took: float = 0.0
+    clock: float = 0.0
+    waits: list[float] = field(default_factory=list)
 
     def add(self, one: Attempt, *chunks: LogChunk) -> None:
         self.attempts.append(one)
@@ -68,6 +71,7 @@ class World:
         return [a for a in self.attempts if index is None or a.index == index]
 
     def get_execution_by_uid(self, uid: str) -> Execution:
+        self.clock += self.took
         return execution(self.state)
 
     def expect(self, keys: Sequence[AttemptKey]) -> None:
@@ -77,13 +81,15 @@ class World:
         return FakeReader(self.chunks[key], self.open_now, self.most_open)
 
     def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
         step = self.turns.pop(0)
         assert callable(step)
         step()
 
     def logs(self) -> Logs:
         return Logs(
-            self, self, is_driven=lambda _: self.driven, sleep=self.sleep, now=lambda: 1e9  # type: ignore[arg-type]
+            self, self, is_driven=lambda _: self.driven, sleep=self.sleep, now=lambda: 1e9,  # type: ignore[arg-type]
+            monotonic=lambda: self.clock,
         )  # fmt: skip
 
 
@@ -186,6 +192,21 @@ def test_following_shows_what_is_there_what_comes_and_ends_with_the_execution() 
     world.turns = [more, lambda: None, end]
     lines = said(world.logs().follow(execution(), EVERYTHING))
     assert lines == ["0.0 a", "0.0 half", "1.0 other", "0.0 last"]
+
+
+def test_following_goes_on_soon_after_a_server_was_long_away() -> None:
+    world = World(state=ExecutionState.RUNNING, took=30.0)
+    world.add(attempt(0, state=AttemptState.RUNNING))
+
+    def quick() -> None:
+        world.took = 0.0
+
+    def end() -> None:
+        world.state = ExecutionState.SUCCEEDED
+
+    world.turns = [quick, end]
+    assert said(world.logs().follow(execution(), EVERYTHING)) == []
+    assert world.waits == [2.0, 0.1]
 
 
 def test_following_from_the_tail_leaves_the_beginning_out() -> None:
