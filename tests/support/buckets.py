@@ -70,10 +70,7 @@ class Place:
         task = asyncio.ensure_future(self.watcher(open_watch).run())
         marker = self.root / "marker-of-the-test"
         try:
-            marker.write_text("x")
-            await self.until(lambda: ("finalized", marker.name) in self.heard())
-            marker.unlink()
-            await self.until(lambda: ("deleted", marker.name) in self.heard())
+            await self.noticed(marker)
             yield
         finally:
             task.cancel()
@@ -88,12 +85,20 @@ class Place:
         """Exactly that, in any order, beside what tells that the test is ready."""
         await self.until(lambda: len(self.said()) >= len(wanted))
         # What comes too much comes before a file that is written after it.
-        last = self.root / "last-of-the-test"
-        last.write_text("x")
-        await self.until(lambda: ("finalized", last.name) in self.heard())
-        last.unlink()
-        await self.until(lambda: ("deleted", last.name) in self.heard())
+        await self.noticed(self.root / "last-of-the-test")
         assert sorted(self.said()) == sorted(wanted)
+
+    async def noticed(self, path: Path) -> None:
+        """Makes a file and removes it, and waits until that was told of, once more if need be."""
+
+        def told(what: str) -> int:
+            return self.heard().count((what, path.name))
+
+        finalized, deleted = told("finalized"), told("deleted")
+        path.write_text("x")
+        await self.until(lambda: told("finalized") > finalized)
+        path.unlink()
+        await self.until(lambda: told("deleted") > deleted)
 
     def said(self) -> list[tuple[str, str]]:
         return [one for one in self.heard() if not one[1].endswith("-of-the-test")]
