@@ -67,7 +67,7 @@ def players(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_page_shows_what_gcloud_prints(page: Path, players: Players) -> None:
     if page.stem == "pubsub":
         require("pubsub")
