@@ -254,7 +254,7 @@ def test_the_client_library_makes_changes_runs_and_removes_a_job(stage: Stage, c
 def test_gcloud_makes_and_changes_a_job_that_publishes(stage: Stage) -> None:
     require("gcloud")
     made = stage.ok(
-        "jobs", "create", "pubsub", "p1", "--schedule", "0 0 1 1 *", "--topic", "t",
+        "jobs", "create", "pubsub", "p1", "--schedule", "0 0 1 1 *", "--topic", "t-1",
         "--message-body", "hi", "--attributes", "a=b",
     )  # fmt: skip
     target = {"topicName": "projects/local/topics/t-1", "data": "aGk=", "attributes": {"a": "b"}}
