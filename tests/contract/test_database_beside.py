@@ -1,5 +1,7 @@
 """A second connection to a database, for who reads long."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -22,6 +24,31 @@ def rows(session: Session) -> list[int]:
 
 def add(session: Session) -> None:
     session.execute("INSERT INTO t VALUES (2)")
+
+
+LOOKS = """
+import sys
+from jobrunner.lib.database import connect
+opened = connect(sys.argv[1])
+print([row[0] for row in opened.read(lambda s: s.execute("SELECT a FROM t").fetchall())])
+opened.close()
+"""
+
+
+def looked(url: str) -> str:
+    """What another process finds, which leaves then."""
+    run = subprocess.run([sys.executable, "-c", LOOKS, url], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()
+
+
+def test_what_is_written_after_it_was_closed_is_kept_whoever_comes_and_goes(
+    database: Database, shared_url: str
+) -> None:
+    database.beside().close()
+    assert looked(shared_url) == "[1]"
+    database.write(add)
+    assert looked(shared_url) == "[1, 2]"
 
 
 def test_it_sees_what_is_durable_and_nothing_else(database: Database) -> None:

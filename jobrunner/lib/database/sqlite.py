@@ -30,6 +30,8 @@ CHECKPOINT_PAGES = 4000
 """After so many pages of 4 KiB the log is moved into the file: a page that many commits have
 changed is moved once."""
 
+NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
 OLDEST_SQLITE = (3, 35, 0)
 """The first one with ``RETURNING``."""
 
@@ -110,8 +112,11 @@ class SqliteDatabase(Nesting):
         if self.shared:
             os.makedirs(os.path.dirname(self.place), mode=0o700, exist_ok=True)
             # Environment literals are stored: nobody else reads them. SQLite gives the files
-            # beside this one the same mode.
-            os.close(os.open(self.place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            # beside this one the same mode. A file that is there must not be opened by anybody but
+            # SQLite: closing it would drop the locks of all connections that this process has,
+            # and the next process to leave would delete the log that they go on writing to.
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.place, NEW, 0o600))
         connection: sqlite3.Connection = self.dbapi()
         try:
             self._wal(connection)
