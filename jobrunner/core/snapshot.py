@@ -78,12 +78,10 @@ class Snapshot:
         self.open_tasks = 0
         self._running = self._succeeded = self._failed = self._cancelled = self._retried = 0
         self._first_failed = execution.failed_index
-        self._last_end: float | None = None
         for task in tasks:
             self.tasks[task.index] = task
             self._count(task, +1)
             if task.state in ENDED_TASKS:
-                self._over(task)
                 continue
             self.open_tasks += 1
             if task.index in self.live:
@@ -218,7 +216,6 @@ class Snapshot:
                 message=self.execution.abort.message if self.execution.abort else "",
             )
             self._retask(before, task)
-            self._over(task)
             self.open_tasks -= 1
             if tried:
                 retried.append(task)
@@ -226,7 +223,8 @@ class Snapshot:
 
     def do_settle(self, state: ExecutionState, reason: str, message: str, now: float) -> None:
         """It was complete when its last task was, whenever somebody looked."""
-        at = now if self._last_end is None else min(self._last_end, now)
+        ends = (task.completed_at for task in self.tasks.values())
+        at = min(max((end for end in ends if end is not None), default=now), now)
         self.execution = changed(
             self.execution, state=state, reason=reason, message=message, completed_at=at
         )
@@ -338,7 +336,6 @@ class Snapshot:
         )
         self._retask(before, task)
         if over:
-            self._over(task)
             self.open_tasks -= 1
         else:
             self._enqueue(task)
@@ -397,11 +394,6 @@ class Snapshot:
             self.execution = changed(execution, counters=counters, started_at=started, state=state)
 
     # ------------------------------------------------------------ inside
-
-    def _over(self, task: Task) -> None:
-        at = task.completed_at
-        if at is not None and (self._last_end is None or at > self._last_end):
-            self._last_end = at
 
     def _live(self, key: AttemptKey) -> Attempt | None:
         """The live attempt ``key``; ``None`` for a late word about an earlier one."""

@@ -71,8 +71,8 @@ class Mover:
         """Goes on to ``target``, but waits at no instant for longer than ``patience`` seconds of
         real time, and returns on the way once ``within`` seconds of it are over. Whatever was due
         until then, or less than a microsecond later, has settled when this returns with
-        ``arrived``. Raises UsageError for a target in
-        the past, and Refused while somebody else moves the clock."""
+        ``arrived``. Raises UsageError for a target in the past, and Refused while somebody else
+        moves the clock."""
         if target < self._clock.now():
             raise UsageError("until: it is before the virtual now, and time does not go back")
         if self._moving:

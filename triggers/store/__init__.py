@@ -49,13 +49,12 @@ def open_deliveries(database: Database) -> DeliveryStore:
     from jobrunner.lib.database import DatabaseError
     from jobrunner.transactions import fault
     from triggers.store.schema import ensure
-    from triggers.store.sql import SqlDeliveries
 
     try:
         ensure(database)
     except DatabaseError as error:
         raise fault(error) from error
-    return SqlDeliveries(database)
+    return deliveries_in(database)
 
 
 def deliveries_in(database: Database) -> DeliveryStore:

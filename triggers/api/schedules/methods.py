@@ -30,7 +30,7 @@ from triggers.api.own import (
 from triggers.api.schedules.history import compared, occurrences, range_of
 from triggers.api.schedules.reading import NEW, OUTPUT, Settings, in_scope, one_of, settings_of
 from triggers.api.schedules.writing import Document, schedule_document, time
-from triggers.core.records import HttpTarget, JobTarget, Overlap, Schedule, Unreadable
+from triggers.core.records import HttpTarget, JobTarget, Overlap, Schedule, Target, Unreadable
 from triggers.core.zones import offset_text, zone_of
 from triggers.errors import changed_meanwhile
 from triggers.ports import Armed
@@ -202,18 +202,15 @@ class _Table:
 
     def _job_is_there(self, old: Schedule | None, new: Schedule) -> None:
         """Raises NotFound. A job that went away later does not forbid other changes."""
-        target = new.target
-        before = old.target if old is not None else None
-        if not (
-            isinstance(target, JobTarget)
-            and isinstance(before, JobTarget)
-            and _place(before) == _place(target)
-        ):
-            check_job(self._service, target)
+        if old is None or _job(old.target) != _job(new.target):
+            check_job(self._service, new.target)
 
 
-def _place(target: JobTarget) -> tuple[str, str, str]:
-    return target.project, target.region, target.job
+def _job(target: Target) -> tuple[str, str, str] | None:
+    """The job that it starts, if any."""
+    if isinstance(target, JobTarget):
+        return target.project, target.region, target.job
+    return None
 
 
 def _settings(body: Document, scope: Scope) -> Settings:
