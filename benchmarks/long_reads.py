@@ -21,7 +21,6 @@ from pathlib import Path
 
 from harness import services
 from harness.place import base, jobrunner
-from push_calls import running
 
 from jobrunner.lib.database import connect
 from triggers.core.records import Delivery, HttpTarget, ScheduleRetry, SourceKind
@@ -101,7 +100,7 @@ def main(options: argparse.Namespace, folder: Path) -> None:
     home, port = folder / "home", services.free_port()
     fill(home, options.deliveries)
     serve = [jobrunner(), "serve", "--port", str(port)]
-    with running(serve, port, {"JOBRUNNER_HOME": str(home), "JOBRUNNER_DATABASE_URL": ""}):
+    with services.running(serve, port, {"JOBRUNNER_HOME": str(home), "JOBRUNNER_DATABASE_URL": ""}):
         read(port, READS["count"])
         for name, path in READS.items():
             took, longest = [], []

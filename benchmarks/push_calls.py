@@ -18,10 +18,7 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
-import signal
 import statistics
-import subprocess
 import tempfile
 import time
 import urllib.request
@@ -156,25 +153,6 @@ async def measured(sink: Sink, push: Push, count: int, stamp: str) -> dict[str, 
 # ------------------------------------------------------------------------------- both ways
 
 
-@contextlib.contextmanager
-def running(command: list[str], port: int, env: dict[str, str]) -> Iterator[None]:
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, **env}, start_new_session=True,
-    )  # fmt: skip
-    try:
-        services.wait_for_port(port, process)
-        yield
-    finally:
-        # With the Java program below gcloud.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(20)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 def emulated(host: str, endpoint: str) -> Push:
     """Publishes in batches, as fast as the client goes."""
     from google.pubsub_v1.services.publisher import PublisherClient
@@ -235,7 +213,7 @@ async def main(options: argparse.Namespace, folder: Path) -> None:
         figures |= await measured(sink, push, options.messages, f"{number}-{way}-")
         print(json.dumps(figures), flush=True)
 
-    with emulator(folder / "lasting") as lasting, running(serve, ours, home):
+    with emulator(folder / "lasting") as lasting, services.running(serve, ours, home):
         theirs = await asyncio.to_thread(emulated, lasting, endpoint)
         push = await asyncio.to_thread(subscribed, ours, endpoint, options.connections)
         for number in range(options.rounds):
@@ -256,7 +234,7 @@ def emulator(folder: Path) -> Iterator[str]:
         "gcloud", "beta", "emulators", "pubsub", "start", "--project=local", "--quiet",
         f"--host-port=127.0.0.1:{port}", f"--data-dir={folder}",
     ]  # fmt: skip
-    with running(command, port, {}):
+    with services.running(command, port, {}):
         yield f"127.0.0.1:{port}"
 
 

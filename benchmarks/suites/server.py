@@ -225,15 +225,8 @@ def bare(homes: Homes, body: bytes) -> Iterator[Server]:
 
 @contextmanager
 def started(command: list[str], port: int, env: Mapping[str, str]) -> Iterator[Server]:
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        env={**os.environ, **env},
-    )  # fmt: skip
-    try:
-        services.wait_for_port(port, process)
+    with services.running(command, port, env):
         yield Server(f"http://127.0.0.1:{port}")
-    finally:
-        services.end(process)
 
 
 def filled(home: Path, executions_per_job: int) -> Path:
