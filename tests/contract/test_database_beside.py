@@ -7,19 +7,14 @@ from contextlib import closing
 
 import pytest
 
-from jobrunner.lib.database import Database, Session, connect
+from jobrunner.lib.database import Database, Session
+from tests.support.tables import rows, table_in
 
 
 @pytest.fixture
 def database(shared_url: str) -> Iterator[Database]:
-    opened = connect(shared_url)
-    opened.run_script("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1);")
-    yield opened
-    opened.close()
-
-
-def rows(session: Session) -> list[int]:
-    return [row[0] for row in session.execute("SELECT a FROM t").fetchall()]
+    with table_in(shared_url, 1) as opened:
+        yield opened
 
 
 def add(session: Session) -> None:

@@ -9,6 +9,7 @@ import pytest
 from jobrunner.app.frozen import FrozenWatch
 from jobrunner.lib.database import BUSY_SECONDS, Database, connect
 from tests.support.frozen import frozen_after, frozen_before_the_next, is_gone
+from tests.support.tables import table_in
 from tests.support.waiting import until
 
 LOCK = "SELECT a FROM t WHERE a < 3 ORDER BY a FOR UPDATE SKIP LOCKED"
@@ -16,10 +17,8 @@ LOCK = "SELECT a FROM t WHERE a < 3 ORDER BY a FOR UPDATE SKIP LOCKED"
 
 @pytest.fixture
 def database(fresh_postgres_url: str) -> Iterator[Database]:
-    opened = connect(fresh_postgres_url)
-    opened.run_script("CREATE TABLE t (a int PRIMARY KEY); INSERT INTO t VALUES (1), (2)")
-    yield opened
-    opened.close()
+    with table_in(fresh_postgres_url, 1, 2) as opened:
+        yield opened
 
 
 def free(database: Database) -> list[int]:
@@ -27,10 +26,7 @@ def free(database: Database) -> list[int]:
 
 
 def freed(database: Database) -> int:
-    deadline = time.monotonic() + 60
-    while not (found := database.free_frozen(after=0.05)):
-        assert time.monotonic() < deadline
-    return found
+    return int(until(lambda: database.free_frozen(after=0.05), 60))
 
 
 def test_who_stands_still_within_a_batch_of_statements_loses_its_locks(database: Database) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.support.commands import PROGRAM
 from tests.support.fixtures import free_port
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import PATIENCE, until
 
 PLACE = "/v2/projects/local/locations/us-central1"
 
@@ -95,13 +95,11 @@ class Served:
                 return found
 
     def ended(self, job: str, name: str, patience: float = PATIENCE) -> Any:
-        until = time.monotonic() + patience
-        while True:
+        def over() -> Any:
             seen = self.execution(job, name)
-            if "completionTime" in seen:
-                return seen
-            assert time.monotonic() < until, f"{name} has not ended: {seen}"
-            time.sleep(0.05)
+            return seen if "completionTime" in seen else None
+
+        return until(over, patience, lambda: self.execution(job, name))
 
     def stop(self, number: int = signal.SIGTERM) -> float:
         """Seconds until it has ended."""
@@ -134,13 +132,13 @@ def start(
 
 def answering(server: Served) -> bool:
     """Waits until it answers; false if it has ended before."""
-    until = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while server.process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/readyz", timeout=60):
                 return True
         except OSError:
-            assert time.monotonic() < until, server.said()
+            assert time.monotonic() < deadline, server.said()
             time.sleep(0.02)
     return False
 

@@ -10,19 +10,19 @@ import pytest
 from jobrunner.errors import StoreFault
 from jobrunner.lib.database import Database, connect
 from jobrunner.service.aside import MOST, Aside
+from tests.support import tables
 from tests.support.awaiting import until
+from tests.support.tables import table_in
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = connect(f"sqlite:///{tmp_path}/state.db")
-    opened.run_script("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1);")
-    yield opened
-    opened.close()
+    with table_in(f"sqlite:///{tmp_path}/state.db", 1) as opened:
+        yield opened
 
 
 def rows(database: Database) -> list[int]:
-    return [row[0] for row in database.read(lambda s: s.execute("SELECT a FROM t").fetchall())]
+    return database.read(tables.rows)
 
 
 async def test_the_loop_and_its_connection_go_on_while_it_reads(database: Database) -> None:
